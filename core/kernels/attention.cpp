@@ -1,0 +1,209 @@
+#include "core/kernels/attention.h"
+
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/base/check.h"
+#include "core/kernels/rotary.h"
+#include "core/kernels/vector_math.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::int64_t kQueryBlock = 64;
+
+/// One block of queries of all heads. Query rows of the heads that share a key head lie below one
+/// another: scores [sequences * num_kv_heads, group * count, keys].
+struct Block {
+  std::int64_t begin = 0;  ///< first query position
+  std::int64_t count = 0;
+  std::int64_t keys() const { return begin + count; }
+};
+
+/// [sequences * num_heads, length, head_dim] -> [sequences * num_kv_heads, group * count,
+/// head_dim].
+at::Tensor block_of_queries(const at::Tensor& heads, const AttentionShape& shape, Block block) {
+  const std::int64_t group = shape.num_heads / shape.num_kv_heads;
+  const std::int64_t kv_heads = shape.sequences * shape.num_kv_heads;
+  return heads.view({kv_heads, group, shape.length, shape.head_dim})
+      .narrow(2, block.begin, block.count)
+      .reshape({kv_heads, group * block.count, shape.head_dim});
+}
+
+/// The same rows of `heads`, written.
+void store_block(at::Tensor& heads, const at::Tensor& values, const AttentionShape& shape,
+                 Block block) {
+  const std::int64_t group = shape.num_heads / shape.num_kv_heads;
+  const std::int64_t kv_heads = shape.sequences * shape.num_kv_heads;
+  heads.view({kv_heads, group, shape.length, shape.head_dim})
+      .narrow(2, block.begin, block.count)
+      .copy_(values.view({kv_heads, group, block.count, shape.head_dim}));
+}
+
+struct RowRange {
+  std::int64_t head;      ///< index of the query head over all sequences
+  std::int64_t position;  ///< query position in its sequence
+  std::int64_t first;     ///< first key that may be attended to
+};
+
+RowRange row_range(std::int64_t row, const AttentionShape& shape, Block block,
+                   std::span<const std::int32_t> document_begin) {
+  const std::int64_t head = row / block.count;  // (sequence, kv head, group) flattened
+  const std::int64_t position = block.begin + row % block.count;
+  const std::int64_t sequence = head / shape.num_heads;
+  const std::int64_t first =
+      document_begin.empty() ? 0 : document_begin[sequence * shape.length + position];
+  return {head, position, first};
+}
+
+/// Turns a row of raw scores into probabilities of keys [first, last]; others become 0.
+/// Gives log(sum(exp(scale * score))).
+template <typename T>
+HETMOE_INLINE Arithmetic<T> softmax_row(T* row, std::int64_t first, std::int64_t last,
+                                        std::int64_t keys, Arithmetic<T> scale) {
+  using A = Arithmetic<T>;
+  A peak = -std::numeric_limits<A>::infinity();
+  for (std::int64_t j = first; j <= last; ++j) peak = std::max<A>(peak, widen(row[j]) * scale);
+  A sum = 0;
+  for (std::int64_t j = first; j <= last; ++j) sum += std::exp(widen(row[j]) * scale - peak);
+  const A log_sum = peak + std::log(sum);
+  for (std::int64_t j = 0; j < first; ++j) row[j] = T(0);
+  for (std::int64_t j = first; j <= last; ++j) {
+    row[j] = NarrowTo<T>::from(std::exp(widen(row[j]) * scale - log_sum));
+  }
+  for (std::int64_t j = last + 1; j < keys; ++j) row[j] = T(0);
+  return log_sum;
+}
+
+at::ScalarType arithmetic_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// Scores of one block become probabilities; log_sum_exp is written.
+void softmax_block(at::Tensor& scores, const AttentionShape& shape, Block block,
+                   std::span<const std::int32_t> document_begin, at::Tensor& log_sum_exp) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
+  const std::int64_t rows = scores.size(0) * scores.size(1);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, scores.scalar_type(), "softmax_block", [&] {
+    using A = Arithmetic<scalar_t>;
+    auto* p = scores.mutable_data_ptr<scalar_t>();
+    auto* l = log_sum_exp.mutable_data_ptr<A>();
+    at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const RowRange range = row_range(row, shape, block, document_begin);
+        l[range.head * shape.length + range.position] =
+            softmax_row(p + row * block.keys(), range.first, range.position, block.keys(),
+                        static_cast<A>(scale));
+      }
+    });
+  });
+}
+
+/// Recomputes probabilities in place of scores and turns dprobabilities into
+/// dscores = p * (dp - row_dot) * scale.
+void score_gradient_block(at::Tensor& scores, at::Tensor& dprobabilities, const at::Tensor& row_dot,
+                          const AttentionShape& shape, Block block,
+                          std::span<const std::int32_t> document_begin,
+                          const at::Tensor& log_sum_exp) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
+  const std::int64_t rows = scores.size(0) * scores.size(1);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, scores.scalar_type(), "score_gradient", [&] {
+    using A = Arithmetic<scalar_t>;
+    auto* ps = scores.mutable_data_ptr<scalar_t>();
+    auto* pd = dprobabilities.mutable_data_ptr<scalar_t>();
+    const auto* dot = row_dot.const_data_ptr<A>();
+    const auto* l = log_sum_exp.const_data_ptr<A>();
+    at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        const RowRange range = row_range(row, shape, block, document_begin);
+        const std::int64_t index = range.head * shape.length + range.position;
+        scalar_t* s = ps + row * block.keys();
+        scalar_t* d = pd + row * block.keys();
+        for (std::int64_t j = 0; j < block.keys(); ++j) {
+          const bool seen = j >= range.first && j <= range.position;
+          const A p = seen ? std::exp(widen(s[j]) * static_cast<A>(scale) - l[index]) : A(0);
+          s[j] = NarrowTo<scalar_t>::from(p);
+          d[j] = NarrowTo<scalar_t>::from(p * (widen(d[j]) - dot[index]) * static_cast<A>(scale));
+        }
+      }
+    });
+  });
+}
+
+template <typename Body>
+void for_each_block(const AttentionShape& shape, Body body) {
+  for (std::int64_t begin = 0; begin < shape.length; begin += kQueryBlock) {
+    body(Block{begin, std::min(kQueryBlock, shape.length - begin)});
+  }
+}
+
+at::Tensor heads_to_rows(const at::Tensor& heads, const AttentionShape& shape) {
+  return heads.view({shape.sequences, shape.num_heads, shape.length, shape.head_dim})
+      .transpose(1, 2)
+      .reshape({shape.sequences * shape.length, shape.output_width()});
+}
+
+at::Tensor rows_to_heads(const at::Tensor& rows, const AttentionShape& shape) {
+  return rows.view({shape.sequences, shape.length, shape.num_heads, shape.head_dim})
+      .transpose(1, 2)
+      .reshape({shape.sequences * shape.num_heads, shape.length, shape.head_dim});
+}
+
+}  // namespace
+
+AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& shape,
+                                  std::span<const std::int32_t> document_begin) {
+  RotatedHeads heads = split_and_rotate(qkv, shape);
+  AttentionResult result;
+  result.log_sum_exp = at::empty({shape.sequences * shape.num_heads, shape.length},
+                                 qkv.options().dtype(arithmetic_type(qkv)));
+  at::Tensor output = at::empty_like(heads.query);
+  for_each_block(shape, [&](Block block) {
+    const at::Tensor q = block_of_queries(heads.query, shape, block);
+    at::Tensor scores = at::bmm(q, heads.key.narrow(1, 0, block.keys()).transpose(1, 2));
+    softmax_block(scores, shape, block, document_begin, result.log_sum_exp);
+    store_block(output, at::bmm(scores, heads.value.narrow(1, 0, block.keys())), shape, block);
+  });
+  result.output = heads_to_rows(output, shape);
+  result.query = std::move(heads.query);
+  result.key = std::move(heads.key);
+  result.value = std::move(heads.value);
+  return result;
+}
+
+at::Tensor attention_backward(const at::Tensor& doutput_rows, const AttentionResult& saved,
+                              const AttentionShape& shape,
+                              std::span<const std::int32_t> document_begin) {
+  const auto wide = arithmetic_type(doutput_rows);
+  const at::Tensor doutput = rows_to_heads(doutput_rows, shape);
+  const at::Tensor output = rows_to_heads(saved.output, shape);
+  const at::Tensor row_dot = doutput.to(wide).mul(output.to(wide)).sum(-1).contiguous();
+  RotatedHeads gradient{at::empty_like(saved.query), {}, {}};
+  // Sums over query blocks, so in the wide type.
+  at::Tensor dkey = at::zeros(saved.key.sizes(), saved.key.options().dtype(wide));
+  at::Tensor dvalue = at::zeros(saved.key.sizes(), saved.key.options().dtype(wide));
+  for_each_block(shape, [&](Block block) {
+    const at::Tensor q = block_of_queries(saved.query, shape, block);
+    const at::Tensor d = block_of_queries(doutput, shape, block);
+    const at::Tensor k = saved.key.narrow(1, 0, block.keys());
+    at::Tensor scores = at::bmm(q, k.transpose(1, 2));
+    at::Tensor dscores = at::bmm(d, saved.value.narrow(1, 0, block.keys()).transpose(1, 2));
+    score_gradient_block(scores, dscores, row_dot, shape, block, document_begin, saved.log_sum_exp);
+    store_block(gradient.query, at::bmm(dscores, k), shape, block);
+    dkey.narrow(1, 0, block.keys()).add_(at::bmm(dscores.transpose(1, 2), q));
+    dvalue.narrow(1, 0, block.keys()).add_(at::bmm(scores.transpose(1, 2), d));
+  });
+  gradient.key = dkey.to(saved.key.scalar_type());
+  gradient.value = dvalue.to(saved.key.scalar_type());
+  return rotate_back_and_join(gradient, shape);
+}
+
+}  // namespace hetmoe

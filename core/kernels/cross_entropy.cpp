@@ -1,0 +1,144 @@
+#include "core/kernels/cross_entropy.h"
+
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mm.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/kernels/linear.h"
+#include "core/kernels/vector_math.h"
+
+namespace hetmoe {
+namespace {
+
+// Large enough that the head's gradient is not revisited too often, small enough for the cache
+// shared by the cores.
+constexpr std::int64_t kLogitBytesPerChunk = 16 << 20;
+constexpr int kLanes = 16;
+
+template <typename A>
+HETMOE_INLINE A exponential(A x) {
+  if constexpr (std::is_same_v<A, float>) {
+    return fast_exp(x);
+  } else {
+    return std::exp(x);
+  }
+}
+
+/// Loss of one row; with `scale` != 0 the row becomes scale * (softmax - one hot).
+template <typename T>
+HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t target, double scale) {
+  using A = Arithmetic<T>;
+  A largest[kLanes];
+  for (A& value : largest) value = -std::numeric_limits<A>::infinity();
+  std::int64_t i = 0;
+  for (; i + kLanes <= columns; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) {
+      const A value = widen(row[i + j]);
+      largest[j] = value > largest[j] ? value : largest[j];
+    }
+  }
+  A peak = -std::numeric_limits<A>::infinity();
+  for (int j = 0; j < kLanes; ++j) peak = largest[j] > peak ? largest[j] : peak;
+  for (; i < columns; ++i) peak = widen(row[i]) > peak ? widen(row[i]) : peak;
+
+  A lane[kLanes] = {};
+  for (i = 0; i + kLanes <= columns; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lane[j] += exponential<A>(widen(row[i + j]) - peak);
+  }
+  A sum = 0;
+  for (int j = 0; j < kLanes; ++j) sum += lane[j];
+  for (; i < columns; ++i) sum += exponential<A>(widen(row[i]) - peak);
+
+  const double loss = std::log(static_cast<double>(sum)) + static_cast<double>(peak) -
+                      static_cast<double>(widen(row[target]));
+  if (scale == 0) return loss;
+  const A factor = static_cast<A>(scale) / sum;
+  const A at_target = exponential<A>(widen(row[target]) - peak) * factor - static_cast<A>(scale);
+  for (i = 0; i < columns; ++i) {
+    row[i] = NarrowTo<T>::from(exponential<A>(widen(row[i]) - peak) * factor);
+  }
+  row[target] = NarrowTo<T>::from(at_target);
+  return loss;
+}
+
+HETMOE_VECTORIZED double row_loss(float* row, std::int64_t n, std::int32_t target, double scale) {
+  return loss_of_row(row, n, target, scale);
+}
+HETMOE_VECTORIZED double row_loss(double* row, std::int64_t n, std::int32_t target, double scale) {
+  return loss_of_row(row, n, target, scale);
+}
+HETMOE_VECTORIZED double row_loss(at::BFloat16* row, std::int64_t n, std::int32_t target,
+                                  double scale) {
+  return loss_of_row(row, n, target, scale);
+}
+
+/// Losses of the rows of one chunk of logits, turned into gradients where scale != 0.
+double chunk_loss(at::Tensor& logits, std::span<const std::int32_t> targets, double scale) {
+  const std::int64_t rows = logits.size(0);
+  const std::int64_t columns = logits.size(1);
+  std::vector<double> losses(static_cast<std::size_t>(rows));
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, logits.scalar_type(), "cross_entropy", [&] {
+    auto* p = logits.mutable_data_ptr<scalar_t>();
+    at::parallel_for(0, rows, 8, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t row = begin; row < end; ++row) {
+        losses[row] = row_loss(p + row * columns, columns, targets[row], scale);
+      }
+    });
+  });
+  double sum = 0;
+  for (double loss : losses) sum += loss;
+  return sum;
+}
+
+std::int64_t rows_per_chunk(const at::Tensor& head) {
+  const std::int64_t bytes_per_row = head.size(0) * static_cast<std::int64_t>(head.element_size());
+  return std::clamp<std::int64_t>(kLogitBytesPerChunk / bytes_per_row / 64 * 64, 64, 4096);
+}
+
+double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
+                      std::span<const std::int32_t> targets, double scale, at::Tensor* dx,
+                      at::Tensor* head_gradient) {
+  const std::int64_t rows = x.size(0);
+  HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == rows, targets.size(), " targets for ",
+               rows, " rows");
+  const std::int64_t step = std::min(rows_per_chunk(head), std::max<std::int64_t>(rows, 1));
+  const at::Tensor scratch = at::empty({step, head.size(0)}, x.options());
+  double loss_sum = 0;
+  for (std::int64_t begin = 0; begin < rows; begin += step) {
+    const std::int64_t count = std::min(step, rows - begin);
+    const at::Tensor part = x.narrow(0, begin, count);
+    at::Tensor logits = scratch.narrow(0, 0, count);
+    at::mm_out(logits, part, head.t());
+    loss_sum += chunk_loss(logits, targets.subspan(begin, count), scale);
+    if (dx == nullptr) continue;
+    at::Tensor out = dx->narrow(0, begin, count);
+    at::mm_out(out, logits, head);
+    add_weight_gradient(logits, part, *head_gradient);
+  }
+  return loss_sum;
+}
+
+}  // namespace
+
+CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
+                                               std::span<const std::int32_t> targets,
+                                               double gradient_scale, at::Tensor& head_gradient) {
+  CrossEntropyResult result;
+  result.dx = at::empty_like(x);
+  result.loss_sum = for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient);
+  return result;
+}
+
+double cross_entropy(const at::Tensor& x, const at::Tensor& head,
+                     std::span<const std::int32_t> targets) {
+  return for_each_chunk(x, head, targets, 0, nullptr, nullptr);
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+namespace hetmoe {
+
+struct CrossEntropyResult {
+  double loss_sum = 0;  ///< nats, summed over the rows (not averaged)
+  at::Tensor dx;        ///< [T, D], type of x; undefined in evaluation
+};
+
+/// Output head and cross entropy in one: logits exist only for a few rows at a time and are
+/// turned into their gradient in place, so that the full [T, V] never exists.
+/// Shape: x [T, D], head [V, D], one type; targets [T] in [0, V).
+/// Gradient form: dx = gradient_scale * d loss_sum / dx, and the head's gradient, scaled alike, is
+/// added to `head_gradient` [V, D] (fp32; fp64 for fp64). Softmax in fp32 (fp64).
+CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
+                                               std::span<const std::int32_t> targets,
+                                               double gradient_scale, at::Tensor& head_gradient);
+
+/// Evaluation form: the loss alone.
+double cross_entropy(const at::Tensor& x, const at::Tensor& head,
+                     std::span<const std::int32_t> targets);
+
+}  // namespace hetmoe

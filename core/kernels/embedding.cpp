@@ -1,0 +1,30 @@
+#include "core/kernels/embedding.h"
+
+#include <vector>
+
+#include "core/base/check.h"
+#include "core/kernels/row_copy.h"
+
+namespace hetmoe {
+namespace {
+
+std::vector<std::int64_t> checked_rows(std::span<const std::int32_t> tokens, std::int64_t rows) {
+  std::vector<std::int64_t> index(tokens.begin(), tokens.end());
+  for (std::int64_t token : index) {
+    HETMOE_CHECK(token >= 0 && token < rows, "token ", token, " outside [0, ", rows, ")");
+  }
+  return index;
+}
+
+}  // namespace
+
+at::Tensor embedding_forward(const at::Tensor& table, std::span<const std::int32_t> tokens) {
+  return gather_rows(table, checked_rows(tokens, table.size(0)));
+}
+
+void embedding_backward(const at::Tensor& dy, std::span<const std::int32_t> tokens,
+                        at::Tensor& gradient) {
+  add_repeated_rows(dy.contiguous(), checked_rows(tokens, gradient.size(0)), gradient);
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+namespace hetmoe {
+
+/// Rows of x [R, D] in the order of `index`: [n, D], type of x.
+at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index);
+
+/// sum[index[i]] += x[i], for x [n, D] and sum [R, D] of the wide type (fp32 for bf16). An index
+/// must not occur twice in one call.
+void add_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum);
+
+/// The same where an index may occur again: rows are added in order of i (threads share columns).
+void add_repeated_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum);
+
+}  // namespace hetmoe

@@ -1,0 +1,112 @@
+#include "core/model/decoder.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <string>
+
+#include "core/base/check.h"
+#include "core/kernels/cross_entropy.h"
+
+namespace hetmoe {
+
+Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
+    : config_(config),
+      gate_(parts.gate),
+      embedding_(parts.parameters.dense("embedding")),
+      final_norm_(parts.parameters.dense("final_norm")),
+      head_(parts.parameters.dense("head")) {
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    blocks_.push_back(make_block(layer, parts));
+  }
+}
+
+Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
+  const std::string prefix = "layers." + std::to_string(layer) + ".";
+  const ParameterStore& store = parts.parameters;
+  Block block;
+  block.attention_norm = store.dense(prefix + "attention_norm");
+  block.query_key_value = store.dense_rows(prefix + "attention.query", prefix + "attention.value");
+  if (config_.qk_norm) {
+    block.query_norm = store.dense(prefix + "attention.query_norm");
+    block.key_norm = store.dense(prefix + "attention.key_norm");
+  }
+  block.attention_output = store.dense(prefix + "attention.output");
+  block.experts_norm = store.dense(prefix + "experts_norm");
+  block.experts = std::make_unique<MoeLayer>(config_, layer, parts.parameters, parts.kernels,
+                                             parts.dispatcher, parts.clock);
+  return block;
+}
+
+at::Tensor Decoder::hidden_states(PassState& pass, bool training) {
+  gate_.wait(-1);
+  leaf_ = embed(embedding_, pass, training);
+  at::Tensor h = leaf_;
+  for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    const Block& block = blocks_[layer];
+    gate_.wait(static_cast<int>(layer));
+    h = h.add(attend(h, block, pass));
+    h = h.add(block.experts->forward(rms_norm(h, block.experts_norm, config_.norm_epsilon), pass));
+  }
+  gate_.wait(static_cast<int>(blocks_.size()));
+  return rms_norm(h, final_norm_, config_.norm_epsilon);
+}
+
+at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassState& pass) const {
+  const AttentionShape shape{.sequences = pass.microbatch.sequences,
+                             .length = pass.microbatch.length,
+                             .num_heads = config_.num_heads,
+                             .num_kv_heads = config_.num_kv_heads,
+                             .head_dim = head_dim(config_),
+                             .rope_theta = config_.rope_theta};
+  at::Tensor qkv =
+      linear(rms_norm(h, block.attention_norm, config_.norm_epsilon), block.query_key_value);
+  if (config_.qk_norm) qkv = normalise_heads(qkv, block);
+  return linear(attention(qkv, shape, pass), block.attention_output);
+}
+
+at::Tensor Decoder::normalise_heads(const at::Tensor& qkv, const Block& block) const {
+  const std::int64_t rows = qkv.size(0);
+  const std::int64_t width = head_dim(config_);
+  const std::int64_t query = config_.num_heads * width;
+  const std::int64_t key = config_.num_kv_heads * width;
+  const auto normalised = [&](std::int64_t begin, std::int64_t columns, const Parameter& weight) {
+    const at::Tensor heads =
+        qkv.narrow(1, begin, columns).reshape({rows * (columns / width), width});
+    return rms_norm(heads, weight, config_.norm_epsilon).view({rows, columns});
+  };
+  return at::cat({normalised(0, query, block.query_norm), normalised(query, key, block.key_norm),
+                  qkv.narrow(1, query + key, key)},
+                 1);
+}
+
+double Decoder::forward(PassState& pass) {
+  HETMOE_CHECK(pass.microbatch.global_tokens > 0 && pass.microbatch.microbatches > 0,
+               "global tokens ", pass.microbatch.global_tokens);
+  const at::AutoGradMode with_gradients(true);
+  top_ = hidden_states(pass, /*training=*/true);
+  const double scale = 1.0 / (static_cast<double>(pass.microbatch.global_tokens) *
+                              static_cast<double>(pass.microbatch.microbatches));
+  CrossEntropyResult loss = cross_entropy_with_gradient(
+      top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient);
+  dtop_ = std::move(loss.dx);
+  return loss.loss_sum;
+}
+
+void Decoder::backward(PassState& pass) {
+  torch::autograd::backward({top_}, {dtop_});
+  embed_backward(leaf_.grad(), embedding_, pass);
+  leaf_.reset();
+  top_.reset();
+  dtop_.reset();
+}
+
+double Decoder::evaluate(PassState& pass) {
+  const at::AutoGradMode without_gradients(false);
+  const at::Tensor top = hidden_states(pass, /*training=*/false);
+  leaf_.reset();
+  return cross_entropy(top, head_.value, pass.microbatch.targets);
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/kernels/attention.h"
+#include "core/model/functions.h"
+#include "core/model/microbatch.h"
+#include "core/model/model_config.h"
+#include "core/model/moe_layer.h"
+#include "core/model/parameter_gate.h"
+#include "core/model/parameter_store.h"
+
+namespace hetmoe {
+
+/// What a decoder is made of; all of it must outlive the decoder.
+struct DecoderParts {
+  ParameterStore& parameters;
+  ExpertKernels& kernels;
+  TokenDispatcher& dispatcher;
+  ParameterGate& gate;
+  const Clock& clock;
+};
+
+/// LLaMA-style decoder: RMSNorm, RoPE, causal attention, and a mixture of unequal SwiGLU experts as
+/// every block's feed-forward. No biases.
+class Decoder {
+ public:
+  Decoder(const ModelConfig& config, DecoderParts parts);
+
+  /// Training: gives the sum of the token cross entropies (nats, this rank) and leaves all that
+  /// backward needs. The gradient is that of
+  ///   (cross entropy / global tokens + weighted auxiliary losses) / microbatches.
+  /// Fills pass.statistics with this rank's sums. Collective: all ranks, zero sequences as well.
+  double forward(PassState& pass);
+
+  /// Adds the gradients of all parameters to the store. pass.statistics must be global by now.
+  /// Collective, once after each forward, with the same pass.
+  void backward(PassState& pass);
+
+  /// Sum of the token cross entropies without gradients. Collective like forward.
+  double evaluate(PassState& pass);
+
+ private:
+  struct Block {
+    Parameter attention_norm, query_key_value, query_norm, key_norm, attention_output, experts_norm;
+    std::unique_ptr<MoeLayer> experts;
+  };
+
+  Block make_block(int layer, const DecoderParts& parts) const;
+  at::Tensor hidden_states(PassState& pass, bool training);
+  at::Tensor attend(const at::Tensor& h, const Block& block, const PassState& pass) const;
+  at::Tensor normalise_heads(const at::Tensor& qkv, const Block& block) const;
+
+  ModelConfig config_;
+  ParameterGate& gate_;
+  Parameter embedding_, final_norm_, head_;
+  std::vector<Block> blocks_;
+  // Between forward and backward: the leaf, the last hidden states and their gradient.
+  at::Tensor leaf_, top_, dtop_;
+};
+
+}  // namespace hetmoe

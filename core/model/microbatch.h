@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/model/router_statistics.h"
+
+namespace hetmoe {
+
+/// Seconds spent inside the mixture layers, forward and backward.
+struct LayerSeconds {
+  double dispatch_wait = 0;
+  double expert = 0;
+  double combine_wait = 0;
+
+  double sum() const { return dispatch_wait + expert + combine_wait; }
+};
+
+/// One rank's part of a global microbatch. sequences may be zero. The spans' memory must outlive
+/// forward and backward.
+struct Microbatch {
+  std::int64_t sequences = 0;
+  std::int64_t length = 0;
+  std::span<const std::int32_t> inputs;          ///< [sequences * length]
+  std::span<const std::int32_t> targets;         ///< [sequences * length]
+  std::span<const std::int32_t> document_begin;  ///< like inputs, or empty: no document limits
+  std::int64_t global_tokens = 0;                ///< over all ranks
+  std::int64_t microbatches = 1;                 ///< in the step; gradients are averaged over them
+
+  std::int64_t tokens() const { return sequences * length; }
+};
+
+/// What one microbatch's passes share besides parameters.
+struct PassState {
+  Microbatch microbatch;
+  RouterStatistics* statistics = nullptr;  ///< local in forward, global from then on
+  LayerSeconds seconds;
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,155 @@
+#include "core/model/moe_layer.h"
+
+#include <ATen/ops/mm.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "core/base/check.h"
+#include "core/kernels/linear.h"
+#include "core/model/router.h"
+
+namespace hetmoe {
+namespace {
+
+at::ScalarType wide_type(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// Adds the seconds of a scope to a sum.
+class Stopwatch {
+ public:
+  Stopwatch(const Clock& clock, double& seconds)
+      : clock_(clock), seconds_(seconds), start_(clock.monotonic_seconds()) {}
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+  ~Stopwatch() { seconds_ += clock_.monotonic_seconds() - start_; }
+
+ private:
+  const Clock& clock_;
+  double& seconds_;
+  double start_;
+};
+
+}  // namespace
+
+struct MoeLayer::Saved {
+  at::Tensor x;
+  PassState* pass = nullptr;
+  Routing routing;
+  std::unique_ptr<TokenExchange> exchange;
+  std::unique_ptr<ExpertContext> experts;
+};
+
+struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
+  struct Holder final : torch::CustomClassHolder {
+    Saved saved;
+  };
+
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            MoeLayer* layer, PassState* pass) {
+    auto holder = c10::make_intrusive<Holder>();
+    at::Tensor y = layer->forward_and_save(x.detach(), *pass, holder->saved);
+    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
+    context->saved_data["saved"] = at::IValue::make_capsule(std::move(holder));
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    auto* layer = reinterpret_cast<MoeLayer*>(context->saved_data["layer"].toInt());
+    auto capsule = context->saved_data["saved"].toCapsule();
+    Saved& saved = static_cast<Holder*>(capsule.get())->saved;
+    at::Tensor dx = layer->backward(gradients[0].contiguous(), saved);
+    saved = Saved{};
+    return {dx, at::Tensor(), at::Tensor()};
+  }
+};
+
+MoeLayer::MoeLayer(const ModelConfig& config, int layer, ParameterStore& parameters,
+                   ExpertKernels& kernels, TokenDispatcher& dispatcher, const Clock& clock)
+    : router_config_(config.router),
+      layer_(layer),
+      relative_width_(relative_widths(expert_widths(config.experts))),
+      router_(parameters.dense("layers." + std::to_string(layer) + ".router")),
+      parameters_(parameters),
+      kernels_(kernels),
+      dispatcher_(dispatcher),
+      clock_(clock) {}
+
+at::Tensor MoeLayer::forward(const at::Tensor& x, PassState& pass) {
+  return Autograd::apply(x, this, &pass);
+}
+
+at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
+  const auto wide = wide_type(x);
+  saved.x = x;
+  saved.pass = &pass;
+  saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_);
+  add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
+
+  const ReceivedTokens* received = nullptr;
+  {
+    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
+    received = &saved.exchange->finish_dispatch();
+  }
+  {
+    const Stopwatch watch(clock_, pass.seconds.expert);
+    ExpertForward experts = kernels_.forward(received->x, parameters_.layer_weights(layer_),
+                                             rows_of_slices(*received), received->gate);
+    saved.experts = std::move(experts.context);
+    saved.exchange->start_combine(experts.y);
+  }
+  const Stopwatch watch(clock_, pass.seconds.combine_wait);
+  return saved.exchange->finish_combine();
+}
+
+at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {
+  LayerSeconds& seconds = saved.pass->seconds;
+  at::Tensor dy_received;
+  {
+    const Stopwatch watch(clock_, seconds.dispatch_wait);
+    saved.exchange->start_dispatch_gradient(dy);
+    dy_received = saved.exchange->finish_dispatch_gradient();
+  }
+  {
+    const Stopwatch watch(clock_, seconds.expert);
+    const ExpertBackward experts =
+        kernels_.backward(dy_received, parameters_.layer_weights(layer_), *saved.experts);
+    saved.exchange->start_combine_gradient(experts.dx, experts.dgates);
+  }
+  TokenExchange::Gradient gradient;
+  {
+    const Stopwatch watch(clock_, seconds.combine_wait);
+    gradient = saved.exchange->finish_combine_gradient();
+  }
+  return gradient.dx.add(router_backward(gradient.dgates, saved));
+}
+
+at::Tensor MoeLayer::router_backward(std::span<const double> dgates, Saved& saved) {
+  const auto wide = wide_type(saved.x);
+  const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
+  const at::Tensor dlogits = route_backward(saved.routing, dgates,
+                                            {.config = router_config_,
+                                             .relative_width = relative_width_,
+                                             .global_selected = statistics.selected,
+                                             .global_tokens = saved.pass->microbatch.global_tokens,
+                                             .microbatches = saved.pass->microbatch.microbatches});
+  add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient);
+  return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
+}
+
+std::vector<SliceRows> MoeLayer::rows_of_slices(const ReceivedTokens& received) const {
+  const auto slices = parameters_.layer_slices(layer_);
+  std::vector<SliceRows> rows(slices.size());
+  std::vector<std::vector<std::size_t>> slices_of_expert(relative_width_.size());
+  for (std::size_t i = 0; i < slices.size(); ++i) slices_of_expert[slices[i].expert].push_back(i);
+  for (std::size_t s = 0; s < received.expert.size(); ++s) {
+    for (std::size_t slice : slices_of_expert[received.expert[s]]) {
+      rows[slice].row.push_back(received.row[s]);
+      rows[slice].selection.push_back(static_cast<std::int64_t>(s));
+    }
+  }
+  return rows;
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,82 @@
+#include "core/model/parameter_specs.h"
+
+#include <numeric>
+
+#include "core/base/check.h"
+
+namespace hetmoe {
+
+std::vector<TensorSpec> dense_tensor_specs(const ModelConfig& config) {
+  const std::int64_t hidden = config.hidden_size;
+  const std::int64_t query_rows = config.num_heads * head_dim(config);
+  const std::int64_t key_rows = config.num_kv_heads * head_dim(config);
+  const auto vector_spec = [](const std::string& name, std::int64_t size) {
+    return TensorSpec{.name = name, .rows = size, .columns = 1, .is_matrix = false};
+  };
+  std::vector<TensorSpec> specs;
+  specs.push_back({"embedding", config.vocab_size, hidden});
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    const std::string prefix = "layers." + std::to_string(layer) + ".";
+    specs.push_back(vector_spec(prefix + "attention_norm", hidden));
+    specs.push_back({prefix + "attention.query", query_rows, hidden});
+    specs.push_back({prefix + "attention.key", key_rows, hidden});
+    specs.push_back({prefix + "attention.value", key_rows, hidden});
+    if (config.qk_norm) {
+      specs.push_back(vector_spec(prefix + "attention.query_norm", head_dim(config)));
+      specs.push_back(vector_spec(prefix + "attention.key_norm", head_dim(config)));
+    }
+    specs.push_back({prefix + "attention.output", hidden, query_rows});
+    specs.push_back(vector_spec(prefix + "experts_norm", hidden));
+    specs.push_back({prefix + "router", config.experts.count, hidden});
+  }
+  specs.push_back(vector_spec("final_norm", hidden));
+  if (!config.tie_embeddings) specs.push_back({"head", config.vocab_size, hidden});
+  return specs;
+}
+
+std::string expert_tensor_name(int layer, int expert, ExpertMatrix matrix) {
+  static constexpr const char* kNames[] = {"gate", "up", "down"};
+  return "layers." + std::to_string(layer) + ".experts." + std::to_string(expert) + "." +
+         kNames[static_cast<int>(matrix)];
+}
+
+namespace {
+
+std::int64_t dense_parameters(const ModelConfig& config) {
+  std::int64_t sum = 0;
+  for (const TensorSpec& spec : dense_tensor_specs(config)) sum += spec.elements();
+  return sum;
+}
+
+}  // namespace
+
+std::int64_t total_parameters(const ModelConfig& config) {
+  const auto widths = expert_widths(config.experts);
+  const std::int64_t width = std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
+  return dense_parameters(config) +
+         config.num_layers * kExpertMatrices * width * config.hidden_size;
+}
+
+std::int64_t active_parameters(const ModelConfig& config, double selected_width) {
+  return dense_parameters(config) +
+         static_cast<std::int64_t>(config.num_layers * kExpertMatrices * selected_width *
+                                   static_cast<double>(config.hidden_size));
+}
+
+double dense_forward_flops_per_token(const ModelConfig& config, std::int64_t length) {
+  const double hidden = static_cast<double>(config.hidden_size);
+  const double query_rows = static_cast<double>(config.num_heads * head_dim(config));
+  const double key_rows = static_cast<double>(config.num_kv_heads * head_dim(config));
+  const double projections = 2.0 * hidden * (2.0 * query_rows + 2.0 * key_rows);
+  const double seen = (static_cast<double>(length) + 1.0) / 2.0;
+  const double scores = 2.0 * 2.0 * seen * query_rows;
+  const double router = 2.0 * hidden * config.experts.count;
+  return config.num_layers * (projections + scores + router) +
+         2.0 * hidden * static_cast<double>(config.vocab_size);
+}
+
+double expert_forward_flops(const ModelConfig& config, double width) {
+  return 2.0 * kExpertMatrices * width * static_cast<double>(config.hidden_size);
+}
+
+}  // namespace hetmoe

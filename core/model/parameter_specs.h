@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/model/model_config.h"
+#include "core/model/slice.h"
+
+namespace hetmoe {
+
+/// A dense tensor of the model by its global name. A vector (a norm's weight) has columns = 1.
+struct TensorSpec {
+  std::string name;
+  std::int64_t rows = 0;
+  std::int64_t columns = 1;
+  bool is_matrix = true;  ///< matrices are drawn from a normal and decay; vectors start at 1
+
+  std::int64_t elements() const { return rows * columns; }
+};
+
+/// All tensors outside the experts, in the order of the forward pass. query, key and value follow
+/// one another, so that their rows are one matrix. With tied embeddings there is no "head".
+std::vector<TensorSpec> dense_tensor_specs(const ModelConfig& config);
+
+/// The three matrices of an expert, in the order in which a slice stores them.
+enum class ExpertMatrix { kGate = 0, kUp = 1, kDown = 2 };
+inline constexpr int kExpertMatrices = 3;
+
+/// "layers.3.experts.5.gate".
+std::string expert_tensor_name(int layer, int expert, ExpertMatrix matrix);
+
+/// Parameters of the whole model, and those that one token meets when `selected_width` hidden
+/// units per layer are selected for it (the paper counts both embeddings).
+std::int64_t total_parameters(const ModelConfig& config);
+std::int64_t active_parameters(const ModelConfig& config, double selected_width);
+
+/// Forward FLOPs (2 m n k) of one token outside the experts: attention projections, causal half of
+/// the scores at the given length, router, output head; no embedding.
+double dense_forward_flops_per_token(const ModelConfig& config, std::int64_t length);
+
+/// Forward FLOPs of one token through `width` hidden units: three products.
+double expert_forward_flops(const ModelConfig& config, double width);
+
+}  // namespace hetmoe

@@ -1,0 +1,212 @@
+#!/usr/bin/env bash
+# Makes this machine able to build and run hetmoe: Debian packages, LibTorch in .deps/, build in build/.
+# Run it as often as you like: what is there is left alone.
+set -euo pipefail
+
+readonly torch_version=2.11.0
+readonly torch_packages=("torch==${torch_version}" nvidia-cuda-runtime==13.0.96
+  nvidia-cuda-cupti==13.0.85)
+readonly debian_packages=(
+  g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
+  libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
+  libxxhash-dev libsentencepiece-dev sentencepiece
+  libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+  dict-gcide dictzip)
+readonly torch_disk_mebibytes=4096
+readonly build_disk_mebibytes=1024
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+readonly project
+readonly dependencies=${project}/.deps
+readonly environment=${dependencies}/python
+readonly stamp=${environment}/hetmoe-stamp
+readonly log=${dependencies}/setup.log
+readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
+
+usage() {
+  cat <<'TEXT'
+usage: deploy/setup.sh [--no-build] [--target NAME]...
+  --no-build      packages and LibTorch only
+  --target NAME   build this target only (default: everything, tests included)
+environment:
+  HETMOE_PYTHON=FILE           Python 3.10 or newer for .deps/python (default /usr/bin/python3)
+  HETMOE_SKIP_SYSTEM_CHECK=1   go on where the system is not a supported one
+TEXT
+}
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: %s\n' "$*" >&2
+  exit 1
+}
+
+# What the log says went wrong, in one line, and what to do.
+reason() {
+  local offline='resolve|unreachable|refused|timed out|Failed to fetch|Max retries|ProxyError'
+  offline+='|Network|No matching distribution|Unable to locate package|no installation candidate'
+  if grep -aqi 'No space left' "${log}"; then
+    printf 'the disk is full: free some and run this again'
+  elif grep -aqiE "${offline}" "${log}"; then
+    printf 'no network, or the package server does not answer: connect and run this again'
+  else
+    grep -aE '^(E:|ERROR:|Error:)' "${log}" | tail -n 1 || tail -n 1 "${log}" || true
+  fi
+}
+
+require_disk() {
+  local needed=$1 what=$2 available
+  available=$(df --output=avail -BM "${project}" | tail -n 1 | tr -dc '0-9')
+  if ((available < needed)); then
+    fail "${what} needs ${needed} MiB in ${project}, ${available} MiB are free: free some, or clone to a larger disk"
+  fi
+}
+
+check_system() {
+  local os_release=${HETMOE_OS_RELEASE:-/etc/os-release} system=unknown machine
+  if [[ -r ${os_release} ]]; then
+    # shellcheck source=/dev/null
+    system=$(. "${os_release}" && printf '%s %s' "${ID:-unknown}" "${VERSION_ID:-}")
+  fi
+  machine=$(uname -m)
+  if [[ ${HETMOE_SKIP_SYSTEM_CHECK:-0} == 1 ]]; then
+    return
+  fi
+  if [[ ${machine} != x86_64 ]]; then
+    fail "processor ${machine} is not supported (x86_64 is); HETMOE_SKIP_SYSTEM_CHECK=1 goes on all the same"
+  fi
+  case ${system} in
+    "debian 12") ;;
+    "ubuntu 24.04") say "Ubuntu 24.04 is untested" ;;
+    *) fail "system '${system}' is not supported (Debian 12 is); HETMOE_SKIP_SYSTEM_CHECK=1 goes on all the same" ;;
+  esac
+}
+
+missing_packages() {
+  local package
+  local -A installed=()
+  while read -r package; do
+    installed[${package}]=1
+  done < <(dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' 2>/dev/null |
+    sed -n 's/^\([^ :]*\)\(:[^ ]*\)\{0,1\} installed$/\1/p')
+  for package in "${debian_packages[@]}"; do
+    [[ -n ${installed[${package}]:-} ]] || printf '%s\n' "${package}"
+  done
+}
+
+# Descriptor 9 is the lock: a service that a package starts must not keep it.
+as_root() {
+  if ((EUID == 0)); then
+    "$@" 9>&-
+  elif [[ -t 0 ]]; then
+    sudo "$@" 9>&-
+  else
+    sudo -n "$@" 9>&-
+  fi
+}
+
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    say "no apt-get here: these must be installed by hand: ${debian_packages[*]}"
+    return
+  fi
+  local missing
+  mapfile -t missing < <(missing_packages)
+  if ((${#missing[@]} == 0)); then
+    return
+  fi
+  if ((EUID != 0)) && ! command -v sudo >/dev/null; then
+    fail "no sudo here; as root run: apt-get install --no-install-recommends ${missing[*]}"
+  fi
+  if ((EUID != 0)) && [[ ! -t 0 ]] && ! sudo -n true 2>/dev/null; then
+    fail "sudo asks for a password; in a terminal run: sudo apt-get install --no-install-recommends ${missing[*]}"
+  fi
+  say "installing ${#missing[@]} packages: ${missing[*]}"
+  # A failed update is not the end: the lists that are there may do.
+  as_root apt-get -q update >"${log}" 2>&1 || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+    install --no-install-recommends "${missing[@]}" >>"${log}" 2>&1 ||
+    fail "apt-get could not install ${missing[*]}: $(reason) (log: ${log})"
+}
+
+torch_is_whole() {
+  [[ -r ${stamp} && $(<"${stamp}") == "${torch_packages[*]}" ]] &&
+    compgen -G "${environment}/lib/python3*/site-packages/torch/lib/libtorch_cpu.so" >/dev/null
+}
+
+install_torch() {
+  if torch_is_whole; then
+    return
+  fi
+  # The stamp is written last: without it the folder is half of an installation, or another version's.
+  rm -rf "${environment}" "${dependencies}/tmp"
+  require_disk "${torch_disk_mebibytes}" "LibTorch with the build"
+  [[ -x ${python} ]] || fail "no Python at ${python}: install python3, or set HETMOE_PYTHON"
+  "${python}" -m venv "${environment}" >"${log}" 2>&1 ||
+    fail "${python} cannot make a virtual environment: install python3-venv, or set HETMOE_PYTHON (log: ${log})"
+  say "installing LibTorch ${torch_version} into .deps (about 530 MB to download)"
+  # Downloads are unpacked here and not in /tmp, so that one disk counts.
+  mkdir -p "${dependencies}/tmp"
+  TMPDIR=${dependencies}/tmp PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    "${environment}/bin/python" -m pip install --quiet --no-cache-dir --no-deps "${torch_packages[@]}" \
+    >>"${log}" 2>&1 ||
+    fail "pip could not install ${torch_packages[*]}: $(reason) (log: ${log})"
+  rm -rf "${dependencies}/tmp"
+  printf '%s\n' "${torch_packages[*]}" >"${stamp}"
+}
+
+build() {
+  local cache=${project}/build/CMakeCache.txt fresh=()
+  cd "${project}"
+  if [[ -r ${cache} ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=${project}" "${cache}"; then
+    say "build/ belongs to another folder: configuring anew"
+    fresh=(--fresh)
+    rm -f build/build.ninja
+  fi
+  if [[ ! -e build/build.ninja ]]; then
+    require_disk "${build_disk_mebibytes}" "the build"
+    cmake --preset release "${fresh[@]}" >"${log}" 2>&1 ||
+      fail "cmake could not configure: $(grep -a -A 3 'CMake Error' "${log}" | tr -s '\n ' ' ' || true) (log: ${log})"
+  fi
+  cmake --build --preset release "${targets[@]}"
+}
+
+# Says how long a phase took, when it did anything worth a line.
+timed() {
+  local name=$1 start=${SECONDS}
+  shift
+  "$@"
+  if ((SECONDS - start >= 2)); then
+    say "${name}: $((SECONDS - start)) s"
+  fi
+}
+
+with_build=1
+targets=()
+while (($# > 0)); do
+  case $1 in
+    --no-build) with_build=0 ;;
+    --target)
+      (($# > 1)) || fail "--target needs a name"
+      targets+=(--target "$2")
+      shift
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) fail "unknown option '$1' (--help lists them)" ;;
+  esac
+  shift
+done
+
+check_system
+mkdir -p "${dependencies}" 2>/dev/null || fail "cannot write to ${project}: clone to a folder of yours"
+# Two set-ups at once would tear each other's folders.
+exec 9>"${dependencies}/lock"
+flock 9
+timed packages install_packages
+timed LibTorch install_torch
+if ((with_build)); then
+  timed build build
+fi

@@ -1,0 +1,164 @@
+#include "launcher/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "core/base/error.h"
+#include "launcher/data_command.h"
+#include "launcher/train_command.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+namespace {
+
+/// Set by the subcommand that the command line names.
+using Action = std::function<int()>;
+
+void add_train(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("train", "Train a model, alone or under mpirun or srun");
+  auto options = std::make_shared<TrainOptions>();
+  command->add_option("CONFIG", options->config_path, "Configuration file")
+      ->required()
+      ->type_name("");
+  command
+      ->add_option("--set", options->settings,
+                   "Set one configuration key; may be repeated, the last one counts")
+      ->type_name("a.b=c")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
+  command
+      ->add_option("--run-dir", options->run_dir,
+                   "Folder for the files of this run (default: a new one under runs/)")
+      ->type_name("DIR");
+  command->add_flag_callback(
+      "--help-config",
+      [] {
+        std::cout << help_config();
+        throw CLI::Success();
+      },
+      "Explain every configuration key and exit");
+  command->footer(
+      "Example:\n"
+      "  mpirun -np 2 hetmoe train configs/tiny.yaml --set train.steps=100 --run-dir runs/a");
+  command->callback(
+      [options, &action] { action = [options] { return run_train_command(*options); }; });
+}
+
+void add_prepare(CLI::App& data, Action& action) {
+  auto* command = data.add_subcommand("prepare", "Turn text files into token shards");
+  auto options = std::make_shared<PrepareOptions>();
+  auto json = std::make_shared<bool>(false);
+  command->add_option("INPUT", options->inputs, "Text files")->required()->type_name("");
+  command->add_option("--out", options->out_directory, "Folder for the train and valid shards")
+      ->required()
+      ->type_name("DIR");
+  auto* tokenizer = command
+                        ->add_option("--tokenizer", options->tokenizer,
+                                     "bytes, or the path of a SentencePiece model (default: bytes)")
+                        ->type_name("bytes|MODEL");
+  command
+      ->add_option("--train-vocabulary", options->train_vocabulary,
+                   "Train a SentencePiece model of this many tokens on the inputs first")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->excludes(tokenizer);
+  command
+      ->add_option("--valid-fraction", options->valid_fraction,
+                   "Part of the documents held out (default: 0.05)")
+      ->type_name("FRACTION")
+      ->check(CLI::Range(0.0, 0.5));
+  command
+      ->add_option("--document-separator", options->document_separator,
+                   "file (one document each; default), blank-line, unindented-line (as in "
+                   "dictionaries), or the text of a line that parts documents")
+      ->type_name("KIND");
+  command
+      ->add_option("--max-document-bytes", options->max_document_bytes,
+                   "Longer documents are cut (default: 16 MiB)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--seed", options->seed, "Of the split and the tokenizer's sample (default: 1)")
+      ->type_name("N");
+  command->add_flag("--force", options->overwrite, "Replace what stands in DIR");
+  command->add_flag("--json", *json, "Print the result as one JSON document");
+  command->footer(
+      "Example:\n"
+      "  hetmoe data prepare text/*.txt --out data/text --train-vocabulary 2048");
+  command->callback([options, json, &action] {
+    if (options->tokenizer.empty() && options->train_vocabulary == 0) options->tokenizer = "bytes";
+    action = [options, json] { return run_data_prepare_command(*options, *json); };
+  });
+}
+
+void add_inspect(CLI::App& data, Action& action) {
+  auto* command = data.add_subcommand("inspect", "Print what a token shard holds");
+  auto prefix = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  command->add_option("PREFIX", *prefix, "Of PREFIX.bin and PREFIX.idx")->required()->type_name("");
+  command->add_flag("--json", *json, "Print one JSON document");
+  command->footer("Example:\n  hetmoe data inspect data/text/train");
+  command->callback([prefix, json, &action] {
+    action = [prefix, json] { return run_data_inspect_command(*prefix, *json); };
+  });
+}
+
+/// The subcommand that the line got as far as naming.
+const CLI::App& innermost(const CLI::App& app) {
+  const auto named = app.get_subcommands();
+  return named.empty() ? app : innermost(*named.front());
+}
+
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  return parent ? full_name(*parent) + " " + command.get_name() : command.get_name();
+}
+
+std::string usage_message(const CLI::App& command, const CLI::ParseError& error) {
+  const auto commands = command.get_subcommands([](const CLI::App*) { return true; });
+  if (commands.empty()) return error.what();
+  std::string names;
+  for (const auto* known : commands) names += (names.empty() ? "" : ", ") + known->get_name();
+  const auto words = command.remaining();
+  return (words.empty() ? "command missing" : words.front() + ": unknown command") +
+         ", allowed: " + names;
+}
+
+/// The usage error in one line, with the place where help is.
+int report_usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = innermost(app);
+  std::string message = usage_message(command, error);
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  std::cerr << "hetmoe: " << message << " (see " << full_name(command) << " --help)\n";
+  return static_cast<int>(ExitCode::kConfiguration);
+}
+
+}  // namespace
+
+int run_command_line(int argc, const char* const* argv) {
+  CLI::App app("Trains mixtures of experts of unequal size over MPI.", "hetmoe");
+  app.set_version_flag("--version", "hetmoe " HETMOE_VERSION);
+  app.require_subcommand(1);
+  app.footer("Example:\n  mpirun -np 2 hetmoe train configs/tiny.yaml");
+  Action action;
+  add_train(app, action);
+  auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
+  data->require_subcommand(1);
+  data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");
+  add_prepare(*data, action);
+  add_inspect(*data, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool is_usage_error = error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success);
+    return is_usage_error ? report_usage_error(app, error) : app.exit(error);
+  }
+  return action();
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# From a fresh clone to a trained mixture of unequal experts: set-up, build, real English text, two ranks.
+set -euo pipefail
+
+readonly ranks=2
+readonly config=configs/tiny.yaml
+readonly dictionary=/usr/share/dictd/gcide.dict.dz
+readonly text=data/gcide.txt
+readonly shards=data/gcide
+readonly prepare_options=(--out "${shards}" --train-vocabulary 2048 --document-separator unindented-line)
+
+usage() {
+  cat <<TEXT
+usage: launcher/quickstart.sh [TRAIN OPTION]...
+Sets this machine up, builds, prepares the text of the GCIDE dictionary and trains ${config} on ${ranks} ranks.
+What is there already is left alone. Options are passed on to 'hetmoe train', for example:
+  --set train.steps=100        a shorter run
+  --run-dir DIR                where its files go (default: a new folder under runs/)
+TEXT
+}
+
+say() { printf 'quickstart: %s\n' "$*"; }
+fail() {
+  printf 'quickstart: %s\n' "$*" >&2
+  exit 1
+}
+
+timed() {
+  local name=$1 start=${SECONDS}
+  shift
+  "$@"
+  say "${name}: $((SECONDS - start)) s"
+}
+
+set_up() {
+  deploy/setup.sh --target hetmoe --target hetmoe-sentencepiece
+}
+
+# The stamp is written last and holds the options: shards without it are half made or made otherwise.
+prepare_text() {
+  local stamp=${shards}/prepared
+  if [[ -r ${stamp} && $(<"${stamp}") == "${prepare_options[*]}" ]]; then
+    return
+  fi
+  [[ -r ${dictionary} ]] || fail "no text at ${dictionary}: install the package dict-gcide"
+  rm -rf "${shards}"
+  mkdir -p data
+  dictzip -dc "${dictionary}" >"${text}"
+  build/hetmoe data prepare "${text}" "${prepare_options[@]}"
+  rm -f "${text}"
+  printf '%s\n' "${prepare_options[*]}" >"${stamp}"
+}
+
+train() {
+  if ((EUID == 0)); then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  fi
+  # One machine: plain shared memory. What else Open MPI would probe is slow or noisy in a container.
+  export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=none
+  export OMPI_MCA_mpi_yield_when_idle=1
+  mpirun --map-by :OVERSUBSCRIBE --bind-to none -np "${ranks}" build/hetmoe train "${config}" "$@"
+}
+
+for argument in "$@"; do
+  if [[ ${argument} == -h || ${argument} == --help ]]; then
+    usage
+    exit 0
+  fi
+done
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+timed "set-up and build" set_up
+timed "text" prepare_text
+timed "training on ${ranks} ranks" train "$@"
+say "all of it: ${SECONDS} s"

@@ -1,0 +1,73 @@
+#include "launcher/train_command.h"
+
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <memory>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "launcher/error_text.h"
+#include "parallel/agreement.h"
+#include "parallel/communicator/local_communicator.h"
+#include "parallel/communicator/mpi_communicator.h"
+#include "runtime/run_config.h"
+#include "runtime/trainer/training_run.h"
+
+namespace hetmoe {
+namespace {
+
+void train(const TrainOptions& options, Communicator& world, int ranks_on_host) {
+  RunConfig config;
+  collectively(world, [&] { config = load_run_config(options.config_path, options.settings); });
+  const SystemClock clock;
+  TrainingRequest request{.config = std::move(config),
+                          .config_name = std::filesystem::path(options.config_path).stem().string(),
+                          .run_directory = {},
+                          .world = world,
+                          .ranks_on_host = ranks_on_host,
+                          .clock = clock,
+                          .out = stdout};
+  if (!options.run_dir.empty()) request.run_directory = options.run_dir;
+  run_training(request);
+}
+
+/// An error of this rank alone: the others wait in a collective, so the whole job must end.
+int abort_job(Communicator& world, const std::string& message, ExitCode code) {
+  print_error(world.size() == 1 ? message
+                                : "rank " + std::to_string(world.rank()) + ": " + message);
+  world.abort(message, static_cast<int>(code));
+  return static_cast<int>(code);  // never reached; the compiler does not see through the seam
+}
+
+/// The code is agreed: rank 0 ends with it, the others with 0.
+int train_on(const TrainOptions& options, Communicator& world, int ranks_on_host) {
+  try {
+    train(options, world, ranks_on_host);
+    return 0;
+  } catch (const AgreedError& error) {
+    if (world.rank() != 0) return 0;
+    print_error(error.what());
+    return static_cast<int>(error.exit_code());
+  } catch (const Error& error) {
+    return abort_job(world, error.what(), error.exit_code());
+  } catch (const std::exception& error) {
+    return abort_job(world, std::string("internal error: ") + error.what(), ExitCode::kInternal);
+  }
+}
+
+}  // namespace
+
+int run_train_command(const TrainOptions& options) {
+  if (!MpiRuntime::is_launched()) {
+    LocalWorld world(1);
+    return train_on(options, *world.communicator(0), 1);
+  }
+  int argument_count = 0;
+  char** arguments = nullptr;
+  MpiRuntime runtime(argument_count, arguments);
+  const auto world = runtime.world();
+  return train_on(options, *world, runtime.ranks_sharing_this_host());
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace hetmoe {
+
+struct TrainOptions {
+  std::string config_path;
+  std::vector<std::string> settings;  ///< "a.b=c", applied in order after the file
+  std::string run_dir;                ///< empty: a new folder under runs/
+};
+
+/// `hetmoe train`: one rank of a training run, alone or under mpirun or srun. Gives the exit code.
+/// Collective: every rank of the world calls it with the same options. Blocking: until the run
+/// ends. Errors: those of core/base/error.h.
+int run_train_command(const TrainOptions& options);
+
+}  // namespace hetmoe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+
+#include "core/config/allowed.h"
+
+namespace hetmoe {
+
+/// How the ranks use the machine.
+struct ParallelConfig {
+  std::string device = "auto";
+  int threads = 0;
+  int expert_group_size = 0;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("device", device, "", "Where tensors live. auto: the best that is built in.",
+                one_of({"auto", "cpu"}).later({"cuda"}));
+    visit.field("threads", threads, "threads",
+                "Per rank; 0: the cores of the rank's affinity mask over the ranks that share it.",
+                at_least(0, 4096));
+    visit.field("expert_group_size", expert_group_size, "ranks",
+                "Ranks that together hold one copy of all experts; 0: the whole world.",
+                only_off("0"));
+  }
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/placement/placement.h"
+
+namespace hetmoe {
+
+/// One layer as the planner sees it.
+struct PlanLayer {
+  std::vector<std::int64_t> widths;  ///< hidden units of each expert, each at least 1
+  std::vector<std::int64_t> tokens;  ///< load of each expert; all zero counts as uniform
+};
+
+/// Everything that a plan depends on (the contract's planner problem).
+struct PlanProblem {
+  std::int64_t hidden_size = 0;
+  double bytes_per_parameter = 18;         ///< copy, gradient, master and moments
+  double bytes_per_replica_parameter = 6;  ///< copy and gradient
+  int ranks = 0;
+  /// Most expert bytes of a rank over all layers: a ratio of the mean, or bytes (then it counts).
+  double memory_cap_ratio = 1.10;
+  std::optional<double> memory_cap_bytes;
+  double tolerance = 0.02;        ///< largest FLOPs over the mean - 1, per layer
+  std::int64_t granularity = 32;  ///< cuts lie at its multiples
+  std::int64_t replicas = 0;
+  std::vector<PlanLayer> layers;
+  std::optional<Placement> current;  ///< what a migration would start from
+};
+
+enum class PlanStrategy : std::uint8_t {
+  /// Whole experts, largest FLOPs first (ties: the lower expert) onto the least loaded rank that
+  /// has room (ties: fewest bytes so far, then the lower rank).
+  kWhole,
+  kContiguous,  ///< equal numbers of whole experts in order
+};
+
+/// The strategy's name as the configuration spells it; ConfigError lists the names.
+PlanStrategy plan_strategy_of(const std::string& name);
+
+struct LayerCost {
+  double flops_max_over_mean = 1;
+  double traffic_ratio = 1;  ///< rows that travel over rows of whole, unreplicated experts
+};
+
+/// A placement with what it is predicted to cost.
+struct Plan {
+  Placement placement;
+  std::vector<LayerCost> layers;
+  double memory_max_over_mean = 1;
+  std::optional<double> predicted_step_seconds;
+  std::string bound_by = "none";  ///< compute, traffic, memory, granularity or none
+};
+
+/// A pure function: no clock, no randomness, no communication; the same bytes on every rank of the
+/// same processor type. Sorted as LayerPlacement says. Ranks beyond the experts stay empty.
+/// Whole experts cannot always meet the memory cap or the tolerance: the figures say what was
+/// reached, `bound_by` what was in the way, and nothing is refused for it.
+/// Errors: ConfigError (JSON pointer, value, allowed) for a problem that makes no sense.
+Plan plan(const PlanProblem& problem, PlanStrategy strategy);
+
+/// Throws ConfigError with the JSON pointer of the first value that makes no sense.
+void validate_problem(const PlanProblem& problem);
+
+}  // namespace hetmoe

@@ -1,0 +1,59 @@
+#include "runtime/metrics/metrics_file.h"
+
+#include <nlohmann/json.hpp>
+
+namespace hetmoe {
+namespace {
+
+// Keeps the order of insertion, so that a line reads as the contract lists it. A non-finite number
+// is dumped as null.
+using Json = nlohmann::ordered_json;
+
+Json phase_seconds(const PhaseSeconds& phase) {
+  return Json{{"data", phase.data},
+              {"forward", phase.forward},
+              {"dispatch_wait", phase.dispatch_wait},
+              {"expert", phase.expert},
+              {"combine_wait", phase.combine_wait},
+              {"backward", phase.backward},
+              {"gradients", phase.gradients},
+              {"optimizer", phase.optimizer},
+              {"parameters", phase.parameters},
+              {"other", phase.other}};
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::filesystem::path& path) : file_(path) {}
+
+void MetricsFile::write(const StepRecord& record) {
+  const Json line = {{"step", record.step},
+                     {"generation", record.generation},
+                     {"tokens", record.tokens},
+                     {"loss", record.loss},
+                     {"aux",
+                      {{"parameter_penalty", record.parameter_penalty},
+                       {"load_balance", record.load_balance},
+                       {"router_entropy", record.router_entropy}}},
+                     {"grad_norm", record.grad_norm},
+                     {"learning_rate", record.learning_rate},
+                     {"skipped", record.skipped},
+                     {"step_seconds", record.step_seconds},
+                     {"tokens_per_second", record.tokens_per_second},
+                     {"model_flops_per_second", record.model_flops_per_second},
+                     {"phase_seconds", phase_seconds(record.phase_seconds)},
+                     {"flops_max_over_mean", record.flops_max_over_mean},
+                     {"bytes_all_to_all", record.bytes_all_to_all}};
+  file_.append_line(line.dump());
+}
+
+void MetricsFile::write(const EvaluationRecord& record) {
+  const Json line = {{"step", record.step},
+                     {"generation", record.generation},
+                     {"eval_loss", record.loss},
+                     {"eval_tokens", record.tokens},
+                     {"eval_bits_per_byte", record.bits_per_byte}};
+  file_.append_line(line.dump());
+}
+
+}  // namespace hetmoe

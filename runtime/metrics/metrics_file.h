@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+
+#include "runtime/metrics/append_file.h"
+#include "runtime/metrics/training_record.h"
+
+namespace hetmoe {
+
+/// `metrics.jsonl`: one JSON object per line, appended and never rewritten. Field names are a
+/// contract. A non-finite number becomes null. Rank 0 only. Errors: StorageError.
+class MetricsFile {
+ public:
+  explicit MetricsFile(const std::filesystem::path& path);
+
+  void write(const StepRecord& record);
+  void write(const EvaluationRecord& record);
+
+ private:
+  AppendFile file_;
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,128 @@
+#include "runtime/metrics/run_directory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "core/base/check.h"
+#include "runtime/metrics/atomic_file.h"
+#include "runtime/metrics/utc_time.h"
+
+namespace hetmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const fs::path& path, std::string_view found) {
+  throw StorageError("run directory '" + path.string() + "' is already in use (it holds " +
+                     std::string(found) + "): give a new --run-dir");
+}
+
+void make_folder(const fs::path& path) {
+  std::error_code failure;
+  fs::create_directories(path, failure);
+  if (!failure && !fs::is_directory(path, failure) && !failure) {
+    failure = std::make_error_code(std::errc::not_a_directory);
+  }
+  if (failure) {
+    throw StorageError("cannot make run directory '" + path.string() + "': " + failure.message());
+  }
+}
+
+fs::path make_new_folder(std::string_view config_name, const Clock& clock) {
+  HETMOE_CHECK(config_name.find('/') == std::string_view::npos, "config name '", config_name, "'");
+  const fs::path root = "runs";
+  make_folder(root);
+  std::random_device random;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::ostringstream name;
+    name << (config_name.empty() ? "run" : config_name) << '-' << compact_utc(clock.wall_seconds())
+         << '-' << std::hex << std::setw(4) << std::setfill('0') << (random() & 0xffffU);
+    std::error_code failure;
+    if (fs::create_directory(root / name.str(), failure)) return root / name.str();
+    if (failure) {
+      throw StorageError("cannot make run directory '" + (root / name.str()).string() +
+                         "': " + failure.message());
+    }
+  }
+  throw StorageError("cannot find a free name for a run directory under 'runs'");
+}
+
+/// The one step that two runs cannot both pass.
+void take(const fs::path& path) {
+  const fs::path metrics = path / "metrics.jsonl";
+  const int descriptor = ::open(metrics.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor >= 0) {
+    ::close(descriptor);
+    return;
+  }
+  if (errno == EEXIST) refuse(path, "metrics.jsonl");
+  throw StorageError("cannot write '" + metrics.string() + "': " + std::strerror(errno));
+}
+
+}  // namespace
+
+RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {}
+
+RunDirectory RunDirectory::create(const std::optional<fs::path>& given,
+                                  std::string_view config_name, const Clock& clock) {
+  if (given) make_folder(*given);
+  const fs::path path = given ? *given : make_new_folder(config_name, clock);
+  for (const char* name : {"metrics.jsonl", "config.yaml", "exit.json"}) {
+    std::error_code ignored;
+    if (fs::exists(path / name, ignored)) refuse(path, name);
+  }
+  take(path);
+  make_folder(path / "logs");
+  return RunDirectory(path);
+}
+
+RunDirectory RunDirectory::open(fs::path path) { return RunDirectory(std::move(path)); }
+
+fs::path RunDirectory::log_file(int rank) const {
+  return path_ / "logs" / ("rank-" + std::to_string(rank) + ".log");
+}
+
+void RunDirectory::write_exit_json(ExitCode code, std::string_view reason) const {
+  const nlohmann::ordered_json content = {{"code", static_cast<int>(code)}, {"reason", reason}};
+  write_file_atomically(
+      path_ / "exit.json",
+      content.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+fs::path RunDirectory::write_marker() const {
+  const fs::path marker = path_ / ".visible";
+  write_file_atomically(marker, "every rank must see this file\n");
+  return marker;
+}
+
+void RunDirectory::remove_marker() const {
+  std::error_code ignored;
+  fs::remove(path_ / ".visible", ignored);
+}
+
+bool visible(const fs::path& marker) {
+  for (int attempt = 0; attempt < 20; ++attempt) {
+    std::error_code ignored;
+    // Reading the folder makes a network file system drop what it remembers of it.
+    for (fs::directory_iterator entry(marker.parent_path(), ignored), end; !ignored && entry != end;
+         entry.increment(ignored)) {
+      if (entry->path().filename() == marker.filename()) return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return false;
+}
+
+}  // namespace hetmoe

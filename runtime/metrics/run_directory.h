@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+
+namespace hetmoe {
+
+/// The folder of one run: what stands where, and that no two runs share it. Rank 0 creates it and
+/// sends the path to the others, which open it. Errors: StorageError that names the path.
+class RunDirectory {
+ public:
+  /// Without `given`: a new `runs/<config_name>-<UTC time>-<suffix>` under the working directory.
+  /// With it: that folder, made when absent; refused when a run has used it (it holds
+  /// metrics.jsonl, config.yaml or exit.json). Takes it by creating an empty metrics.jsonl, so that
+  /// of two runs started at once only one gets it; makes logs/.
+  static RunDirectory create(const std::optional<std::filesystem::path>& given,
+                             std::string_view config_name, const Clock& clock);
+
+  /// The folder that rank 0 has created, seen from another rank. Looks at nothing.
+  static RunDirectory open(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path events_file() const { return path_ / "events.jsonl"; }
+  std::filesystem::path config_file() const { return path_ / "config.yaml"; }
+  std::filesystem::path plan_file() const { return path_ / "plan.json"; }
+  std::filesystem::path log_file(int rank) const;
+
+  /// `exit.json`: {"code", "reason"}; whole or absent.
+  void write_exit_json(ExitCode code, std::string_view reason) const;
+
+  /// Rank 0: leaves a marker that every rank must then see (a folder local to one machine is found
+  /// out here and not at the first checkpoint). `remove_marker` once all have answered.
+  std::filesystem::path write_marker() const;
+  void remove_marker() const;
+
+ private:
+  explicit RunDirectory(std::filesystem::path path);
+
+  std::filesystem::path path_;
+};
+
+/// Whether this process sees the marker. Blocking: up to two seconds, because a network file system
+/// may show a new file late. Never throws.
+bool visible(const std::filesystem::path& marker);
+
+}  // namespace hetmoe

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+namespace hetmoe {
+
+/// Seconds of one step by phase, mean over ranks. `other` takes the rest, so that the sum is the
+/// step's time; forward and backward parts of dispatch, expert and combine are counted there and
+/// not again in forward or backward.
+struct PhaseSeconds {
+  double data = 0;
+  double forward = 0;
+  double dispatch_wait = 0;
+  double expert = 0;
+  double combine_wait = 0;
+  double backward = 0;
+  double gradients = 0;
+  double optimizer = 0;
+  double parameters = 0;
+  double other = 0;
+};
+
+/// One training step, global over ranks. Units: losses in nats per token.
+struct StepRecord {
+  std::int64_t step = 0;         ///< from 1
+  std::int64_t tokens = 0;       ///< seen so far, all ranks
+  double loss = 0;               ///< language modelling only
+  double parameter_penalty = 0;  ///< auxiliary terms: unweighted, summed over layers
+  double load_balance = 0;
+  double router_entropy = 0;
+  double grad_norm = 0;  ///< before clipping
+  double learning_rate = 0;
+  std::int64_t skipped = 0;  ///< steps skipped so far
+  double step_seconds = 0;   ///< maximum over ranks
+  double tokens_per_second = 0;
+  double model_flops_per_second = 0;  ///< all ranks
+  PhaseSeconds phase_seconds;
+  double flops_max_over_mean = 1;     ///< expert FLOPs, for the tokens really routed
+  std::int64_t bytes_all_to_all = 0;  ///< payload to other ranks, forward and backward
+  int generation = 1;
+};
+
+/// One evaluation on held-out text.
+struct EvaluationRecord {
+  std::int64_t step = 0;
+  double loss = 0;  ///< nats per token
+  std::int64_t tokens = 0;
+  double bits_per_byte = 0;
+  int generation = 1;
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hetmoe {
+
+/// What one rank holds of the experts, all layers together.
+struct RankPlanRow {
+  int rank = 0;
+  int slices = 0;
+  std::int64_t expert_parameters = 0;
+  double flops_ratio = 0;  ///< predicted share of all expert FLOPs, 0..1
+};
+
+/// What will run, for the header. Filled by the trainer before step 1.
+struct RunSummary {
+  std::string config_name;
+  std::string run_directory;
+  int num_layers = 0;
+  std::int64_t hidden_size = 0;
+  int num_heads = 0;
+  std::int64_t vocab_size = 0;
+  std::vector<std::int64_t> expert_widths;  ///< of one layer
+  std::string router;                       ///< "top-2" or "top-p 0.6"
+  std::int64_t total_parameters = 0;
+  std::int64_t active_parameters = 0;  ///< per token, average over experts
+  int ranks = 1;
+  std::int64_t tokens_per_step = 0;
+  std::int64_t steps = 0;
+  std::string precision;
+  int threads = 1;  ///< per rank
+  std::string device;
+  std::vector<RankPlanRow> plan;
+};
+
+/// One expert (summed over layers) over the whole run.
+struct ExpertRow {
+  std::int64_t width = 0;
+  double token_ratio = 0;  ///< share of the (token, expert) choices, 0..1
+};
+
+/// How it ended, for the closing table. What was not measured stays empty and is not shown.
+struct FinalSummary {
+  std::int64_t steps = 0;
+  std::int64_t tokens = 0;
+  double elapsed_seconds = 0;
+  std::int64_t vocab_size = 0;
+  std::optional<double> evaluation_loss;  ///< nats per token, held-out text
+  std::optional<double> unigram_entropy;  ///< nats per token, of the same held-out text
+  std::optional<double> bits_per_byte;    ///< of the same held-out text
+  double median_tokens_per_second = 0;
+  double mean_flops_max_over_mean = 1;
+  std::int64_t peak_memory_bytes = 0;  ///< largest rank
+  std::int64_t skipped_steps = 0;
+  std::vector<ExpertRow> experts;
+  std::string run_directory;
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,148 @@
+#include "runtime/report/summary_text.h"
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "runtime/report/quantity_text.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::size_t kColumns = 100;
+constexpr std::size_t kBarColumns = 50;
+/// Of more ranks or experts than this, the first and the last half of it are shown.
+constexpr std::size_t kRows = 32;
+
+void line(std::ostringstream& out, const std::string& label, const std::string& content) {
+  const std::string prefix = "  " + left_aligned(label, 18);
+  // A long path is the one thing that is not cut: it is there to be copied.
+  out << prefix << content << '\n';
+}
+
+/// Calls show(index) for the rows that are shown, and tells how many are left out in between.
+template <typename Show>
+void rows(std::ostringstream& out, std::size_t count, Show show) {
+  const std::size_t first = count <= kRows ? count : kRows / 2;
+  for (std::size_t index = 0; index < first; ++index) show(index);
+  if (first == count) return;
+  out << "    ... " << count - kRows << " more\n";
+  for (std::size_t index = count - kRows / 2; index < count; ++index) show(index);
+}
+
+std::string widths_text(const std::vector<std::int64_t>& widths) {
+  if (widths.empty()) return "none";
+  const auto [least, most] = std::minmax_element(widths.begin(), widths.end());
+  std::string text = std::to_string(widths.size()) + " in each layer, ";
+  if (*least == *most) return text + "all of width " + std::to_string(*least);
+  std::string listed = "widths";
+  for (const std::int64_t width : widths) listed.append(" ").append(std::to_string(width));
+  if (listed.size() <= 48) return text + listed;
+  return text + "widths from " + std::to_string(*least) + " to " + std::to_string(*most);
+}
+
+void plan_table(std::ostringstream& out, const std::vector<RankPlanRow>& plan) {
+  if (plan.empty()) return;
+  out << "\n  rank   slices   expert parameters   share of FLOPs\n";
+  rows(out, plan.size(), [&](std::size_t index) {
+    const RankPlanRow& row = plan[index];
+    out << right_aligned(std::to_string(row.rank), 6)
+        << right_aligned(std::to_string(row.slices), 9)
+        << right_aligned(count_text(static_cast<double>(row.expert_parameters)), 20)
+        << right_aligned(percent_text(row.flops_ratio), 17) << '\n';
+  });
+}
+
+void expert_table(std::ostringstream& out, const std::vector<ExpertRow>& experts) {
+  if (experts.empty()) return;
+  double most = 0;
+  for (const ExpertRow& row : experts) most = std::max(most, row.token_ratio);
+  out << "\n  expert   width   share of tokens\n";
+  rows(out, experts.size(), [&](std::size_t index) {
+    const ExpertRow& row = experts[index];
+    const double filled = most > 0 ? std::max(row.token_ratio, 0.0) / most * kBarColumns : 0.0;
+    const std::size_t bar =
+        std::isfinite(filled) ? static_cast<std::size_t>(std::llround(filled)) : 0;
+    const std::string content =
+        right_aligned(std::to_string(index), 8) + right_aligned(std::to_string(row.width), 8) +
+        right_aligned(percent_text(row.token_ratio), 10) + "  " + std::string(bar, '#');
+    out << content.substr(0, std::min(kColumns, content.find_last_not_of(' ') + 1)) << '\n';
+  });
+}
+
+/// "7.625   (2.104 above the loss)": by how much the model beats a bound that needs no training.
+std::string bound_text(double bound, const std::optional<double>& loss) {
+  std::string text = right_aligned(fixed_text(bound, 3), 8);
+  if (!loss || !std::isfinite(*loss)) return text;
+  const double gap = bound - *loss;
+  return text + "   (the loss is " + fixed_text(std::abs(gap), 3) +
+         (gap >= 0 ? " below it)" : " above it)");
+}
+
+void loss_lines(std::ostringstream& out, const FinalSummary& summary) {
+  if (summary.evaluation_loss) {
+    line(out, "held-out loss",
+         right_aligned(fixed_text(*summary.evaluation_loss, 3), 8) + "   nats per token");
+  }
+  if (summary.vocab_size > 0) {
+    line(out, "ln(vocabulary)",
+         bound_text(std::log(static_cast<double>(summary.vocab_size)), summary.evaluation_loss));
+  }
+  if (summary.unigram_entropy) {
+    line(out, "unigram entropy", bound_text(*summary.unigram_entropy, summary.evaluation_loss));
+  }
+  if (summary.bits_per_byte) {
+    line(out, "bits per byte", right_aligned(fixed_text(*summary.bits_per_byte, 3), 8));
+  }
+}
+
+}  // namespace
+
+std::string header_text(const RunSummary& summary) {
+  std::ostringstream out;
+  out << "hetmoe: " << summary.config_name << " on " << summary.ranks
+      << (summary.ranks == 1 ? " rank\n" : " ranks\n");
+  line(out, "model",
+       std::to_string(summary.num_layers) + " layers, hidden size " +
+           std::to_string(summary.hidden_size) + ", " + std::to_string(summary.num_heads) +
+           " heads, vocabulary " + std::to_string(summary.vocab_size));
+  line(out, "experts", widths_text(summary.expert_widths) + ", " + summary.router);
+  line(out, "parameters",
+       count_text(static_cast<double>(summary.total_parameters)) + " in total, " +
+           count_text(static_cast<double>(summary.active_parameters)) +
+           " active per token (average)");
+  const double tokens =
+      static_cast<double>(summary.steps) * static_cast<double>(summary.tokens_per_step);
+  line(out, "training",
+       std::to_string(summary.steps) + " steps of " + std::to_string(summary.tokens_per_step) +
+           " tokens, " + count_text(tokens) + " tokens in all");
+  line(out, "arithmetic",
+       summary.precision + " on " + summary.device + ", " + std::to_string(summary.threads) +
+           (summary.threads == 1 ? " thread" : " threads") + " per rank");
+  line(out, "run directory", summary.run_directory);
+  plan_table(out, summary.plan);
+  return out.str();
+}
+
+std::string closing_text(const FinalSummary& summary) {
+  std::ostringstream out;
+  out << "done: " << summary.steps << " steps, " << count_text(static_cast<double>(summary.tokens))
+      << " tokens in " << duration_text(summary.elapsed_seconds) << '\n';
+  loss_lines(out, summary);
+  line(out, "tokens/s",
+       right_aligned(count_text(summary.median_tokens_per_second), 8) + "   (median)");
+  line(out, "balance max/mean",
+       right_aligned(fixed_text(summary.mean_flops_max_over_mean, 3), 8) +
+           "   (expert FLOPs by rank, mean over steps)");
+  line(out, "peak memory",
+       right_aligned(bytes_text(summary.peak_memory_bytes), 8) + "   (largest rank)");
+  if (summary.skipped_steps > 0) {
+    line(out, "skipped steps",
+         right_aligned(std::to_string(summary.skipped_steps), 8) + "   (not finite)");
+  }
+  line(out, "run directory", summary.run_directory);
+  expert_table(out, summary.experts);
+  return out.str();
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/config/allowed.h"
+#include "core/config/fault.h"
+#include "core/data/data_config.h"
+#include "core/model/model_config.h"
+#include "parallel/parallel_config.h"
+#include "parallel/placement/placement_config.h"
+#include "runtime/trainer/train_config.h"
+
+namespace hetmoe {
+
+struct CheckpointConfig {
+  std::int64_t every_steps = 0;
+  int keep = 2;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("every_steps", every_steps, "steps", "How often a checkpoint is saved; 0: never.",
+                only_off("0"));
+    visit.field("keep", keep, "checkpoints", "Newest checkpoints that are kept.", at_least(2, 1e6));
+  }
+};
+
+struct CoordinatorConfig {
+  std::string address;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("address", address, "", "HOST:PORT of a coordinator that runs by itself.",
+                only_off(""));
+  }
+};
+
+struct MetricsConfig {
+  std::string listen;
+  double peak_flops = 0;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("listen", listen, "", "HOST:PORT where metrics are served to Prometheus.",
+                only_off(""));
+    visit.field("peak_flops", peak_flops, "FLOP/s", "What utilisation is a part of.",
+                only_off("0"));
+  }
+};
+
+struct TopologyConfig {
+  int ranks_per_node = 0;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("ranks_per_node", ranks_per_node, "ranks", "Ranks of one node; 0: asks MPI.",
+                only_off("0"));
+  }
+};
+
+/// Everything that a run is told, from one file and the command line.
+struct RunConfig {
+  ModelConfig model;
+  DataConfig data;
+  TrainConfig train;
+  EvaluateConfig evaluate;
+  ParallelConfig parallel;
+  PlacementConfig placement;
+  CheckpointConfig checkpoint;
+  CoordinatorConfig coordinator;
+  MetricsConfig metrics;
+  TopologyConfig topology;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.section("model", model);
+    visit.section("data", data);
+    visit.section("train", train);
+    visit.section("evaluate", evaluate);
+    visit.section("parallel", parallel);
+    visit.section("placement", placement);
+    visit.section("checkpoint", checkpoint);
+    visit.section("coordinator", coordinator);
+    visit.section("metrics", metrics);
+    visit.section("topology", topology);
+  }
+};
+
+/// Reads and checks a configuration. `settings` are "a.b=value", applied after the file, the last
+/// one of a key counts. With model.experts.widths given and count not, count is their number.
+/// Errors: one ConfigError with every fault, a line each, that names file and line (or the
+/// setting), key, value and what is allowed.
+RunConfig load_run_config(const std::string& path, const std::vector<std::string>& settings);
+
+/// Every fault of a configuration: single values out of range first, then contradictions between
+/// keys, those left out whose keys are faulty by themselves. Empty: good.
+std::vector<ConfigFault> validate(const RunConfig& config);
+
+/// The configuration as YAML, every key, defaults included; reads back to the same struct.
+std::string resolved_yaml(const RunConfig& config);
+
+/// The reference for `hetmoe train --help-config`: key, type, default, unit, range, meaning.
+std::string help_config();
+
+}  // namespace hetmoe

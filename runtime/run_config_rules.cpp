@@ -1,0 +1,117 @@
+#include "runtime/run_config_rules.h"
+
+#include <string>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace hetmoe {
+namespace {
+
+class Rules {
+ public:
+  /// Adds the fault unless `holds`.
+  void require(bool holds, std::string key, std::string message,
+               std::vector<std::string> also = {}) {
+    if (!holds) faults_.push_back({std::move(key), std::move(message), std::move(also)});
+  }
+  std::vector<ConfigFault> take() { return std::move(faults_); }
+
+ private:
+  std::vector<ConfigFault> faults_;
+};
+
+template <typename Number>
+std::string value(Number number) {
+  return "value " + std::to_string(number);
+}
+
+void check_attention(const ModelConfig& model, Rules& rules) {
+  const std::int64_t heads = model.num_heads;
+  if (model.num_heads < 1 || model.num_kv_heads < 1) return;  // a fault by itself
+  const bool divides = model.head_dim != 0 || model.hidden_size % heads == 0;
+  rules.require(divides, "model.num_heads",
+                value(heads) + ", allowed: a divisor of model.hidden_size " +
+                    std::to_string(model.hidden_size) + " (or set model.head_dim)",
+                {"model.hidden_size", "model.head_dim"});
+  rules.require(heads % model.num_kv_heads == 0, "model.num_kv_heads",
+                value(model.num_kv_heads) + ", allowed: a divisor of model.num_heads " +
+                    std::to_string(heads),
+                {"model.num_heads"});
+  const std::int64_t width = head_dim(model);
+  rules.require(!divides || width % 2 == 0, "model.head_dim",
+                value(width) + (model.head_dim == 0 ? " (hidden_size / num_heads)" : "") +
+                    ", allowed: an even number, rotary positions turn pairs",
+                {"model.hidden_size", "model.num_heads"});
+}
+
+void check_experts(const ModelConfig& model, Rules& rules) {
+  const ExpertsConfig& experts = model.experts;
+  if (!experts.widths.empty()) {
+    const auto listed = static_cast<int>(experts.widths.size());
+    rules.require(experts.count == listed, "model.experts.count",
+                  value(experts.count) + ", allowed: " + std::to_string(listed) +
+                      ", the number of model.experts.widths",
+                  {"model.experts.widths"});
+    return;
+  }
+  try {
+    expert_widths(experts);
+  } catch (const ConfigError&) {
+    rules.require(false, "model.experts.mean_width",
+                  value(experts.mean_width) + ", allowed: enough for " +
+                      std::to_string(experts.count) +
+                      " experts of this shape to have a hidden unit each",
+                  {"model.experts.count", "model.experts.shape", "model.experts.ratio"});
+  }
+}
+
+void check_router(const ModelConfig& model, Rules& rules) {
+  const RouterConfig& router = model.router;
+  if (router.kind != RouterKind::kTopK) return;
+  rules.require(router.top_k <= model.experts.count, "model.router.top_k",
+                value(router.top_k) + ", allowed: at most model.experts.count " +
+                    std::to_string(model.experts.count),
+                {"model.experts.count"});
+  const bool learns = router.top_k > 1 || !renormalizes(router) || router.allow_untrained;
+  rules.require(learns, "model.router.renormalize",
+                "value true, allowed: false or auto with model.router.top_k 1, where the router "
+                "would learn nothing (or set model.router.allow_untrained)",
+                {"model.router.top_k", "model.router.allow_untrained"});
+}
+
+void check_training(const RunConfig& config, Rules& rules) {
+  const TrainConfig& train = config.train;
+  rules.require(!config.data.train.empty(), "data.train",
+                "value \"\", allowed: the PREFIX of a token shard, or random");
+  rules.require(train.microbatches < 1 || train.global_batch % train.microbatches == 0,
+                "train.microbatches",
+                value(train.microbatches) + ", allowed: a divisor of train.global_batch " +
+                    std::to_string(train.global_batch),
+                {"train.global_batch"});
+}
+
+void check_evaluation(const RunConfig& config, Rules& rules) {
+  const EvaluateConfig& evaluate = config.evaluate;
+  if (evaluate.every_steps == 0) return;
+  rules.require(!config.data.valid.empty(), "evaluate.every_steps",
+                value(evaluate.every_steps) + ", allowed: 0 without data.valid", {"data.valid"});
+  rules.require(evaluate.tokens >= config.train.sequence_length, "evaluate.tokens",
+                value(evaluate.tokens) + ", allowed: at least train.sequence_length " +
+                    std::to_string(config.train.sequence_length),
+                {"train.sequence_length"});
+}
+
+}  // namespace
+
+std::vector<ConfigFault> contradictions(const RunConfig& config) {
+  Rules rules;
+  check_attention(config.model, rules);
+  check_experts(config.model, rules);
+  check_router(config.model, rules);
+  check_training(config, rules);
+  check_evaluation(config, rules);
+  return rules.take();
+}
+
+}  // namespace hetmoe

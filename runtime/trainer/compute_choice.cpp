@@ -1,0 +1,88 @@
+#include "runtime/trainer/compute_choice.h"
+
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+namespace hetmoe {
+namespace {
+
+constexpr double kLeastGain = 1.2;
+
+int cores_in_affinity_mask() {
+  cpu_set_t mask;
+  CPU_ZERO(&mask);
+  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return 1;
+  return std::max(1, CPU_COUNT(&mask));
+}
+
+/// Seconds of one product, best of three after a warm-up.
+double product_seconds(at::ScalarType type, const Clock& clock) {
+  const at::Tensor a = at::ones({1024, 1024}, at::TensorOptions(type));
+  at::Tensor out = at::mm(a, a);
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    const double start = clock.monotonic_seconds();
+    at::mm_out(out, a, a);
+    best = std::min(best, clock.monotonic_seconds() - start);
+  }
+  return best;
+}
+
+/// Gain of bf16 over fp32, measured on rank 0, known to all.
+double measured_gain(Communicator& control, const Clock& clock) {
+  std::array<double, 1> gain = {0};
+  if (control.rank() == 0) {
+    gain[0] = product_seconds(at::kFloat, clock) / product_seconds(at::kBFloat16, clock);
+  }
+  control.broadcast(buffer_of(std::span<double>(gain)), 0).wait();
+  return gain[0];
+}
+
+std::string with_digits(double value) {
+  std::string text = std::to_string(value);
+  return text.substr(0, text.find('.') + 3);
+}
+
+}  // namespace
+
+ComputeChoice choose_compute(const RunConfig& config, Communicator& control, int ranks_on_host,
+                             const Clock& clock) {
+  ComputeChoice choice;
+  const int cores = cores_in_affinity_mask();
+  choice.threads = config.parallel.threads > 0 ? config.parallel.threads
+                                               : std::max(1, cores / std::max(1, ranks_on_host));
+  if (choice.threads > cores) {
+    choice.warnings.push_back("parallel.threads " + std::to_string(choice.threads) + " on " +
+                              std::to_string(cores) +
+                              " cores this rank may use: give it more with mpirun --bind-to none, "
+                              "or add --set parallel.threads=" +
+                              std::to_string(cores));
+  }
+  const std::int64_t sequences = config.train.global_batch / config.train.microbatches;
+  if (sequences < control.size()) {
+    choice.warnings.push_back(
+        std::to_string(control.size()) + " ranks share " + std::to_string(sequences) +
+        " sequences per microbatch, some have none: add --set train.global_batch=" +
+        std::to_string(control.size() * config.train.microbatches));
+  }
+  at::set_num_threads(choice.threads);
+  at::globalContext().setFlushDenormal(true);
+  choice.precision = config.train.precision;
+  if (choice.precision == Precision::kAuto) {
+    const double gain = measured_gain(control, clock);
+    choice.precision = gain >= kLeastGain ? Precision::kBf16 : Precision::kFp32;
+    choice.notes.push_back("precision auto: bf16 products run at " + with_digits(gain) +
+                           " times the rate of fp32 here, taking " +
+                           (choice.precision == Precision::kBf16 ? "bf16" : "fp32"));
+  }
+  return choice;
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "parallel/communicator/communicator.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// What a run computes with, decided once at start.
+struct ComputeChoice {
+  Precision precision = Precision::kFp32;  ///< never kAuto
+  int threads = 1;                         ///< of this rank
+  std::vector<std::string> notes;          ///< why, for rank 0 to print
+  std::vector<std::string> warnings;       ///< with the flag to add
+};
+
+/// Precision auto: rank 0 times one bf16 and one fp32 product of 1024x1024x1024 and takes bf16 if
+/// it is at least 1.2 times as fast (bf16 is slow on processors without AVX512-BF16 or AMX).
+/// Threads 0: the cores of this rank's affinity mask divided by the ranks that share the host.
+/// Sets LibTorch's thread count and lets denormals be flushed to zero. Collective.
+ComputeChoice choose_compute(const RunConfig& config, Communicator& control, int ranks_on_host,
+                             const Clock& clock);
+
+}  // namespace hetmoe

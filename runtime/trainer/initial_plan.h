@@ -1,0 +1,18 @@
+#pragma once
+
+#include "core/model/slice.h"
+#include "parallel/communicator/communicator.h"
+#include "parallel/placement/planner.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// The plan that a run starts from: the configured strategy under a uniform load, or a plan file.
+/// Rank 0 plans and the others take its bytes. Collective.
+/// Errors: AgreedError for a plan file that does not fit the model or the world.
+Plan make_initial_plan(const RunConfig& config, Communicator& control);
+
+/// The slices that a placement puts on a rank, sorted; neighbours of one expert are merged.
+std::vector<Slice> slices_of_rank(const Placement& placement, int rank);
+
+}  // namespace hetmoe

@@ -1,0 +1,71 @@
+#include "runtime/trainer/measured_step.h"
+
+#include <algorithm>
+#include <span>
+
+#include "core/model/parameter_specs.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr double PhaseSeconds::*kPhases[] = {
+    &PhaseSeconds::data,      &PhaseSeconds::forward,      &PhaseSeconds::dispatch_wait,
+    &PhaseSeconds::expert,    &PhaseSeconds::combine_wait, &PhaseSeconds::backward,
+    &PhaseSeconds::gradients, &PhaseSeconds::optimizer,    &PhaseSeconds::parameters};
+constexpr std::size_t kPhaseCount = std::size(kPhases);
+
+}  // namespace
+
+MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
+                          std::int64_t bytes_sent) {
+  const auto ranks = static_cast<std::size_t>(control.size());
+  // Phases, bytes, and one place per rank for its step time: one sum gives the maximum too.
+  std::vector<double> values(kPhaseCount + 1 + ranks, 0.0);
+  for (std::size_t i = 0; i < kPhaseCount; ++i) values[i] = phases.*kPhases[i];
+  values[kPhaseCount] = static_cast<double>(bytes_sent);
+  values[kPhaseCount + 1 + static_cast<std::size_t>(control.rank())] = step_seconds;
+  control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
+
+  MeasuredStep measured;
+  measured.step_seconds = *std::max_element(values.begin() + kPhaseCount + 1, values.end());
+  measured.bytes_all_to_all = static_cast<std::int64_t>(values[kPhaseCount]);
+  double accounted = 0;
+  for (std::size_t i = 0; i < kPhaseCount; ++i) {
+    measured.phases.*kPhases[i] = values[i] / static_cast<double>(ranks);
+    accounted += measured.phases.*kPhases[i];
+  }
+  measured.phases.other = measured.step_seconds - accounted;
+  return measured;
+}
+
+double flops_max_over_mean(const std::vector<std::vector<std::int64_t>>& load,
+                           const Placement& placement, int ranks) {
+  double largest = 0;
+  double mean = 0;
+  for (std::size_t layer = 0; layer < load.size(); ++layer) {
+    std::vector<double> flops(static_cast<std::size_t>(ranks), 0.0);
+    for (const PlacedSlice& slice : placement.layers[layer].slices) {
+      flops[slice.rank] += static_cast<double>(load[layer][slice.expert]) * slice.share *
+                           static_cast<double>(slice.width());
+    }
+    largest += *std::max_element(flops.begin(), flops.end());
+    for (double value : flops) mean += value / ranks;
+  }
+  return mean > 0 ? largest / mean : 1.0;
+}
+
+double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load) {
+  const auto widths = expert_widths(config.model.experts);
+  const auto tokens = static_cast<double>(config.train.global_batch * config.train.sequence_length);
+  double forward =
+      tokens * dense_forward_flops_per_token(config.model, config.train.sequence_length);
+  for (const auto& layer : load) {
+    for (std::size_t expert = 0; expert < layer.size(); ++expert) {
+      forward += static_cast<double>(layer[expert]) *
+                 expert_forward_flops(config.model, static_cast<double>(widths[expert]));
+    }
+  }
+  return 3.0 * forward;
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "parallel/communicator/communicator.h"
+#include "parallel/placement/placement.h"
+#include "runtime/metrics/training_record.h"
+#include "runtime/trainer/step.h"
+
+namespace hetmoe {
+
+/// Times and traffic of one step over all ranks.
+struct MeasuredStep {
+  double step_seconds = 0;  ///< maximum over ranks
+  PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds
+  std::int64_t bytes_all_to_all = 0;
+};
+
+/// Collective, once per step. `step_seconds`: this rank's, from the end of the previous step.
+MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
+                          std::int64_t bytes_sent);
+
+/// Sum over layers of the largest rank's expert FLOPs over the sum of the means, for the tokens
+/// really routed. load: [layers][experts]. 1 when nothing was routed.
+double flops_max_over_mean(const std::vector<std::vector<std::int64_t>>& load,
+                           const Placement& placement, int ranks);
+
+/// Three times the forward products of one step, for the widths really selected.
+double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load);
+
+}  // namespace hetmoe

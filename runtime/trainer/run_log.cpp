@@ -1,0 +1,108 @@
+#include "runtime/trainer/run_log.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/model/model_config.h"
+
+namespace hetmoe {
+
+RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
+               int ranks, const Clock& clock, std::FILE* out)
+    : config_(config),
+      placement_(placement),
+      ranks_(ranks),
+      clock_(clock),
+      start_seconds_(clock.monotonic_seconds()),
+      metrics_(directory.metrics_file()),
+      events_(directory.events_file(), clock, /*rank=*/0, /*generation=*/1),
+      console_(out, clock, {.terminal = is_live_terminal(out)}) {}
+
+void RunLog::started(const RunSummary& summary) {
+  console_.header(summary);
+  events_.write(Event::kStarted, 0,
+                {{"ranks", static_cast<std::int64_t>(summary.ranks)},
+                 {"precision", summary.precision},
+                 {"threads", static_cast<std::int64_t>(summary.threads)}});
+}
+
+void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured) {
+  const TrainConfig& train = config_.train;
+  const auto tokens = static_cast<double>(train.global_batch * train.sequence_length);
+  if (outcome.skipped) {
+    ++skipped_;
+    events_.write(Event::kSkippedStep, step,
+                  {{"loss", outcome.loss}, {"grad_norm", outcome.grad_norm}});
+    console_.warning("step " + std::to_string(step) +
+                     " skipped: the loss, the gradient norm or a router logit is not finite");
+  }
+  StepRecord record;
+  record.step = step;
+  record.tokens = step * train.global_batch * train.sequence_length;
+  record.loss = outcome.loss;
+  record.parameter_penalty = outcome.parameter_penalty;
+  record.load_balance = outcome.load_balance;
+  record.router_entropy = outcome.router_entropy;
+  record.grad_norm = outcome.grad_norm;
+  record.learning_rate = outcome.learning_rate;
+  record.skipped = skipped_;
+  record.step_seconds = measured.step_seconds;
+  record.tokens_per_second = tokens / measured.step_seconds;
+  record.model_flops_per_second = model_flops(config_, outcome.load) / measured.step_seconds;
+  record.phase_seconds = measured.phases;
+  record.flops_max_over_mean = flops_max_over_mean(outcome.load, placement_, ranks_);
+  record.bytes_all_to_all = measured.bytes_all_to_all;
+  metrics_.write(record);
+  console_.step(record);
+  tokens_per_second_.push_back(record.tokens_per_second);
+  balance_sum_ += record.flops_max_over_mean;
+  add_load(outcome.load);
+}
+
+void RunLog::add_load(const std::vector<std::vector<std::int64_t>>& load) {
+  for (const auto& layer : load) {
+    tokens_of_expert_.resize(layer.size());
+    for (std::size_t i = 0; i < layer.size(); ++i) {
+      tokens_of_expert_[i] += static_cast<double>(layer[i]);
+    }
+  }
+}
+
+void RunLog::evaluation(const EvaluationRecord& record) {
+  metrics_.write(record);
+  console_.evaluation(record);
+  last_evaluation_ = record;
+}
+
+void RunLog::finished(FinalSummary summary) {
+  summary.steps = config_.train.steps;
+  summary.tokens = config_.train.steps * config_.train.global_batch * config_.train.sequence_length;
+  summary.elapsed_seconds = clock_.monotonic_seconds() - start_seconds_;
+  summary.vocab_size = config_.model.vocab_size;
+  summary.skipped_steps = skipped_;
+  if (last_evaluation_) {
+    summary.evaluation_loss = last_evaluation_->loss;
+    if (last_evaluation_->bits_per_byte > 0) {
+      summary.bits_per_byte = last_evaluation_->bits_per_byte;
+    }
+  }
+  if (!tokens_per_second_.empty()) {
+    const auto middle =
+        tokens_per_second_.begin() + static_cast<std::ptrdiff_t>(tokens_per_second_.size() / 2);
+    std::nth_element(tokens_per_second_.begin(), middle, tokens_per_second_.end());
+    summary.median_tokens_per_second = *middle;
+    summary.mean_flops_max_over_mean =
+        balance_sum_ / static_cast<double>(tokens_per_second_.size());
+  }
+  const auto widths = expert_widths(config_.model.experts);
+  const double all = std::reduce(tokens_of_expert_.begin(), tokens_of_expert_.end());
+  for (std::size_t i = 0; i < tokens_of_expert_.size() && all > 0; ++i) {
+    summary.experts.push_back({.width = widths[i], .token_ratio = tokens_of_expert_[i] / all});
+  }
+  events_.write(Event::kFinished, summary.steps,
+                {{"skipped", summary.skipped_steps},
+                 {"tokens_per_second", summary.median_tokens_per_second}});
+  console_.finish(summary);
+}
+
+}  // namespace hetmoe

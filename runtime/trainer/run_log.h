@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "runtime/metrics/events_file.h"
+#include "runtime/metrics/metrics_file.h"
+#include "runtime/metrics/run_directory.h"
+#include "runtime/report/console.h"
+#include "runtime/trainer/measured_step.h"
+
+namespace hetmoe {
+
+/// Rank 0's record of a run: metrics, events, what people see, and the sums that the closing table
+/// needs.
+class RunLog {
+ public:
+  RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
+         int ranks, const Clock& clock, std::FILE* out);
+
+  void started(const RunSummary& summary);
+  void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
+  void evaluation(const EvaluationRecord& record);
+  void note(const std::string& text) { console_.note(text); }
+  void warning(const std::string& text) { console_.warning(text); }
+
+  /// Completes the summary with what this log has counted, writes and shows it.
+  void finished(FinalSummary summary);
+
+ private:
+  void add_load(const std::vector<std::vector<std::int64_t>>& load);
+
+  const RunConfig& config_;
+  const Placement& placement_;
+  int ranks_;
+  const Clock& clock_;
+  double start_seconds_;
+  MetricsFile metrics_;
+  EventsFile events_;
+  Console console_;
+  std::int64_t skipped_ = 0;
+  std::vector<double> tokens_per_second_;
+  double balance_sum_ = 0;
+  std::vector<double> tokens_of_expert_;
+  std::optional<EvaluationRecord> last_evaluation_;
+};
+
+}  // namespace hetmoe

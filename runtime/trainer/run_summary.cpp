@@ -1,0 +1,67 @@
+#include "runtime/trainer/run_summary.h"
+
+#include <sstream>
+
+#include "core/model/parameter_specs.h"
+
+namespace hetmoe {
+namespace {
+
+std::string router_text(const RouterConfig& router) {
+  std::ostringstream text;
+  if (router.kind == RouterKind::kTopK) {
+    text << "top-" << router.top_k;
+  } else {
+    text << "top-p " << router.top_p;
+  }
+  return text.str();
+}
+
+std::vector<RankPlanRow> plan_rows(const RunConfig& config, const Placement& placement, int ranks) {
+  std::vector<RankPlanRow> rows(static_cast<std::size_t>(ranks));
+  double total = 0;
+  for (int rank = 0; rank < ranks; ++rank) rows[rank].rank = rank;
+  for (const LayerPlacement& layer : placement.layers) {
+    for (const PlacedSlice& slice : layer.slices) {
+      RankPlanRow& row = rows[slice.rank];
+      ++row.slices;
+      row.expert_parameters += kExpertMatrices * slice.width() * config.model.hidden_size;
+      row.flops_ratio += slice.share * static_cast<double>(slice.width());
+      total += slice.share * static_cast<double>(slice.width());
+    }
+  }
+  for (RankPlanRow& row : rows) row.flops_ratio /= total;
+  return rows;
+}
+
+}  // namespace
+
+RunSummary summarize_run(const RunSummaryParts& parts) {
+  const ModelConfig& model = parts.config.model;
+  const auto widths = expert_widths(model.experts);
+  double mean_width = 0;
+  for (std::int64_t width : widths) {
+    mean_width += static_cast<double>(width) / static_cast<double>(widths.size());
+  }
+  RunSummary summary;
+  summary.config_name = parts.config_name;
+  summary.run_directory = parts.directory.path().string();
+  summary.num_layers = model.num_layers;
+  summary.hidden_size = model.hidden_size;
+  summary.num_heads = model.num_heads;
+  summary.vocab_size = model.vocab_size;
+  summary.expert_widths = widths;
+  summary.router = router_text(model.router);
+  summary.total_parameters = total_parameters(model);
+  summary.active_parameters = active_parameters(model, mean_width * model.router.top_k);
+  summary.ranks = parts.ranks;
+  summary.tokens_per_step = parts.config.train.global_batch * parts.config.train.sequence_length;
+  summary.steps = parts.config.train.steps;
+  summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
+  summary.threads = parts.threads;
+  summary.device = "cpu";
+  summary.plan = plan_rows(parts.config, parts.plan.placement, parts.ranks);
+  return summary;
+}
+
+}  // namespace hetmoe

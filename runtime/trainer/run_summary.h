@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "parallel/placement/planner.h"
+#include "runtime/metrics/run_directory.h"
+#include "runtime/report/summary.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+struct RunSummaryParts {
+  const RunConfig& config;  ///< precision resolved
+  std::string config_name;
+  const RunDirectory& directory;
+  const Plan& plan;
+  int ranks = 1;
+  int threads = 1;
+};
+
+/// What people are told before step 1. Active parameters and shares of FLOPs under a uniform load.
+RunSummary summarize_run(const RunSummaryParts& parts);
+
+}  // namespace hetmoe

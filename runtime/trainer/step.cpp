@@ -1,0 +1,153 @@
+#include "runtime/trainer/step.h"
+
+#include <array>
+#include <cmath>
+#include <span>
+
+#include "core/model/router.h"
+#include "runtime/trainer/global_batch.h"
+
+namespace hetmoe {
+namespace {
+
+/// Adds the seconds since the last lap to a phase.
+class LapClock {
+ public:
+  explicit LapClock(const Clock& clock) : clock_(clock), last_(clock.monotonic_seconds()) {}
+  double lap() {
+    const double now = clock_.monotonic_seconds();
+    const double seconds = now - last_;
+    last_ = now;
+    return seconds;
+  }
+
+ private:
+  const Clock& clock_;
+  double last_;
+};
+
+/// Moves what the layers measured out of a pass's time.
+void split_pass(double pass_seconds, LayerSeconds layers, double& pass, PhaseSeconds& seconds) {
+  pass += pass_seconds - layers.sum();
+  seconds.dispatch_wait += layers.dispatch_wait;
+  seconds.expert += layers.expert;
+  seconds.combine_wait += layers.combine_wait;
+}
+
+}  // namespace
+
+struct TrainingStep::Totals {
+  StepOutcome outcome;
+  double loss_sum = 0;        ///< nats, this rank until agreed
+  double sum_of_squares = 0;  ///< of owned gradients, this rank until agreed
+  double non_finite = 0;
+};
+
+TrainingStep::TrainingStep(const StepParts& parts)
+    : parts_(parts),
+      schedule_{.peak = parts.config.train.learning_rate,
+                .warmup_steps = parts.config.train.warmup_steps,
+                .cosine = parts.config.train.schedule == Schedule::kCosine,
+                .final_ratio = parts.config.train.min_learning_rate_ratio,
+                .total_steps = parts.config.train.steps},
+      relative_width_(relative_widths(expert_widths(parts.config.model.experts))),
+      router_statistics_(parts.config.model.num_layers, parts.config.model.experts.count) {}
+
+StepOutcome TrainingStep::run(std::int64_t step) {
+  const TrainConfig& train = parts_.config.train;
+  Totals totals;
+  PhaseSeconds& seconds = totals.outcome.seconds;
+  parts_.parameters.zero_gradients();
+  for (std::int64_t index = 0; index < train.microbatches; ++index) {
+    accumulate_microbatch(step, index, totals);
+  }
+  LapClock clock(parts_.clock);
+  parts_.ownership.reduce_gradients();
+  totals.sum_of_squares = parts_.ownership.owned_sum_of_squares();
+  totals = agree(std::move(totals));
+  seconds.gradients = clock.lap();
+
+  StepOutcome& outcome = totals.outcome;
+  outcome.learning_rate = schedule_.at(step);
+  if (!outcome.skipped) {
+    const bool clips = train.clip_norm > 0 && outcome.grad_norm > train.clip_norm;
+    parts_.ownership.update({.learning_rate = outcome.learning_rate,
+                             .beta1 = train.beta1,
+                             .beta2 = train.beta2,
+                             .epsilon = train.adam_epsilon,
+                             .weight_decay = train.weight_decay,
+                             .update = ++updates_,
+                             .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0});
+    seconds.optimizer = clock.lap();
+    parts_.ownership.broadcast_parameters();
+    seconds.parameters = clock.lap();
+  }
+  return std::move(outcome);
+}
+
+void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals) {
+  const TrainConfig& train = parts_.config.train;
+  PhaseSeconds& seconds = totals.outcome.seconds;
+  LapClock clock(parts_.clock);
+  const std::int64_t sequences = train.global_batch / train.microbatches;
+  const PlaceRange mine =
+      places_of_rank({index * sequences, sequences}, parts_.control.rank(), parts_.control.size());
+  parts_.reader.read(step, places(mine), batch_);
+  seconds.data += clock.lap();
+
+  PassState pass{.microbatch = {.sequences = batch_.sequences,
+                                .length = batch_.length,
+                                .inputs = batch_.inputs,
+                                .targets = batch_.targets,
+                                .document_begin = batch_.document_begin,
+                                .global_tokens = sequences * train.sequence_length,
+                                .microbatches = train.microbatches},
+                 .statistics = &router_statistics_,
+                 .seconds = {}};
+  router_statistics_.clear();
+  totals.loss_sum += parts_.decoder.forward(pass);
+  split_pass(clock.lap(), pass.seconds, seconds.forward, seconds);
+
+  parts_.statistics.all_reduce(router_statistics_.values());
+  add_statistics(pass, totals);
+  seconds.other += clock.lap();
+
+  pass.seconds = {};
+  parts_.decoder.backward(pass);
+  split_pass(clock.lap(), pass.seconds, seconds.backward, seconds);
+}
+
+void TrainingStep::add_statistics(const PassState& pass, Totals& totals) const {
+  StepOutcome& outcome = totals.outcome;
+  const int layers = parts_.config.model.num_layers;
+  const double weight = 1.0 / static_cast<double>(pass.microbatch.microbatches);
+  outcome.load.resize(layers);
+  for (int layer = 0; layer < layers; ++layer) {
+    const ConstLayerStatistics statistics = std::as_const(router_statistics_).layer(layer);
+    const AuxiliaryLosses losses = auxiliary_losses(parts_.config.model.router, relative_width_,
+                                                    statistics, pass.microbatch.global_tokens);
+    outcome.parameter_penalty += weight * losses.parameter_penalty;
+    outcome.load_balance += weight * losses.load_balance;
+    outcome.router_entropy += weight * losses.router_entropy;
+    // Already summed over ranks: one of them reports it, or it would count once per rank.
+    if (parts_.control.rank() == 0) totals.non_finite += *statistics.non_finite;
+    outcome.load[layer].resize(statistics.selected.size());
+    for (std::size_t i = 0; i < statistics.selected.size(); ++i) {
+      outcome.load[layer][i] += static_cast<std::int64_t>(std::llround(statistics.selected[i]));
+    }
+  }
+}
+
+TrainingStep::Totals TrainingStep::agree(Totals totals) {
+  std::array<double, 3> values = {totals.loss_sum, totals.sum_of_squares, totals.non_finite};
+  parts_.control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
+  const TrainConfig& train = parts_.config.train;
+  StepOutcome& outcome = totals.outcome;
+  outcome.loss = values[0] / static_cast<double>(train.global_batch * train.sequence_length);
+  outcome.grad_norm = std::sqrt(values[1]);
+  outcome.skipped =
+      values[2] != 0 || !std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm);
+  return totals;
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "core/data/batch_reader.h"
+#include "core/model/decoder.h"
+#include "core/optim/schedule.h"
+#include "parallel/communicator/communicator.h"
+#include "parallel/ownership/ownership.h"
+#include "runtime/metrics/training_record.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// What one step is made of; all of it must outlive the step.
+struct StepParts {
+  const RunConfig& config;
+  Decoder& decoder;
+  ParameterStore& parameters;
+  Ownership& ownership;
+  StatisticsReducer& statistics;
+  Communicator& control;
+  BatchReader& reader;
+  const Clock& clock;
+};
+
+/// What a step did. Everything but `seconds` is the same on every rank.
+struct StepOutcome {
+  double loss = 0;  ///< language modelling, nats per token, global
+  double parameter_penalty = 0;
+  double load_balance = 0;
+  double router_entropy = 0;
+  double grad_norm = 0;  ///< before clipping
+  double learning_rate = 0;
+  bool skipped = false;  ///< loss, norm or a router logit was not finite
+  /// [layers][experts]: tokens that selected the expert, all ranks.
+  std::vector<std::vector<std::int64_t>> load;
+  PhaseSeconds seconds;  ///< this rank
+};
+
+/// One training step: the parameters of step n from those of step n - 1. No logging, no files.
+class TrainingStep {
+ public:
+  explicit TrainingStep(const StepParts& parts);
+
+  /// Collective over the world. `step` counts from 1. A step whose loss, norm or routing is not
+  /// finite on any rank is skipped by all of them together: nothing is updated or sent.
+  StepOutcome run(std::int64_t step);
+
+  /// Updates made so far: AdamW's bias correction counts these and not skipped steps.
+  std::int64_t updates() const { return updates_; }
+
+ private:
+  struct Totals;
+
+  void accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals);
+  Totals agree(Totals totals);
+  void add_statistics(const PassState& pass, Totals& totals) const;
+
+  StepParts parts_;
+  LearningRateSchedule schedule_;
+  std::vector<double> relative_width_;
+  RouterStatistics router_statistics_;
+  Batch batch_;
+  std::int64_t updates_ = 0;
+};
+
+}  // namespace hetmoe

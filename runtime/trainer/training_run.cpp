@@ -1,0 +1,235 @@
+#include "runtime/trainer/training_run.h"
+
+#include <sys/resource.h>
+
+#include <array>
+#include <memory>
+#include <span>
+
+#include "core/model/local_token_dispatcher.h"
+#include "parallel/agreement.h"
+#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/dispatch/statistics_all_reduce.h"
+#include "parallel/placement/plan_json.h"
+#include "runtime/metrics/atomic_file.h"
+#include "runtime/trainer/compute_choice.h"
+#include "runtime/trainer/evaluation.h"
+#include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/run_log.h"
+#include "runtime/trainer/run_summary.h"
+#include "runtime/trainer/training_data.h"
+
+namespace hetmoe {
+namespace {
+
+/// One communicator per class of traffic: calls on each are in one fixed order.
+struct Traffic {
+  std::unique_ptr<Communicator> control, dispatch, gradients, parameters;
+
+  explicit Traffic(Communicator& world)
+      : control(world.split(0, world.rank())),
+        dispatch(world.split(0, world.rank())),
+        gradients(world.split(0, world.rank())),
+        parameters(world.split(0, world.rank())) {}
+};
+
+RunDirectory agreed_run_directory(const TrainingRequest& request, Communicator& control) {
+  std::string path;
+  std::string marker;
+  collectively(control, [&] {
+    if (control.rank() != 0) return;
+    const auto directory =
+        RunDirectory::create(request.run_directory, request.config_name, request.clock);
+    path = directory.path().string();
+    marker = directory.write_marker().string();
+  });
+  path = broadcast_text(control, std::move(path), 0);
+  marker = broadcast_text(control, std::move(marker), 0);
+  collectively(control, [&] {
+    if (!visible(marker)) {
+      throw StorageError("run directory " + path +
+                         " is not visible from every rank: it must lie on a shared file system");
+    }
+  });
+  RunDirectory directory = RunDirectory::open(path);
+  if (control.rank() == 0) directory.remove_marker();
+  return directory;
+}
+
+std::int64_t peak_memory_bytes(Communicator& control) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  std::array<std::int64_t, 1> bytes = {static_cast<std::int64_t>(usage.ru_maxrss) * 1024};
+  control.all_reduce(buffer_of(std::span<std::int64_t>(bytes)), Reduction::kMax).wait();
+  return bytes[0];
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
+              Traffic& traffic, RunDirectory directory);
+
+  void run();
+
+ private:
+  void start_log(const ComputeChoice& compute);
+  void train_one_step(std::int64_t step);
+  void evaluate_if_due(std::int64_t step);
+  void finish();
+  bool is_first() const { return traffic_.control->rank() == 0; }
+
+  const TrainingRequest& request_;
+  RunConfig config_;
+  Traffic& traffic_;
+  RunDirectory directory_;
+  Plan plan_;
+  TrainingData data_;
+  ParameterStore parameters_;
+  Ownership ownership_;
+  StatisticsAllReduce statistics_;
+  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<ExpertKernels> kernels_;
+  Decoder decoder_;
+  TrainingStep step_;
+  std::unique_ptr<RunLog> log_;  ///< rank 0
+  double step_end_seconds_ = 0;
+  std::int64_t bytes_sent_ = 0;
+  std::int64_t skipped_in_row_ = 0;
+};
+
+TrainingData open_data(const RunConfig& config, Communicator& control) {
+  TrainingData data;
+  collectively(control, [&] { data = open_training_data(config, control.rank() == 0); });
+  return data;
+}
+
+std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
+  return group.size() == 1 ? make_local_token_dispatcher()
+                           : make_all_to_all_token_dispatcher(group, placement);
+}
+
+TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
+                         Traffic& traffic, RunDirectory directory)
+    : request_(request),
+      config_(std::move(config)),
+      traffic_(traffic),
+      directory_(std::move(directory)),
+      plan_(make_initial_plan(config_, *traffic.control)),
+      data_(open_data(config_, *traffic.control)),
+      parameters_(config_.model, slices_of_rank(plan_.placement, traffic.control->rank()),
+                  compute.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
+      ownership_(*traffic.gradients, *traffic.parameters, parameters_, plan_.placement),
+      statistics_(*traffic.control),
+      dispatcher_(make_dispatcher(*traffic.dispatch, plan_.placement)),
+      kernels_(make_cpu_expert_kernels()),
+      decoder_(config_.model, {.parameters = parameters_,
+                               .kernels = *kernels_,
+                               .dispatcher = *dispatcher_,
+                               .gate = ownership_.parameter_gate(),
+                               .clock = request.clock}),
+      step_({.config = config_,
+             .decoder = decoder_,
+             .parameters = parameters_,
+             .ownership = ownership_,
+             .statistics = statistics_,
+             .control = *traffic.control,
+             .reader = *data_.train,
+             .clock = request.clock}) {
+  start_log(compute);
+  ownership_.initialize(config_.train.seed, config_.model.initializer_range);
+}
+
+void TrainingRun::start_log(const ComputeChoice& compute) {
+  collectively(*traffic_.control, [&] {
+    if (!is_first()) return;
+    write_file_atomically(directory_.config_file(), resolved_yaml(config_));
+    write_file_atomically(directory_.plan_file(), write_plan(plan_));
+    log_ = std::make_unique<RunLog>(config_, directory_, plan_.placement, traffic_.control->size(),
+                                    request_.clock, request_.out);
+    log_->started(summarize_run({.config = config_,
+                                 .config_name = request_.config_name,
+                                 .directory = directory_,
+                                 .plan = plan_,
+                                 .ranks = traffic_.control->size(),
+                                 .threads = compute.threads}));
+    for (const std::string& note : compute.notes) log_->note(note);
+    for (const std::string& warning : compute.warnings) log_->warning(warning);
+  });
+}
+
+void TrainingRun::run() {
+  step_end_seconds_ = request_.clock.monotonic_seconds();
+  for (std::int64_t step = 1; step <= config_.train.steps; ++step) {
+    train_one_step(step);
+    evaluate_if_due(step);
+  }
+  finish();
+}
+
+void TrainingRun::train_one_step(std::int64_t step) {
+  const StepOutcome outcome = step_.run(step);
+  const double now = request_.clock.monotonic_seconds();
+  const MeasuredStep measured =
+      measure_step(*traffic_.control, outcome.seconds, now - step_end_seconds_,
+                   dispatcher_->bytes_sent() - bytes_sent_);
+  step_end_seconds_ = now;
+  bytes_sent_ = dispatcher_->bytes_sent();
+  if (log_) log_->step(step, outcome, measured);
+  skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
+  if (skipped_in_row_ > config_.train.max_skipped_in_row) {
+    throw AgreedError(ExitCode::kNonFinite,
+                      "step " + std::to_string(step) + ": " + std::to_string(skipped_in_row_) +
+                          " steps in a row had a non-finite loss, gradient norm or router logit, "
+                          "allowed: train.max_skipped_in_row " +
+                          std::to_string(config_.train.max_skipped_in_row));
+  }
+}
+
+void TrainingRun::evaluate_if_due(std::int64_t step) {
+  const std::int64_t every = config_.evaluate.every_steps;
+  if (!data_.valid || every == 0) return;
+  if (step % every != 0 && step != config_.train.steps) return;
+  const EvaluationRecord record = evaluate({.config = config_,
+                                            .decoder = decoder_,
+                                            .gate = ownership_.parameter_gate(),
+                                            .control = *traffic_.control,
+                                            .reader = *data_.valid,
+                                            .bytes_per_token = data_.valid_bytes_per_token},
+                                           step);
+  if (log_) log_->evaluation(record);
+  bytes_sent_ = dispatcher_->bytes_sent();
+  step_end_seconds_ = request_.clock.monotonic_seconds();
+}
+
+void TrainingRun::finish() {
+  const std::int64_t memory = peak_memory_bytes(*traffic_.control);
+  if (!log_) return;
+  FinalSummary summary;
+  summary.peak_memory_bytes = memory;
+  summary.run_directory = directory_.path().string();
+  if (data_.valid_unigram_entropy > 0) summary.unigram_entropy = data_.valid_unigram_entropy;
+  log_->finished(std::move(summary));
+  directory_.write_exit_json(ExitCode::kDone, "finished");
+}
+
+}  // namespace
+
+void run_training(const TrainingRequest& request) {
+  Traffic traffic(request.world);
+  ComputeChoice compute =
+      choose_compute(request.config, *traffic.control, request.ranks_on_host, request.clock);
+  RunConfig config = request.config;
+  config.train.precision = compute.precision;
+  RunDirectory directory = agreed_run_directory(request, *traffic.control);
+  try {
+    TrainingRun(request, std::move(config), std::move(compute), traffic, directory).run();
+  } catch (const AgreedError& error) {
+    if (traffic.control->rank() == 0) directory.write_exit_json(error.exit_code(), error.what());
+    throw;
+  } catch (const Error& error) {
+    directory.write_exit_json(error.exit_code(), error.what());
+    throw;
+  }
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "parallel/communicator/communicator.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// What `hetmoe train` asks for.
+struct TrainingRequest {
+  RunConfig config;
+  std::string config_name;                             ///< names the run directory
+  std::optional<std::filesystem::path> run_directory;  ///< none: a new one is made and printed
+  Communicator& world;
+  int ranks_on_host = 1;
+  const Clock& clock;
+  std::FILE* out = nullptr;  ///< where rank 0 tells people
+};
+
+/// Trains from step 1 to the last. Collective over the world.
+/// Errors: AgreedError, thrown by every rank; any other Error concerns this rank alone, and the
+/// caller must abort the world so that the others do not wait. exit.json is written either way.
+void run_training(const TrainingRequest& request);
+
+}  // namespace hetmoe

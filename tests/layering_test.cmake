@@ -1,0 +1,80 @@
+# Shows that every rule of tests/layering.cmake can fail: small trees with one fault each.
+#   cmake -DWORK=EMPTY_FOLDER -P tests/layering_test.cmake
+cmake_minimum_required(VERSION 3.25)
+
+set(failed 0)
+set(cases 0)
+
+# expect(FILE LINE MESSAGE): a clean tree plus FILE holding LINE fails with MESSAGE ("" : passes).
+function(expect file line message)
+  file(REMOVE_RECURSE "${WORK}")
+  file(WRITE "${WORK}/core/base/error.h" "#pragma once\n")
+  file(WRITE "${WORK}/core/config/field.h" "#include \"core/base/error.h\"\n")
+  file(WRITE "${WORK}/runtime/trainer/trainer.cpp" "#include <ATen/core/Tensor.h>\n#include \"core/model/decoder.h\"\n")
+  file(WRITE "${WORK}/core/tensor/torch_precompiled.h" "#include <ATen/ATen.h>\n")
+  file(WRITE "${WORK}/tests/unit/any_test.cpp" "#include <gtest/gtest.h>\n#include \"launcher/main.h\"\n#if 0\n#endif\n")
+  file(WRITE "${WORK}/${file}" "${line}\n")
+  execute_process(COMMAND "${CMAKE_COMMAND}" "-DTREE=${WORK}" -P "${CMAKE_CURRENT_LIST_DIR}/layering.cmake"
+    RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  string(FIND "${output}" "${message}" found)
+  if((message STREQUAL "" AND NOT code EQUAL 0) OR (NOT message STREQUAL "" AND (code EQUAL 0 OR found LESS 0)))
+    message(NOTICE "case failed: ${file}: ${line}: expected '${message}', got ${code}: ${output}")
+    math(EXPR failed "${failed} + 1")
+  endif()
+  math(EXPR cases "${cases} + 1")
+  set(failed ${failed} PARENT_SCOPE)
+  set(cases ${cases} PARENT_SCOPE)
+endfunction()
+
+# Allowed.
+expect(core/base/plain.cpp "#include <vector>" "")
+expect(parallel/placement/plan.cpp "#include \"core/model/slice.h\"" "")
+expect(core/config/whole.cpp "#include \"core/data/data_config.h\"" "")
+expect(parallel/communicator/mpi.cpp "#include <mpi.h>" "")
+expect(launcher/main.cpp "#include <CLI/CLI.hpp>" "")
+expect(runtime/metrics/file.cpp "#include <nlohmann/json.hpp>" "")
+expect(core/kernels/expert.cpp "#include \"core/tensor/buffer_pool.h\"" "")
+expect(core/model/model_config.h "#include \"core/config/field.h\"" "")
+
+# Rooms.
+expect(core/model/a.cpp "#include \"parallel/dispatch/b.h\"" "core must not include parallel/dispatch/b.h")
+expect(parallel/dispatch/a.cpp "#include \"runtime/metrics/b.h\"" "parallel must not include runtime/metrics/b.h")
+expect(runtime/report/a.h "  #  include \"launcher/b.h\"" "runtime must not include launcher/b.h")
+expect(launcher/a.cpp "#include \"tests/support/b.h\"" "does not start at a room")
+expect(core/model/a.cpp "#include \"decoder.h\"" "does not start at a room")
+expect(core/base/a.cpp "#include \"core/config/field.h\"" "core/base must not include core/config/field.h")
+expect(core/config/a.cpp "#include <core/tensor/b.h>" "core/config must not include core/tensor/b.h")
+expect(core/data/a.cpp "#include \"core/tensor/b.h\"" "core/data must not include core/tensor/b.h")
+expect(core/tensor/a.cpp "#include \"core/kernels/b.h\"" "core/tensor must not include core/kernels/b.h")
+expect(core/optim/a.cpp "#include \"core/model/b.h\"" "core/optim must not include core/model/b.h")
+expect(core/novel/a.cpp "#include \"core/base/error.h\"" "core room without a level")
+expect(core/model/slice.h "#include \"core/tensor/b.h\"" "a header that anyone may include must not")
+expect(core/model/model_config.h "#include <ATen/core/Tensor.h>" "a header that anyone may include must not")
+
+# Third parties.
+expect(parallel/dispatch/a.cpp "#include <mpi.h>" "parallel/dispatch must not include <mpi.h>")
+expect(core/data/a.cpp "#include <yaml-cpp/yaml.h>" "core/data must not include <yaml-cpp/yaml.h>")
+expect(runtime/trainer/a.cpp "#include <CLI/CLI.hpp>" "runtime/trainer must not include <CLI/CLI.hpp>")
+expect(runtime/trainer/a.cpp "#include <spdlog/spdlog.h>" "runtime/trainer must not include <spdlog/spdlog.h>")
+expect(core/model/a.cpp "#include <xxhash.h>" "core/model must not include <xxhash.h>")
+expect(core/config/a.cpp "#include <nlohmann/json.hpp>" "core/config must not include <nlohmann/json.hpp>")
+expect(runtime/metrics/a.h "#include <nlohmann/json_fwd.hpp>" "belongs into .cpp files only")
+expect(parallel/placement/a.cpp "#include <ATen/core/Tensor.h>" "parallel/placement must not include <ATen/core/Tensor.h>")
+expect(launcher/a.cpp "#include <c10/core/Device.h>" "launcher must not include <c10/core/Device.h>")
+expect(core/model/a.cpp "#include <torch/torch.h>" "precompiled header only")
+expect(tests/unit/a.cpp "#include <ATen/ATen.h>" "precompiled header only")
+expect(core/base/a.cpp "#include <gtest/gtest.h>" "core/base must not include <gtest/gtest.h>")
+
+# The rest.
+expect(core/kernels/a.cpp "#ifdef HETMOE_CUDA" "conditional compilation")
+expect(core/kernels/a.h "  # if defined(X)" "conditional compilation")
+foreach(root home work)
+  expect(configs/a.yaml "data: /${root}/someone/text" "exists on one machine only")
+  expect(core/base/a.cpp "const char* kPath = \"/${root}/x\";" "exists on one machine only")
+endforeach()
+
+file(REMOVE_RECURSE "${WORK}")
+if(failed GREATER 0)
+  message(FATAL_ERROR "${failed} of ${cases} cases failed")
+endif()
+message(STATUS "${cases} cases")

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Set-up, build, and every test that this machine can run. The last line is "N passed, N failed".
+set -euo pipefail
+
+readonly known_groups=(unit distributed integration sanitizers other)
+# Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
+# under ThreadSanitizer.
+readonly address_targets=(unit_base unit_config unit_data unit_communicator unit_placement unit_metrics
+  unit_report)
+readonly thread_targets=(unit_communicator)
+
+usage() {
+  cat <<TEXT
+usage: tests/run.sh [--group NAME]... [--full]
+  --group NAME   only this group (default: all): ${known_groups[*]}
+  --full         also the whole program under AddressSanitizer (slow)
+TEXT
+}
+
+fail() {
+  printf 'run: %s\n' "$*" >&2
+  exit 1
+}
+
+passed=0
+failed=0
+report=()
+runner=()
+
+# run_ctest GROUP FOLDER ARGUMENT...: counts what ctest says, and never trusts an empty run.
+run_ctest() {
+  local group=$1 folder=$2 code=0 total=0 bad=0 skipped output
+  shift 2
+  output=${folder}/run-${group}.log
+  "${runner[@]}" ctest --test-dir "${folder}" --output-on-failure -j "$(nproc)" "$@" 2>&1 | tee "${output}" || code=$?
+  if [[ $(<"${output}") =~ ([0-9]+)\ tests?\ failed\ out\ of\ ([0-9]+) ]]; then
+    bad=${BASH_REMATCH[1]}
+    total=${BASH_REMATCH[2]}
+  fi
+  skipped=$(grep -c '\*\*\*Skipped' "${output}" || true)
+  if ((code != 0 && bad == 0)); then
+    bad=1
+    total=$((total + 1))
+  fi
+  count "${group}" $((total - bad - skipped)) "${bad}" "${skipped}"
+}
+
+# count GROUP PASSED FAILED SKIPPED
+count() {
+  passed=$((passed + $2))
+  failed=$((failed + $3))
+  group_total=$((group_total + $2 + $3 + $4))
+  if (($4 > 0)); then
+    printf 'run: %s: %s skipped\n' "$1" "$4"
+  fi
+}
+
+# The sanitizers make GCC 12 warn where nothing is wrong; -O1 halves the time to compile.
+configure() {
+  cmake --preset "$1" -DHETMOE_WARNINGS_AS_ERRORS=OFF -DHETMOE_BUILD_BENCHMARKS=OFF \
+    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
+}
+
+# sanitize PRESET TARGET...: builds these tests with the preset and runs them.
+sanitize() {
+  local preset=$1 names
+  shift
+  if ! { configure "${preset}" && cmake --build --preset "${preset}" --target "$@"; }; then
+    printf 'run: the %s build failed\n' "${preset}" >&2
+    count sanitizers 0 1 0
+    return
+  fi
+  names=$(IFS='|' && printf '%s' "$*")
+  run_ctest "${preset}" "build-${preset}" -R "^(${names})\$"
+}
+
+run_group() {
+  case $1 in
+    unit | distributed | integration) run_ctest "$1" build -L "^$1\$" ;;
+    # A test without a group is run all the same.
+    other) run_ctest other build -LE '^(unit|distributed|integration|bench)$' ;;
+    sanitizers)
+      export UBSAN_OPTIONS=print_stacktrace=1
+      sanitize asan "${address_targets[@]}"
+      # ThreadSanitizer of GCC 12 does not start where addresses are randomised much; a container may
+      # not allow to switch that off.
+      if setarch "$(uname -m)" -R true 2>/dev/null; then
+        runner=(setarch "$(uname -m)" -R)
+      fi
+      sanitize tsan "${thread_targets[@]}"
+      runner=()
+      ;;
+    whole-program)
+      # LibTorch and Open MPI keep what they allocate until the end.
+      export ASAN_OPTIONS=detect_leaks=0
+      if configure asan && cmake --build --preset asan; then
+        run_ctest whole-program build-asan -L '^(unit|distributed)$'
+      else
+        count whole-program 0 1 0
+      fi
+      ;;
+  esac
+}
+
+groups=()
+full=0
+while (($# > 0)); do
+  case $1 in
+    --full) full=1 ;;
+    --group)
+      (($# > 1)) || fail "--group needs a name: ${known_groups[*]}"
+      [[ " ${known_groups[*]} " == *" $2 "* ]] || fail "no group '$2': ${known_groups[*]}"
+      groups+=("$2")
+      shift
+      ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) fail "unknown option '$1' (--help lists them)" ;;
+  esac
+  shift
+done
+if ((${#groups[@]} == 0)); then
+  groups=("${known_groups[@]}")
+fi
+if ((full)); then
+  groups+=(whole-program)
+fi
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+deploy/setup.sh || fail "set-up or build failed: no test ran"
+report+=("$(printf '%-14s %5d s' build "${SECONDS}")")
+
+for group in "${groups[@]}"; do
+  printf '\nrun: group %s\n' "${group}"
+  start=${SECONDS}
+  group_total=0
+  before_passed=${passed}
+  before_failed=${failed}
+  run_group "${group}"
+  report+=("$(printf '%-14s %5d s %5d passed %5d failed' "${group}" $((SECONDS - start)) \
+    $((passed - before_passed)) $((failed - before_failed)))")
+  if ((group_total == 0)) && [[ ${group} != other ]]; then
+    printf 'run: group %s holds no test: that is a failure\n' "${group}" >&2
+    failed=$((failed + 1))
+  fi
+done
+
+printf '\n'
+printf '%s\n' "${report[@]}"
+printf '%s passed, %s failed\n' "${passed}" "${failed}"
+((failed == 0 && passed > 0))

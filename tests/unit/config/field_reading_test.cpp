@@ -1,0 +1,143 @@
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "core/config/field.h"
+#include "core/config/printer.h"
+#include "core/config/value_text.h"
+
+namespace hetmoe {
+namespace {
+
+enum class Color { kRed, kGreen };
+std::vector<std::string> enum_words(Color) { return {"red", "green"}; }
+
+struct Inner {
+  double rate = 0.5;
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("rate", rate, "per second", "How fast.", at_least(0));
+  }
+};
+
+struct Outer {
+  bool on = false;
+  int small = 1;
+  std::int64_t large = 2;
+  std::uint64_t seed = 3;
+  std::string name = "n";
+  std::vector<std::int64_t> list;
+  Color color = Color::kRed;
+  Inner inner;
+
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("on", on, "", "A switch.");
+    visit.field("small", small, "", "32 bits.");
+    visit.field("large", large, "bytes", "64 bits.");
+    visit.section("inner", inner);
+    visit.field("seed", seed, "", "Unsigned.");
+    visit.field("name", name, "", "A text.");
+    visit.field("list", list, "", "Numbers.");
+    visit.field("color", color, "", "A word.");
+  }
+};
+
+ConfigNode text_node(const std::string& text, bool quoted = false) {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kText;
+  node.text = text;
+  node.quoted = quoted;
+  return node;
+}
+
+/// What the type of a member wants instead of a text; empty: the text was taken.
+template <typename Value>
+std::string refusal(Value& member, const std::string& text, bool quoted = false) {
+  return assign(&member, text_node(text, quoted)).value_or("");
+}
+
+TEST(FieldReading, IntegersTakeWholeDecimalNumbersOnly) {
+  int value = 7;
+  for (const char* text : {"1.5", "1e3", "yes", "", " 1", "1 ", "0x10", "+1", "1_000", "--1"}) {
+    EXPECT_EQ(refusal(value, text), "an integer") << text;
+  }
+  EXPECT_EQ(refusal(value, "1", true), "an integer");
+  EXPECT_EQ(refusal(value, "2147483648"), "an integer of 32 bits");
+  EXPECT_EQ(value, 7);
+  EXPECT_EQ(refusal(value, "-2147483648"), "");
+  EXPECT_EQ(value, std::numeric_limits<int>::min());
+}
+
+TEST(FieldReading, OverflowIsRefusedNotWrapped) {
+  std::int64_t large = 7;
+  EXPECT_EQ(refusal(large, "9223372036854775808"), "an integer of 64 bits");
+  EXPECT_EQ(large, 7);
+  std::uint64_t seed = 7;
+  EXPECT_EQ(refusal(seed, "-1"), "an integer from 0 to 2^64 - 1");
+  EXPECT_EQ(refusal(seed, "18446744073709551616"), "an integer from 0 to 2^64 - 1");
+  EXPECT_EQ(refusal(seed, "18446744073709551615"), "");
+  EXPECT_EQ(seed, std::numeric_limits<std::uint64_t>::max());
+}
+
+TEST(FieldReading, NumbersAreFinite) {
+  double value = 7;
+  for (const char* text : {"nan", "inf", "-inf", ".nan", ".inf", "1e999", "1,5", "one", ""}) {
+    EXPECT_EQ(refusal(value, text), "a finite number") << text;
+  }
+  EXPECT_EQ(value, 7);
+  EXPECT_EQ(refusal(value, "1e-3"), "");
+  EXPECT_EQ(value, 0.001);
+  EXPECT_EQ(refusal(value, "3"), "");
+  EXPECT_EQ(value, 3);
+}
+
+TEST(FieldReading, SwitchesAreTrueOrFalse) {
+  bool value = false;
+  for (const char* text : {"yes", "on", "1", "True", ""}) {
+    EXPECT_EQ(refusal(value, text), "true or false") << text;
+  }
+  EXPECT_EQ(refusal(value, "true"), "");
+  EXPECT_TRUE(value);
+}
+
+TEST(FieldReading, TextsAreBounded) {
+  std::string value;
+  EXPECT_EQ(refusal(value, std::string(4097, 'a')), "a text of at most 4096 bytes");
+  EXPECT_EQ(refusal(value, std::string(4096, 'a')), "");
+}
+
+TEST(FieldReading, WordsAreThoseOfTheEnumeration) {
+  Outer outer;
+  const Field color = list_fields(outer).back();
+  EXPECT_EQ(assign(color.value, text_node("blue")).value_or(""), "red, green");
+  EXPECT_EQ(assign(color.value, ConfigNode{}).value_or(""), "red, green");
+  EXPECT_FALSE(assign(color.value, text_node("green")).has_value());
+  EXPECT_EQ(outer.color, Color::kGreen);
+}
+
+TEST(FieldListing, AFieldIsReadPrintedAndExplainedFromOneListing) {
+  Outer outer;
+  outer.name = "say \"hi\"\t\\";
+  outer.list = {1, -2};
+  EXPECT_EQ(yaml_document(list_fields(outer)),
+            "on: false\n"
+            "small: 1\n"
+            "large: 2\n"
+            "inner:\n"
+            "  rate: 0.5\n"
+            "seed: 3\n"
+            "name: \"say \\\"hi\\\"\\x09\\\\\"\n"
+            "list: [1, -2]\n"
+            "color: red\n");
+  const std::string reference = reference_text(list_fields(outer));
+  EXPECT_NE(reference.find("inner:\n  rate: 0.5  # number, per second, >= 0\n      # How fast.\n"),
+            std::string::npos)
+      << reference;
+}
+
+}  // namespace
+}  // namespace hetmoe

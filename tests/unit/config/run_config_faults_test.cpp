@@ -1,0 +1,164 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/unit/config/config_text.h"
+
+namespace hetmoe::test {
+namespace {
+
+TEST(RunConfigFaults, AllFaultsAreReportedAtOnceInTheOrderOfTheFile) {
+  EXPECT_EQ(complaint("model:\n"
+                      "  vocab_size: 1.5\n"
+                      "  hiden_size: 3\n"
+                      "train:\n"
+                      "  steps: -3\n"
+                      "  learning_rate: .nan\n"
+                      "checkpoint: {every_steps: 500}\n",
+                      {"train.global_batch=0"}),
+            "x.yaml:2: model.vocab_size: value 1.5, allowed: an integer, >= 2\n"
+            "x.yaml:3: model.hiden_size: unknown key, nearest: model.hidden_size\n"
+            "x.yaml:5: train.steps: value -3, allowed: >= 1\n"
+            "x.yaml:6: train.learning_rate: value .nan, allowed: a finite number, >= 0\n"
+            "x.yaml:7: checkpoint.every_steps: value 500, this version only has 0\n"
+            "--set train.global_batch=0: train.global_batch: value 0, allowed: >= 1");
+}
+
+TEST(RunConfigFaults, UnknownKeysNameTheNearestOrTheKnown) {
+  EXPECT_EQ(complaint("train: {stepz: 1}"),
+            "x.yaml:1: train.stepz: unknown key, nearest: train.steps");
+  EXPECT_EQ(complaint("learning_rate: 1"),
+            "x.yaml:1: learning_rate: unknown key, nearest: train.learning_rate");
+  EXPECT_EQ(complaint("evaluate: {zzzzzz: 1}"),
+            "x.yaml:1: evaluate.zzzzzz: unknown key, allowed: every_steps, tokens");
+  EXPECT_EQ(complaint("", {"train.stepz=1"}),
+            "--set train.stepz=1: train.stepz: unknown key, nearest: train.steps");
+}
+
+TEST(RunConfigFaults, KeysGivenTwiceAreFaults) {
+  EXPECT_EQ(complaint("train:\n  steps: 3\n  seed: 1\n  steps: 4\n"),
+            "x.yaml:4: train.steps: given twice, allowed: once (first at line 2)");
+  EXPECT_EQ(complaint("train: {steps: 3}\ntrain: {seed: 1}\n"),
+            "x.yaml:2: train: given twice, allowed: once (first at line 1)");
+}
+
+TEST(RunConfigFaults, WrongKindsOfValuesAreFaults) {
+  EXPECT_EQ(complaint("train: 3"), "x.yaml:1: train: value 3, allowed: a section of keys");
+  EXPECT_EQ(complaint("train: {steps: [1]}"),
+            "x.yaml:1: train.steps: value [1], allowed: an integer, >= 1");
+  EXPECT_EQ(complaint("train: {steps: }"),
+            "x.yaml:1: train.steps: value nothing, allowed: an integer, >= 1");
+  EXPECT_EQ(complaint("model: {qk_norm: yes}"),
+            "x.yaml:1: model.qk_norm: value yes, allowed: true or false");
+  EXPECT_EQ(complaint("model: {experts: {widths: [8, x]}}"),
+            "x.yaml:1: model.experts.widths: value [8, x], allowed: a list of integers, >= 1");
+  EXPECT_EQ(complaint("model: {experts: {widths: [8, 0], count: 2}}"),
+            "x.yaml:1: model.experts.widths: value [8, 0], allowed: >= 1");
+  EXPECT_EQ(complaint("model: {experts: {shape: round}}"),
+            "x.yaml:1: model.experts.shape: value round, allowed: arithmetic, geometric, hybrid, "
+            "homogeneous");
+  EXPECT_EQ(complaint("train: {steps: 99999999999999999999}"),
+            "x.yaml:1: train.steps: value 99999999999999999999, allowed: an integer of 64 bits, "
+            ">= 1");
+}
+
+struct Absent {
+  std::string setting;
+  std::string message;
+};
+
+TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
+  const std::vector<Absent> absent = {
+      {"checkpoint.every_steps=5", "value 5, this version only has 0"},
+      {"coordinator.address=h:1", "value h:1, this version only has \"\""},
+      {"metrics.listen=:0", "value :0, this version only has \"\""},
+      {"metrics.peak_flops=1e12", "value 1000000000000, this version only has 0"},
+      {"topology.ranks_per_node=2", "value 2, this version only has 0"},
+      {"placement.every=100", "value 100, this version only has 0"},
+      {"placement.replicas=1", "value 1, this version only has 0"},
+      {"placement.cluster=c.yaml", "value c.yaml, this version only has \"\""},
+      {"placement.strategy=slices",
+       "value slices, this version only has whole, contiguous or a file *.json"},
+      {"placement.strategy=eplb",
+       "value eplb, this version only has whole, contiguous or a file *.json"},
+      {"parallel.expert_group_size=2", "value 2, this version only has 0"},
+      {"parallel.device=cuda", "value cuda, this version only has auto, cpu"},
+      {"model.hyper.enabled=true", "value true, this version only has false"},
+      {"model.router.forced=uniform", "value uniform, this version only has none"},
+      {"train.recompute=experts", "value experts, this version only has none"},
+  };
+  for (const auto& [setting, message] : absent) {
+    const std::string key = setting.substr(0, setting.find('='));
+    EXPECT_EQ(complaint("", {setting}), "--set " + setting + ": " + key + ": " + message);
+  }
+}
+
+TEST(RunConfigFaults, ContradictionsStandWhereTheirKeyWasWritten) {
+  EXPECT_EQ(complaint("model:\n  num_heads: 7\n  num_kv_heads: 7\n"),
+            "x.yaml:2: model.num_heads: value 7, allowed: a divisor of model.hidden_size 512 (or "
+            "set model.head_dim)");
+  EXPECT_EQ(complaint("model: {num_kv_heads: 3}"),
+            "x.yaml:1: model.num_kv_heads: value 3, allowed: a divisor of model.num_heads 8");
+  EXPECT_EQ(complaint("model: {hidden_size: 24}"),
+            "x.yaml:1: model.head_dim: value 3 (hidden_size / num_heads), allowed: an even "
+            "number, rotary positions turn pairs");
+  EXPECT_EQ(complaint("model: {router: {top_k: 9}}"),
+            "x.yaml:1: model.router.top_k: value 9, allowed: at most model.experts.count 8");
+  EXPECT_EQ(complaint("train: {microbatches: 3}"),
+            "x.yaml:1: train.microbatches: value 3, allowed: a divisor of train.global_batch 8");
+  EXPECT_EQ(complaint("model: {experts: {shape: geometric, count: 16}}"),
+            "x.yaml:1: model.experts.mean_width: value 1024, allowed: enough for 16 experts of "
+            "this shape to have a hidden unit each");
+}
+
+TEST(RunConfigFaults, ARouterThatWouldNotLearnMustBeAskedForTwice) {
+  const std::string once = "model: {router: {top_k: 1, renormalize: true}}";
+  EXPECT_EQ(complaint(once),
+            "x.yaml:1: model.router.renormalize: value true, allowed: false or auto with "
+            "model.router.top_k 1, where the router would learn nothing (or set "
+            "model.router.allow_untrained)");
+  EXPECT_EQ(complaint(once, {"model.router.allow_untrained=true"}), "");
+  EXPECT_EQ(complaint("model: {router: {top_k: 1}}"), "");
+}
+
+TEST(RunConfigFaults, ListedWidthsCountThemselvesButNotAgainstTheirCount) {
+  EXPECT_EQ(complaint("model: {experts: {widths: [8, 16, 24]}}"), "");
+  EXPECT_EQ(complaint("model: {experts: {count: 4, widths: [8, 16, 24]}}"),
+            "x.yaml:1: model.experts.count: value 4, allowed: 3, the number of "
+            "model.experts.widths");
+}
+
+TEST(RunConfigFaults, DataIsRequired) {
+  EXPECT_EQ(ConfigText("").complaint(),
+            "x.yaml: data.train: value \"\", allowed: the PREFIX of a token shard, or random\n"
+            "x.yaml: evaluate.every_steps: value 200, allowed: 0 without data.valid");
+  EXPECT_EQ(ConfigText("data: {train: a, valid: b}\n").complaint({"evaluate.tokens=16"}),
+            "--set evaluate.tokens=16: evaluate.tokens: value 16, allowed: at least "
+            "train.sequence_length 256");
+}
+
+TEST(RunConfigFaults, AMisreadKeyDoesNotAlsoContradict) {
+  EXPECT_EQ(complaint("model: {num_heads: x, hidden_size: 514}"),
+            "x.yaml:1: model.num_heads: value x, allowed: an integer, 1..4096");
+  EXPECT_EQ(complaint("model: {num_heads: 0, hidden_size: 514}"),
+            "x.yaml:1: model.num_heads: value 0, allowed: 1..4096");
+}
+
+TEST(RunConfigFaults, SettingsWithoutAKeyOrAValueAreFaults) {
+  EXPECT_EQ(complaint("", {"train.steps", "=3"}),
+            "--set train.steps: allowed: KEY=VALUE, such as train.steps=100\n"
+            "--set =3: allowed: KEY=VALUE, such as train.steps=100");
+  EXPECT_EQ(complaint("", {"train=3"}),
+            "--set train=3: train: value 3, allowed: a section of keys");
+}
+
+TEST(RunConfigFaults, ManyFaultsAreCutShort) {
+  std::string text = "train:\n";
+  for (int i = 0; i < 150; ++i) text += "  key_" + std::to_string(i) + ": 1\n";
+  const std::string message = complaint(text);
+  EXPECT_TRUE(message.ends_with("\nand 50 more faults")) << message;
+}
+
+}  // namespace
+}  // namespace hetmoe::test

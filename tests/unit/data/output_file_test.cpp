@@ -1,0 +1,83 @@
+#include "core/data/output_file.h"
+
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <array>
+#include <csignal>
+
+#include "core/base/error.h"
+#include "temporary_folder.h"
+
+namespace hetmoe {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+TEST(OutputFile, BearsItsNameOnlyAfterCommit) {
+  const TemporaryFolder folder;
+  folder.write("a", "old");
+  OutputFile file(folder / "a");
+  file.write("new");
+  file.sync();
+  EXPECT_EQ(contents_of(folder / "a"), "old");
+  file.commit();
+  EXPECT_EQ(contents_of(folder / "a"), "new");
+  EXPECT_THAT(folder.names(), ElementsAre("a"));
+}
+
+TEST(OutputFile, KeepsTheOldContentsWhenDropped) {
+  const TemporaryFolder folder;
+  folder.write("a", "old");
+  { OutputFile(folder / "a").write("new"); }
+  EXPECT_EQ(contents_of(folder / "a"), "old");
+  EXPECT_THAT(folder.names(), ElementsAre("a"));
+}
+
+TEST(OutputFile, TakesOverWhatAKilledProcessLeft) {
+  const TemporaryFolder folder;
+  folder.write("a.partial", "a longer leftover");
+  OutputFile file(folder / "a");
+  file.write("new");
+  file.commit();
+  EXPECT_EQ(contents_of(folder / "a"), "new");
+}
+
+TEST(OutputFile, WritesAndReadsBackMoreThanItsBuffer) {
+  const TemporaryFolder folder;
+  OutputFile file(folder / "a");
+  std::string expected;
+  for (int i = 0; i < 100000; ++i) {
+    file.write(std::to_string(i));
+    expected += std::to_string(i);
+  }
+  std::array<std::byte, 10> back{};
+  file.read_back(300000, back);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(back.data()), 10),
+            expected.substr(300000, 10));
+  file.commit();
+  EXPECT_EQ(contents_of(folder / "a"), expected);
+  EXPECT_EQ(file.written_bytes(), static_cast<std::int64_t>(expected.size()));
+}
+
+TEST(OutputFile, ReportsADiskThatTakesNoMore) {
+  const TemporaryFolder folder;
+  rlimit unlimited{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+  const rlimit small = {.rlim_cur = 4096, .rlim_max = unlimited.rlim_max};
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  const auto message = message_of<StorageError>([&] {
+    OutputFile file(folder / "a");
+    file.write(std::string(10000, 'x'));
+    file.commit();
+  });
+  setrlimit(RLIMIT_FSIZE, &unlimited);
+  std::signal(SIGXFSZ, old_handler);
+  EXPECT_THAT(message, HasSubstr("a.partial': File too large"));
+  EXPECT_THAT(folder.names(), testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace hetmoe

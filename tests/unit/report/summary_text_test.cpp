@@ -1,0 +1,145 @@
+#include "runtime/report/summary_text.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+#include <sstream>
+
+namespace hetmoe {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+RunSummary tiny_run() {
+  return {.config_name = "tiny",
+          .run_directory = "runs/tiny-20261122-041017-0a1b",
+          .num_layers = 4,
+          .hidden_size = 256,
+          .num_heads = 4,
+          .vocab_size = 2048,
+          .expert_widths = {288, 352, 416, 480, 544, 608, 672, 736},
+          .router = "top-2",
+          .total_parameters = 13631488,
+          .active_parameters = 5242880,
+          .ranks = 2,
+          .tokens_per_step = 2048,
+          .steps = 600,
+          .precision = "bf16",
+          .threads = 1,
+          .device = "cpu",
+          .plan = {{.rank = 0, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.503},
+                   {.rank = 1, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.497}}};
+}
+
+FinalSummary tiny_end() {
+  return {.steps = 600,
+          .tokens = 1228800,
+          .elapsed_seconds = 200,
+          .vocab_size = 2048,
+          .evaluation_loss = 4.5,
+          .unigram_entropy = 6.25,
+          .bits_per_byte = 2.125,
+          .median_tokens_per_second = 6150,
+          .mean_flops_max_over_mean = 1.0521,
+          .peak_memory_bytes = 812LL << 20,
+          .skipped_steps = 0,
+          .experts = {{.width = 288, .token_ratio = 0.75}, {.width = 736, .token_ratio = 0.25}},
+          .run_directory = "runs/tiny-20261122-041017-0a1b"};
+}
+
+void expect_plain(const std::string& text) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 100U) << line;
+    for (const char letter : line) EXPECT_TRUE(letter >= ' ' && letter <= '~') << line;
+    EXPECT_FALSE(!line.empty() && line.back() == ' ') << "'" << line << "'";
+  }
+  EXPECT_EQ(text.back(), '\n');
+}
+
+TEST(HeaderText, SaysWhatWillRun) {
+  EXPECT_EQ(header_text(tiny_run()),
+            "hetmoe: tiny on 2 ranks\n"
+            "  model             4 layers, hidden size 256, 4 heads, vocabulary 2048\n"
+            "  experts           8 in each layer, widths 288 352 416 480 544 608 672 736, top-2\n"
+            "  parameters        13.6 M in total, 5.24 M active per token (average)\n"
+            "  training          600 steps of 2048 tokens, 1.23 M tokens in all\n"
+            "  arithmetic        bf16 on cpu, 1 thread per rank\n"
+            "  run directory     runs/tiny-20261122-041017-0a1b\n"
+            "\n"
+            "  rank   slices   expert parameters   share of FLOPs\n"
+            "     0       16              6.29 M           50.3 %\n"
+            "     1       16              6.29 M           49.7 %\n");
+}
+
+TEST(HeaderText, StaysReadableWithManyRanksAndExperts) {
+  RunSummary run = tiny_run();
+  run.expert_widths.assign(64, 14336);
+  run.expert_widths.back() = 28672;
+  run.plan.clear();
+  for (int rank = 0; rank < 1024; ++rank) run.plan.push_back({.rank = rank, .slices = 1});
+  const std::string text = header_text(run);
+  EXPECT_THAT(text, HasSubstr("64 in each layer, widths from 14336 to 28672, top-2\n"));
+  EXPECT_THAT(text, HasSubstr("    ... 992 more\n"));
+  EXPECT_THAT(text, HasSubstr("\n  1023 "));
+  EXPECT_THAT(text, Not(HasSubstr("\n   500 ")));
+  expect_plain(text);
+}
+
+TEST(HeaderText, SaysOneWidthOnce) {
+  RunSummary run = tiny_run();
+  run.expert_widths.assign(8, 512);
+  EXPECT_THAT(header_text(run), HasSubstr("8 in each layer, all of width 512, top-2\n"));
+}
+
+TEST(ClosingText, SetsTheLossAgainstItsBounds) {
+  EXPECT_EQ(closing_text(tiny_end()),
+            "done: 600 steps, 1.23 M tokens in 3 min 20 s\n"
+            "  held-out loss        4.500   nats per token\n"
+            "  ln(vocabulary)       7.625   (the loss is 3.125 below it)\n"
+            "  unigram entropy      6.250   (the loss is 1.750 below it)\n"
+            "  bits per byte        2.125\n"
+            "  tokens/s            6.15 k   (median)\n"
+            "  balance max/mean     1.052   (expert FLOPs by rank, mean over steps)\n"
+            "  peak memory        812 MiB   (largest rank)\n"
+            "  run directory     runs/tiny-20261122-041017-0a1b\n"
+            "\n"
+            "  expert   width   share of tokens\n"
+            "       0     288    75.0 %  ##################################################\n"
+            "       1     736    25.0 %  #################\n");
+  expect_plain(closing_text(tiny_end()));
+}
+
+TEST(ClosingText, SaysWhenTheLossDoesNotBeatABound) {
+  FinalSummary end = tiny_end();
+  end.evaluation_loss = 6.5;
+  EXPECT_THAT(closing_text(end), HasSubstr("6.250   (the loss is 0.250 above it)"));
+}
+
+TEST(ClosingText, LeavesOutWhatWasNotMeasuredAndShowsSkippedSteps) {
+  FinalSummary end = tiny_end();
+  end.evaluation_loss.reset();
+  end.unigram_entropy.reset();
+  end.bits_per_byte.reset();
+  end.skipped_steps = 3;
+  const std::string text = closing_text(end);
+  EXPECT_THAT(text, Not(HasSubstr("held-out")));
+  EXPECT_THAT(text, Not(HasSubstr("unigram")));
+  EXPECT_THAT(text, HasSubstr("  ln(vocabulary)       7.625\n"));
+  EXPECT_THAT(text, HasSubstr("  skipped steps            3   (not finite)\n"));
+}
+
+TEST(ClosingText, SurvivesNumbersThatAreNotFinite) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  FinalSummary end = tiny_end();
+  end.evaluation_loss = nan;
+  end.experts = {{.width = 1, .token_ratio = nan}, {.width = 2, .token_ratio = 0}};
+  const std::string text = closing_text(end);
+  EXPECT_THAT(text, HasSubstr("  held-out loss          nan   nats per token\n"));
+  EXPECT_THAT(text, HasSubstr("  ln(vocabulary)       7.625\n"));
+  expect_plain(text);
+}
+
+}  // namespace
+}  // namespace hetmoe
