@@ -1,9 +1,12 @@
 #include "launcher/train_command.h"
 
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
@@ -11,11 +14,24 @@
 #include "parallel/agreement.h"
 #include "parallel/communicator/local_communicator.h"
 #include "parallel/communicator/mpi_communicator.h"
+#include "runtime/report/console.h"
 #include "runtime/run_config.h"
 #include "runtime/trainer/training_run.h"
 
 namespace hetmoe {
 namespace {
+
+/// Open MPI gives every rank a pseudo-terminal as standard output, so a rank cannot tell from its
+/// own stream whether a person is watching: what its launcher writes to does.
+bool shows_live_line() {
+  if (!is_live_terminal(stdout)) return false;
+  if (!MpiRuntime::is_launched()) return true;
+  std::error_code error;
+  const auto target =
+      std::filesystem::read_symlink("/proc/" + std::to_string(getppid()) + "/fd/1", error);
+  const std::string path = target.string();
+  return !error && (path.starts_with("/dev/pts/") || path.starts_with("/dev/tty"));
+}
 
 void train(const TrainOptions& options, Communicator& world, int ranks_on_host) {
   RunConfig config;
@@ -27,7 +43,8 @@ void train(const TrainOptions& options, Communicator& world, int ranks_on_host) 
                           .world = world,
                           .ranks_on_host = ranks_on_host,
                           .clock = clock,
-                          .out = stdout};
+                          .out = stdout,
+                          .terminal = shows_live_line()};
   if (!options.run_dir.empty()) request.run_directory = options.run_dir;
   run_training(request);
 }

@@ -64,23 +64,80 @@ RowRange row_range(std::int64_t row, const AttentionShape& shape, Block block,
   return {head, position, first};
 }
 
-/// Turns a row of raw scores into probabilities of keys [first, last]; others become 0.
+constexpr int kLanes = 16;
+
+/// Turns a row of raw scores into probabilities of keys [first, end); others become 0.
 /// Gives log(sum(exp(scale * score))).
 template <typename T>
-HETMOE_INLINE Arithmetic<T> softmax_row(T* row, std::int64_t first, std::int64_t last,
-                                        std::int64_t keys, Arithmetic<T> scale) {
+HETMOE_INLINE Arithmetic<T> softmax_body(T* row, std::int64_t first, std::int64_t end,
+                                         std::int64_t keys, double scale_in) {
   using A = Arithmetic<T>;
+  const A scale = static_cast<A>(scale_in);
   A peak = -std::numeric_limits<A>::infinity();
-  for (std::int64_t j = first; j <= last; ++j) peak = std::max<A>(peak, widen(row[j]) * scale);
-  A sum = 0;
-  for (std::int64_t j = first; j <= last; ++j) sum += std::exp(widen(row[j]) * scale - peak);
-  const A log_sum = peak + std::log(sum);
-  for (std::int64_t j = 0; j < first; ++j) row[j] = T(0);
-  for (std::int64_t j = first; j <= last; ++j) {
-    row[j] = NarrowTo<T>::from(std::exp(widen(row[j]) * scale - log_sum));
+  for (std::int64_t j = first; j < end; ++j) {
+    const A score = widen(row[j]) * scale;
+    peak = score > peak ? score : peak;
   }
-  for (std::int64_t j = last + 1; j < keys; ++j) row[j] = T(0);
+  A lane[kLanes] = {};
+  std::int64_t j = first;
+  for (; j + kLanes <= end; j += kLanes) {
+    for (int i = 0; i < kLanes; ++i) lane[i] += exponential(widen(row[j + i]) * scale - peak);
+  }
+  A sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += lane[i];
+  for (; j < end; ++j) sum += exponential(widen(row[j]) * scale - peak);
+  const A log_sum = peak + std::log(sum);
+  for (j = 0; j < first; ++j) row[j] = T(0);
+  for (j = first; j < end; ++j) {
+    row[j] = NarrowTo<T>::from(exponential(widen(row[j]) * scale - log_sum));
+  }
+  for (j = end; j < keys; ++j) row[j] = T(0);
   return log_sum;
+}
+
+/// Scores become probabilities p again and dprobabilities becomes p * (dp - dot) * scale, for keys
+/// [first, end); others become 0.
+template <typename T>
+HETMOE_INLINE void score_gradient_body(T* scores, T* dprobabilities, std::int64_t first,
+                                       std::int64_t end, std::int64_t keys, double scale_in,
+                                       Arithmetic<T> log_sum, Arithmetic<T> dot) {
+  using A = Arithmetic<T>;
+  const A scale = static_cast<A>(scale_in);
+  for (std::int64_t j = 0; j < first; ++j) scores[j] = dprobabilities[j] = T(0);
+  for (std::int64_t j = first; j < end; ++j) {
+    const A p = exponential(widen(scores[j]) * scale - log_sum);
+    scores[j] = NarrowTo<T>::from(p);
+    dprobabilities[j] = NarrowTo<T>::from(p * (widen(dprobabilities[j]) - dot) * scale);
+  }
+  for (std::int64_t j = end; j < keys; ++j) scores[j] = dprobabilities[j] = T(0);
+}
+
+HETMOE_VECTORIZED float softmax_row(float* row, std::int64_t first, std::int64_t end,
+                                    std::int64_t keys, double scale) {
+  return softmax_body(row, first, end, keys, scale);
+}
+HETMOE_VECTORIZED double softmax_row(double* row, std::int64_t first, std::int64_t end,
+                                     std::int64_t keys, double scale) {
+  return softmax_body(row, first, end, keys, scale);
+}
+HETMOE_VECTORIZED float softmax_row(at::BFloat16* row, std::int64_t first, std::int64_t end,
+                                    std::int64_t keys, double scale) {
+  return softmax_body(row, first, end, keys, scale);
+}
+HETMOE_VECTORIZED void score_gradient_row(float* s, float* d, std::int64_t first, std::int64_t end,
+                                          std::int64_t keys, double scale, float log_sum,
+                                          float dot) {
+  score_gradient_body(s, d, first, end, keys, scale, log_sum, dot);
+}
+HETMOE_VECTORIZED void score_gradient_row(double* s, double* d, std::int64_t first,
+                                          std::int64_t end, std::int64_t keys, double scale,
+                                          double log_sum, double dot) {
+  score_gradient_body(s, d, first, end, keys, scale, log_sum, dot);
+}
+HETMOE_VECTORIZED void score_gradient_row(at::BFloat16* s, at::BFloat16* d, std::int64_t first,
+                                          std::int64_t end, std::int64_t keys, double scale,
+                                          float log_sum, float dot) {
+  score_gradient_body(s, d, first, end, keys, scale, log_sum, dot);
 }
 
 at::ScalarType arithmetic_type(const at::Tensor& x) {
@@ -99,9 +156,8 @@ void softmax_block(at::Tensor& scores, const AttentionShape& shape, Block block,
     at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         const RowRange range = row_range(row, shape, block, document_begin);
-        l[range.head * shape.length + range.position] =
-            softmax_row(p + row * block.keys(), range.first, range.position, block.keys(),
-                        static_cast<A>(scale));
+        l[range.head * shape.length + range.position] = softmax_row(
+            p + row * block.keys(), range.first, range.position + 1, block.keys(), scale);
       }
     });
   });
@@ -125,14 +181,8 @@ void score_gradient_block(at::Tensor& scores, at::Tensor& dprobabilities, const 
       for (std::int64_t row = begin; row < end; ++row) {
         const RowRange range = row_range(row, shape, block, document_begin);
         const std::int64_t index = range.head * shape.length + range.position;
-        scalar_t* s = ps + row * block.keys();
-        scalar_t* d = pd + row * block.keys();
-        for (std::int64_t j = 0; j < block.keys(); ++j) {
-          const bool seen = j >= range.first && j <= range.position;
-          const A p = seen ? std::exp(widen(s[j]) * static_cast<A>(scale) - l[index]) : A(0);
-          s[j] = NarrowTo<scalar_t>::from(p);
-          d[j] = NarrowTo<scalar_t>::from(p * (widen(d[j]) - dot[index]) * static_cast<A>(scale));
-        }
+        score_gradient_row(ps + row * block.keys(), pd + row * block.keys(), range.first,
+                           range.position + 1, block.keys(), scale, l[index], dot[index]);
       }
     });
   });

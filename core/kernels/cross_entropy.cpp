@@ -22,15 +22,6 @@ namespace {
 constexpr std::int64_t kLogitBytesPerChunk = 16 << 20;
 constexpr int kLanes = 16;
 
-template <typename A>
-HETMOE_INLINE A exponential(A x) {
-  if constexpr (std::is_same_v<A, float>) {
-    return fast_exp(x);
-  } else {
-    return std::exp(x);
-  }
-}
-
 /// Loss of one row; with `scale` != 0 the row becomes scale * (softmax - one hot).
 template <typename T>
 HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t target, double scale) {
@@ -50,19 +41,19 @@ HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t targ
 
   A lane[kLanes] = {};
   for (i = 0; i + kLanes <= columns; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) lane[j] += exponential<A>(widen(row[i + j]) - peak);
+    for (int j = 0; j < kLanes; ++j) lane[j] += exponential(widen(row[i + j]) - peak);
   }
   A sum = 0;
   for (int j = 0; j < kLanes; ++j) sum += lane[j];
-  for (; i < columns; ++i) sum += exponential<A>(widen(row[i]) - peak);
+  for (; i < columns; ++i) sum += exponential(widen(row[i]) - peak);
 
   const double loss = std::log(static_cast<double>(sum)) + static_cast<double>(peak) -
                       static_cast<double>(widen(row[target]));
   if (scale == 0) return loss;
   const A factor = static_cast<A>(scale) / sum;
-  const A at_target = exponential<A>(widen(row[target]) - peak) * factor - static_cast<A>(scale);
+  const A at_target = exponential(widen(row[target]) - peak) * factor - static_cast<A>(scale);
   for (i = 0; i < columns; ++i) {
-    row[i] = NarrowTo<T>::from(exponential<A>(widen(row[i]) - peak) * factor);
+    row[i] = NarrowTo<T>::from(exponential(widen(row[i]) - peak) * factor);
   }
   row[target] = NarrowTo<T>::from(at_target);
   return loss;

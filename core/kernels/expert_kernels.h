@@ -66,4 +66,11 @@ std::unique_ptr<ExpertKernels> make_reference_expert_kernels();
 /// Products through LibTorch, everything between them in one pass over memory. Any type.
 std::unique_ptr<ExpertKernels> make_cpu_expert_kernels();
 
+/// bf16 only, where packed_products_available(): products in blocks with fp32 results, everything
+/// between them done while a block is in the cache. D must be a multiple of 32.
+std::unique_ptr<ExpertKernels> make_packed_expert_kernels();
+
+/// The fastest of the above for rows of this type and width on this processor.
+std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size);
+
 }  // namespace hetmoe

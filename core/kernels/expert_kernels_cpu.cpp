@@ -8,6 +8,7 @@
 #include "core/base/check.h"
 #include "core/kernels/expert_kernels.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/packed_product.h"
 #include "core/kernels/row_copy.h"
 #include "core/kernels/swiglu.h"
 
@@ -86,6 +87,12 @@ class CpuExpertKernels final : public ExpertKernels {
 
 std::unique_ptr<ExpertKernels> make_cpu_expert_kernels() {
   return std::make_unique<CpuExpertKernels>();
+}
+
+std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size) {
+  const bool packed = type == at::kBFloat16 && packed_products_available() &&
+                      hidden_size % PackedMatrix::kDepthMultiple == 0;
+  return packed ? make_packed_expert_kernels() : make_cpu_expert_kernels();
 }
 
 }  // namespace hetmoe

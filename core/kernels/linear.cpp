@@ -2,19 +2,33 @@
 
 #include <ATen/ops/mm.h>
 
+#include "core/kernels/packed_product.h"
+
 namespace hetmoe {
+namespace {
+
+bool can_pack(const at::Tensor& x, std::int64_t depth) {
+  return x.scalar_type() == at::kBFloat16 && x.is_contiguous() &&
+         depth % PackedMatrix::kDepthMultiple == 0 && packed_products_available();
+}
+
+}  // namespace
 
 at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight) {
+  if (can_pack(x, weight.size(1))) return packed_linear(x, weight);
   return at::mm(x, weight.t());
 }
 
 at::Tensor linear_input_gradient(const at::Tensor& dy, const at::Tensor& weight) {
+  if (can_pack(dy, weight.size(0))) return packed_input_gradient(dy, weight);
   return at::mm(dy, weight);
 }
 
 void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient) {
   if (x.size(0) == 0) return;
-  if (gradient.scalar_type() == x.scalar_type()) {
+  if (can_pack(dy, 0) && x.is_contiguous() && gradient.is_contiguous()) {
+    packed_weight_gradient(dy, x, gradient);
+  } else if (gradient.scalar_type() == x.scalar_type()) {
     gradient.addmm_(dy.t(), x);
   } else {
     gradient.add_(at::mm(dy.t(), x));

@@ -3,8 +3,6 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
-#include <cmath>
-
 #include "core/base/check.h"
 #include "core/kernels/vector_math.h"
 
@@ -13,15 +11,6 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 8;
 constexpr int kLanes = 16;
-
-template <typename A>
-HETMOE_INLINE A sigmoid(A x) {
-  if constexpr (std::is_same_v<A, float>) {
-    return fast_sigmoid(x);
-  } else {
-    return A(1) / (A(1) + std::exp(-x));
-  }
-}
 
 template <typename T>
 HETMOE_INLINE void forward_body(const T* g, const T* u, Arithmetic<T> gate, T* hidden,

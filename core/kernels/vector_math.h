@@ -3,6 +3,7 @@
 #include <c10/util/BFloat16.h>
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 /// Scalar building blocks of hot loops, written so that the compiler vectorises the loop around
@@ -80,7 +81,12 @@ HETMOE_INLINE float fast_exp(float x) {
   return x != x ? x : bounded;
 }
 
+/// exp in the arithmetic type: fast_exp for fp32, the library's for fp64.
+HETMOE_INLINE float exponential(float x) { return fast_exp(x); }
+HETMOE_INLINE double exponential(double x) { return std::exp(x); }
+
 /// 1 / (1 + exp(-x)).
-HETMOE_INLINE float fast_sigmoid(float x) { return 1.0F / (1.0F + fast_exp(-x)); }
+HETMOE_INLINE float sigmoid(float x) { return 1.0F / (1.0F + exponential(-x)); }
+HETMOE_INLINE double sigmoid(double x) { return 1.0 / (1.0 + exponential(-x)); }
 
 }  // namespace hetmoe

@@ -54,7 +54,7 @@ Plan make_initial_plan(const RunConfig& config, Communicator& control) {
     if (control.rank() != 0) return;
     const std::string& strategy = config.placement.strategy;
     text = write_plan(is_plan_file(strategy) ? read_plan_for(config, problem, control.size())
-                                               : plan(problem, plan_strategy_of(strategy)));
+                                             : plan(problem, plan_strategy_of(strategy)));
   });
   return read_plan(broadcast_text(control, std::move(text), 0));
 }

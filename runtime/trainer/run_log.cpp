@@ -8,7 +8,7 @@
 namespace hetmoe {
 
 RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
-               int ranks, const Clock& clock, std::FILE* out)
+               int ranks, const Clock& clock, Output out)
     : config_(config),
       placement_(placement),
       ranks_(ranks),
@@ -16,7 +16,7 @@ RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Pla
       start_seconds_(clock.monotonic_seconds()),
       metrics_(directory.metrics_file()),
       events_(directory.events_file(), clock, /*rank=*/0, /*generation=*/1),
-      console_(out, clock, {.terminal = is_live_terminal(out)}) {}
+      console_(out.stream, clock, {.terminal = out.terminal}) {}
 
 void RunLog::started(const RunSummary& summary) {
   console_.header(summary);

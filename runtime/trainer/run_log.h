@@ -13,12 +13,18 @@
 
 namespace hetmoe {
 
+/// Where rank 0 tells people.
+struct Output {
+  std::FILE* stream = nullptr;
+  bool terminal = false;  ///< show a live line
+};
+
 /// Rank 0's record of a run: metrics, events, what people see, and the sums that the closing table
 /// needs.
 class RunLog {
  public:
   RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
-         int ranks, const Clock& clock, std::FILE* out);
+         int ranks, const Clock& clock, Output out);
 
   void started(const RunSummary& summary);
   void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);

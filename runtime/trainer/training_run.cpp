@@ -1,7 +1,5 @@
 #include "runtime/trainer/training_run.h"
 
-#include <sys/resource.h>
-
 #include <array>
 #include <memory>
 #include <span>
@@ -15,6 +13,7 @@
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/evaluation.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_summary.h"
 #include "runtime/trainer/training_data.h"
@@ -57,9 +56,7 @@ RunDirectory agreed_run_directory(const TrainingRequest& request, Communicator& 
 }
 
 std::int64_t peak_memory_bytes(Communicator& control) {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  std::array<std::int64_t, 1> bytes = {static_cast<std::int64_t>(usage.ru_maxrss) * 1024};
+  std::array<std::int64_t, 1> bytes = {peak_resident_bytes()};
   control.all_reduce(buffer_of(std::span<std::int64_t>(bytes)), Reduction::kMax).wait();
   return bytes[0];
 }
@@ -121,7 +118,7 @@ TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config, Compu
       ownership_(*traffic.gradients, *traffic.parameters, parameters_, plan_.placement),
       statistics_(*traffic.control),
       dispatcher_(make_dispatcher(*traffic.dispatch, plan_.placement)),
-      kernels_(make_cpu_expert_kernels()),
+      kernels_(make_expert_kernels(parameters_.type(), config_.model.hidden_size)),
       decoder_(config_.model, {.parameters = parameters_,
                                .kernels = *kernels_,
                                .dispatcher = *dispatcher_,
@@ -145,7 +142,7 @@ void TrainingRun::start_log(const ComputeChoice& compute) {
     write_file_atomically(directory_.config_file(), resolved_yaml(config_));
     write_file_atomically(directory_.plan_file(), write_plan(plan_));
     log_ = std::make_unique<RunLog>(config_, directory_, plan_.placement, traffic_.control->size(),
-                                    request_.clock, request_.out);
+                                    request_.clock, Output{request_.out, request_.terminal});
     log_->started(summarize_run({.config = config_,
                                  .config_name = request_.config_name,
                                  .directory = directory_,
@@ -215,6 +212,7 @@ void TrainingRun::finish() {
 }  // namespace
 
 void run_training(const TrainingRequest& request) {
+  keep_freed_memory();
   Traffic traffic(request.world);
   ComputeChoice compute =
       choose_compute(request.config, *traffic.control, request.ranks_on_host, request.clock);

@@ -21,6 +21,7 @@ struct TrainingRequest {
   int ranks_on_host = 1;
   const Clock& clock;
   std::FILE* out = nullptr;  ///< where rank 0 tells people
+  bool terminal = false;     ///< `out` ends at one: show a live line
 };
 
 /// Trains from step 1 to the last. Collective over the world.

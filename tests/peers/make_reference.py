@@ -55,15 +55,18 @@ def rounded(values: list[float]) -> list[float]:
 
 
 def train(
-    state: TrainingState, dtype: torch.dtype
+    state: TrainingState, dtype: torch.dtype, least_margin: float = 0.0
 ) -> tuple[list[StepRecord], dict[str, torch.Tensor]]:
-    """Records of all steps and the summed gradients of step 1 before clipping."""
+    """Records of all steps and the summed gradients of step 1 before clipping. Ends after the first
+    step whose routing margin is below `least_margin`."""
     trainer = ReferenceTrainer(state.model, state.training, state.parameters, dtype)
     records: list[StepRecord] = []
     first: dict[str, torch.Tensor] = {}
     for batch in zip(state.inputs, state.targets, state.document_begin, strict=True):
         records.append(trainer.train_step(*batch))
         first = first or trainer.gradients
+        if records[-1].routing_margin < least_margin:
+            break
     return records, first
 
 

@@ -16,7 +16,7 @@
 #include "core/kernels/embedding.h"
 #include "core/kernels/rms_norm.h"
 #include "core/kernels/vector_math.h"
-#include "tests/unit/kernels/gradient_check.h"
+#include "tests/support/gradient_check.h"
 
 namespace hetmoe {
 namespace {

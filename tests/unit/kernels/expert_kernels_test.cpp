@@ -8,7 +8,7 @@
 
 #include <numeric>
 
-#include "tests/unit/kernels/gradient_check.h"
+#include "tests/support/gradient_check.h"
 
 namespace hetmoe {
 namespace {

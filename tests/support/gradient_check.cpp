@@ -1,4 +1,4 @@
-#include "tests/unit/kernels/gradient_check.h"
+#include "tests/support/gradient_check.h"
 
 #include <ATen/ops/empty.h>
 
@@ -39,7 +39,9 @@ at::Tensor test_values(const char* name, at::IntArrayRef shape, double deviation
   return tensor;
 }
 
-double inner_product(const at::Tensor& a, const at::Tensor& b) { return a.mul(b).sum().item<double>(); }
+double inner_product(const at::Tensor& a, const at::Tensor& b) {
+  return a.mul(b).sum().item<double>();
+}
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {
   const double scale = b.to(at::kDouble).norm().item<double>();

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+
+namespace hetmoe {
+
+/// Lets the allocator keep what is freed. A step frees and takes again the same large blocks; glibc
+/// would return them to the system each time, and faulting the pages in again takes more than half
+/// of a small step. Call once, before anything large is allocated. Memory use: the peak stays.
+void keep_freed_memory();
+
+/// Largest resident size of this process so far.
+std::int64_t peak_resident_bytes();
+
+}  // namespace hetmoe

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Prints one JSON line per measurement. Needs a release build; run it on an otherwise idle machine.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
+readonly rounds=${1:-3}
+scratch=$(mktemp -d)
+trap 'rm -rf "${scratch}"' EXIT
+export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+[[ -x build/hetmoe_layer_bench ]] || {
+  echo "tests/bench/run.sh: build/hetmoe_layer_bench is missing: run ./deploy/setup.sh" >&2
+  exit 2
+}
+
+# Median over the steps after the second of one run.
+medians() {
+  "${python}" - "$1" "$2" <<'PYTHON'
+import json
+import statistics
+import sys
+
+name, folder = sys.argv[1:]
+with open(f"{folder}/metrics.jsonl") as lines:
+    steps = [json.loads(line) for line in lines][2:]
+print(json.dumps({
+    "case": name,
+    "tokens_per_second": statistics.median(s["tokens_per_second"] for s in steps),
+    "gflops_per_second": statistics.median(s["model_flops_per_second"] for s in steps) / 1e9,
+    "flops_max_over_mean": statistics.mean(s["flops_max_over_mean"] for s in steps),
+}))
+PYTHON
+}
+
+train() {
+  local name=$1 ranks=$2
+  shift 2
+  local folder
+  folder=${scratch}/${name// /_}_${RANDOM}
+  mpirun --map-by :OVERSUBSCRIBE --bind-to core -np "${ranks}" build/hetmoe train tests/bench/end_to_end.yaml \
+    --run-dir "${folder}" "$@" >/dev/null
+  medians "${name}" "${folder}"
+}
+
+for ((round = 0; round < rounds; ++round)); do
+  build/hetmoe_layer_bench 1
+  train "end to end bf16 1 rank" 1
+  train "end to end bf16 2 ranks" 2
+  train "end to end fp32 1 rank" 1 --set train.precision=fp32
+  if [[ -x .deps/peers/bin/python ]]; then
+    .deps/peers/bin/python tests/peers/transformers_speed.py
+  fi
+done

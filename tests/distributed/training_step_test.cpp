@@ -1,0 +1,256 @@
+#include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "core/model/initial_values.h"
+#include "parallel/communicator/local_communicator.h"
+#include "tests/support/mpi_world.h"
+#include "tests/support/training_world.h"
+
+namespace hetmoe::test {
+namespace {
+
+/// The same steps by one rank that holds all: the answer that any number of ranks must give.
+class OneRank {
+ public:
+  explicit OneRank(const RunConfig& config)
+      : communicator_(world_.communicator(0)),
+        training_(config, *communicator_, whole_placement(config.model)) {}
+
+  StepOutcome step(std::int64_t number) { return training_.step(number); }
+
+  /// Summed gradient of one whole tensor, [rows, columns].
+  at::Tensor gradient(const std::string& name) const {
+    for (const OwnedRows& rows : training_.ownership().owned()) {
+      if (rows.name == name) return rows.gradient.view({-1, rows.columns});
+    }
+    ADD_FAILURE() << "no tensor " << name;
+    return {};
+  }
+
+ private:
+  LocalWorld world_{1};
+  std::unique_ptr<Communicator> communicator_;
+  TrainingWorld training_;
+};
+
+void expect_same_outcome(const StepOutcome& outcome, const StepOutcome& expected) {
+  EXPECT_FALSE(outcome.skipped);
+  EXPECT_NEAR(outcome.loss, expected.loss, 1e-5 * expected.loss);
+  EXPECT_NEAR(outcome.grad_norm, expected.grad_norm, 1e-5 * expected.grad_norm);
+  EXPECT_NEAR(outcome.parameter_penalty, expected.parameter_penalty, 1e-5);
+  EXPECT_NEAR(outcome.load_balance, expected.load_balance, 1e-5);
+  EXPECT_NEAR(outcome.router_entropy, expected.router_entropy, 1e-5);
+  EXPECT_EQ(outcome.load, expected.load);
+}
+
+/// Every row owned here carries the whole world's gradient. Differences of small gradients are
+/// those of the sums that they come from, so the norm of all gradients counts too.
+void expect_same_gradients(const TrainingWorld& training, const OneRank& expected, double norm) {
+  for (const OwnedRows& rows : training.ownership().owned()) {
+    const at::Tensor whole = expected.gradient(rows.name);
+    const at::Tensor part = whole.narrow(0, rows.row_begin, rows.row_end - rows.row_begin);
+    const double scale = whole.abs().max().item<double>();
+    const double difference =
+        rows.gradient.view({-1, rows.columns}).sub(part).abs().max().item<double>();
+    EXPECT_LT(difference, 1e-5 * scale + 2e-6 * norm)
+        << rows.name << " from row " << rows.row_begin;
+    EXPECT_GT(scale, 1e-6) << rows.name;
+  }
+}
+
+RunConfig with_top_p(RunConfig config) {
+  config.model.router.kind = RouterKind::kTopP;
+  config.model.router.top_p = 0.7;
+  return config;
+}
+
+RunConfig with_released_penalty(RunConfig config) {
+  config.model.router.penalty_form = PenaltyForm::kReleasedCode;
+  config.model.router.renormalize = Renormalize::kFalse;
+  return config;
+}
+
+RunConfig with_microbatches(RunConfig config) {
+  config.train.global_batch = 6;
+  config.train.microbatches = 3;  // two sequences each: ranks beyond the second have none
+  return config;
+}
+
+RunConfig tied(RunConfig config) {
+  config.model.tie_embeddings = true;
+  return config;
+}
+
+struct StepCase {
+  const char* name;
+  RunConfig config;
+};
+
+class TrainingStepCases : public testing::TestWithParam<StepCase> {};
+
+TEST_P(TrainingStepCases, GivesTheLossAndGradientsOfOneRank) {
+  const RunConfig& config = GetParam().config;
+  Communicator& world = test_world();
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  OneRank expected(config);
+  const StepOutcome outcome = training.step(1);
+  const StepOutcome expected_outcome = expected.step(1);
+  expect_same_outcome(outcome, expected_outcome);
+  expect_same_gradients(training, expected, expected_outcome.grad_norm);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Configurations, TrainingStepCases,
+    testing::Values(StepCase{"ragged", small_training()},
+                    StepCase{"top_p", with_top_p(small_training())},
+                    StepCase{"released", with_released_penalty(small_training())},
+                    StepCase{"microbatches", with_microbatches(small_training())},
+                    StepCase{"tied", tied(small_training())}),
+    [](const auto& instance) { return instance.param.name; });
+
+TEST(TrainingStep, EveryRowOfEveryParameterHasExactlyOneOwner) {
+  const RunConfig config = small_training();
+  Communicator& world = test_world();
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  std::int64_t next = 0;
+  std::map<std::string, std::int64_t> offset;
+  auto specs = dense_tensor_specs(config.model);
+  for (int layer = 0; layer < config.model.num_layers; ++layer) {
+    for (int e = 0; e < config.model.experts.count; ++e) {
+      for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
+        specs.push_back({expert_tensor_name(layer, e, static_cast<ExpertMatrix>(matrix)),
+                         config.model.experts.widths[e], config.model.hidden_size});
+      }
+    }
+  }
+  for (const TensorSpec& spec : specs) {
+    offset[spec.name] = next;
+    next += spec.rows;
+  }
+  std::vector<double> count(static_cast<std::size_t>(next), 0.0);
+  for (const OwnedRows& rows : training.ownership().owned()) {
+    for (std::int64_t row = rows.row_begin; row < rows.row_end; ++row) {
+      count[offset.at(rows.name) + row] += 1;
+    }
+  }
+  world.all_reduce(buffer_of(std::span<double>(count)), Reduction::kSum).wait();
+  EXPECT_EQ(std::count(count.begin(), count.end(), 1.0), next);
+}
+
+/// The first update of AdamW from the gradients that were found: moments start at 0, so that
+/// m / (1 - b1) = g and v / (1 - b2) = g^2.
+void expect_first_update(const RunConfig& config, const TrainingWorld& training, double scale) {
+  const TrainConfig& train = config.train;
+  for (const OwnedRows& rows : training.ownership().owned()) {
+    std::vector<float> start(static_cast<std::size_t>(rows.master.numel()));
+    initial_rows(train.seed, rows.name, rows.is_matrix, config.model.initializer_range,
+                 rows.row_begin, rows.columns, start);
+    const double decay = rows.is_matrix ? train.weight_decay : 0;
+    const auto* gradient = rows.gradient.const_data_ptr<float>();
+    const auto* master = rows.master.const_data_ptr<float>();
+    const auto* exp_avg = rows.exp_avg.const_data_ptr<float>();
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      const double g = gradient[i] * scale;
+      ASSERT_NEAR(exp_avg[i], (1 - train.beta1) * g, 1e-6 * std::abs(g) + 1e-12) << rows.name;
+      const double moved = g / (std::abs(g) + train.adam_epsilon) + decay * start[i];
+      ASSERT_NEAR(master[i], start[i] - train.learning_rate * moved, 1e-5) << rows.name;
+    }
+  }
+}
+
+TEST(TrainingStep, ClipsByTheNormOverAllRanks) {
+  RunConfig config = small_training();
+  Communicator& world = test_world();
+  OneRank expected(config);
+  const double norm = expected.step(1).grad_norm;
+  for (const double clip : {0.0, norm / 4, norm * 4}) {
+    config.train.clip_norm = clip;
+    TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+    const StepOutcome outcome = training.step(1);
+    EXPECT_NEAR(outcome.grad_norm, norm, 1e-5 * norm) << "the norm is that before clipping";
+    const bool clips = clip > 0 && clip < norm;
+    expect_first_update(config, training, clips ? clip / outcome.grad_norm : 1.0);
+  }
+}
+
+std::vector<char> bytes_of(const at::Tensor& tensor) {
+  std::vector<char> bytes(static_cast<std::size_t>(tensor.nbytes()));
+  std::memcpy(bytes.data(), tensor.const_data_ptr(), bytes.size());
+  return bytes;
+}
+
+TEST(TrainingStep, ANanOnOneRankIsSkippedByAllTogether) {
+  const RunConfig config = small_training();
+  Communicator& world = test_world();
+  for (int faulty = 0; faulty < world.size(); ++faulty) {
+    TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+    at::Tensor norm = training.parameters().dense("layers.1.experts_norm").value;
+    if (world.rank() == faulty) norm[0] = std::numeric_limits<float>::quiet_NaN();
+    const std::vector<char> before = bytes_of(training.parameters().values());
+    const StepOutcome outcome = training.step(1);
+    EXPECT_TRUE(outcome.skipped) << "NaN on rank " << faulty;
+    EXPECT_EQ(bytes_of(training.parameters().values()), before);
+    EXPECT_EQ(training.training().updates(), 0);
+    for (const OwnedRows& rows : training.ownership().owned()) {
+      EXPECT_EQ(rows.exp_avg.abs().max().item<float>(), 0.0F) << rows.name;
+      EXPECT_EQ(rows.exp_avg_sq.abs().max().item<float>(), 0.0F) << rows.name;
+    }
+    if (world.rank() == faulty) norm[0] = 1.0F;
+    EXPECT_FALSE(training.step(2).skipped);
+    EXPECT_EQ(training.training().updates(), 1);
+  }
+}
+
+TEST(TrainingStep, AnInfinityInOneRanksExpertsIsSkippedByAllTogether) {
+  const RunConfig config = small_training();
+  Communicator& world = test_world();
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  if (world.rank() + 1 == world.size()) {
+    ASSERT_FALSE(training.parameters().layer_weights(0).empty());
+    for (SliceWeights& slice : training.parameters().layer_weights(0)) {
+      slice.down.fill_(std::numeric_limits<float>::infinity());
+    }
+  }
+  const std::vector<char> before = bytes_of(training.parameters().values());
+  EXPECT_TRUE(training.step(1).skipped);
+  EXPECT_EQ(bytes_of(training.parameters().values()), before);
+}
+
+class ParametersAfterFiveSteps : public testing::TestWithParam<Precision> {};
+
+TEST_P(ParametersAfterFiveSteps, HaveTheSameBitsOnAllRanksAndTheLossOfOneRank) {
+  RunConfig config = small_training();
+  config.train.precision = GetParam();
+  config.train.clip_norm = 1.0;
+  Communicator& world = test_world();
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  OneRank expected(config);
+  const double tolerance = GetParam() == Precision::kFp32 ? 1e-4 : 3e-2;
+  for (int step = 1; step <= 5; ++step) {
+    const StepOutcome outcome = training.step(step);
+    EXPECT_NEAR(outcome.loss, expected.step(step).loss, tolerance) << "step " << step;
+  }
+  ParameterStore& store = training.parameters();
+  const std::vector<char> own = bytes_of(store.values().narrow(0, 0, store.dense_elements()));
+  std::vector<char> first = own;
+  world.broadcast(buffer_of(std::span<char>(first)), 0).wait();
+  EXPECT_EQ(own, first);
+  for (const OwnedRows& rows : training.ownership().owned()) {
+    EXPECT_TRUE(rows.copy.equal(rows.master.to(rows.copy.scalar_type()))) << rows.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Precisions, ParametersAfterFiveSteps,
+                         testing::Values(Precision::kFp32, Precision::kBf16),
+                         [](const auto& precision) {
+                           return precision.param == Precision::kFp32 ? "fp32" : "bf16";
+                         });
+
+}  // namespace
+}  // namespace hetmoe::test

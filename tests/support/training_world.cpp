@@ -1,0 +1,84 @@
+#include "tests/support/training_world.h"
+
+#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "runtime/trainer/initial_plan.h"
+
+namespace hetmoe::test {
+
+RunConfig small_training() {
+  RunConfig config;
+  ModelConfig& model = config.model;
+  model.vocab_size = 13;
+  model.hidden_size = 8;
+  model.num_layers = 2;
+  model.num_heads = 4;
+  model.num_kv_heads = 2;
+  model.qk_norm = true;
+  model.initializer_range = 0.3;
+  model.experts.count = 4;
+  model.experts.widths = {3, 4, 6, 11};
+  model.router.top_k = 2;
+  model.router.parameter_penalty = 0.1;
+  model.router.load_balance = 0.05;
+  model.router.entropy = 0.02;
+  config.train.steps = 100;
+  config.train.global_batch = 7;
+  config.train.sequence_length = 6;
+  config.train.learning_rate = 0.01;
+  config.train.warmup_steps = 0;
+  config.train.weight_decay = 0.1;
+  config.train.clip_norm = 0;
+  config.train.precision = Precision::kFp32;
+  config.train.seed = 3;
+  return config;
+}
+
+Placement whole_placement(const ModelConfig& model) {
+  LayerPlacement layer;
+  const auto widths = expert_widths(model.experts);
+  for (std::size_t e = 0; e < widths.size(); ++e) {
+    layer.slices.push_back({static_cast<int>(e), 0, 0, widths[e]});
+  }
+  return {std::vector<LayerPlacement>(model.num_layers, layer)};
+}
+
+Placement cut_placement(const ModelConfig& model, int ranks) {
+  Placement placement;
+  const auto widths = expert_widths(model.experts);
+  for (int index = 0; index < model.num_layers; ++index) {
+    LayerPlacement& layer = placement.layers.emplace_back();
+    for (int e = 0; e < static_cast<int>(widths.size()); ++e) {
+      const int rank = e % ranks;
+      if (e % 2 == 0) {
+        layer.slices.push_back({e, rank, 0, widths[e]});
+      } else {
+        layer.slices.push_back({e, rank, 0, widths[e] / 3});
+        layer.slices.push_back({e, (rank + 1 + index) % ranks, widths[e] / 3, widths[e]});
+      }
+    }
+  }
+  return placement;
+}
+
+TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
+                             const Placement& placement)
+    : config_(config),
+      control_(world.split(0, world.rank())),
+      dispatch_(world.split(0, world.rank())),
+      gradients_(world.split(0, world.rank())),
+      broadcasts_(world.split(0, world.rank())),
+      reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
+              config.train.global_batch),
+      parameters_(config_.model, slices_of_rank(placement, world.rank()),
+                  config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
+      ownership_(*gradients_, *broadcasts_, parameters_, placement),
+      statistics_(*control_),
+      dispatcher_(make_all_to_all_token_dispatcher(*dispatch_, placement)),
+      kernels_(make_cpu_expert_kernels()),
+      decoder_(config_.model,
+               {parameters_, *kernels_, *dispatcher_, ownership_.parameter_gate(), clock_}),
+      step_({config_, decoder_, parameters_, ownership_, statistics_, *control_, reader_, clock_}) {
+  ownership_.initialize(config.train.seed, config.model.initializer_range);
+}
+
+}  // namespace hetmoe::test
