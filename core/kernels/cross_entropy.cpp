@@ -2,9 +2,7 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
 
 #include <algorithm>
 #include <cmath>
@@ -100,17 +98,14 @@ double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
   HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == rows, targets.size(), " targets for ",
                rows, " rows");
   const std::int64_t step = std::min(rows_per_chunk(head), std::max<std::int64_t>(rows, 1));
-  const at::Tensor scratch = at::empty({step, head.size(0)}, x.options());
   double loss_sum = 0;
   for (std::int64_t begin = 0; begin < rows; begin += step) {
     const std::int64_t count = std::min(step, rows - begin);
     const at::Tensor part = x.narrow(0, begin, count);
-    at::Tensor logits = scratch.narrow(0, 0, count);
-    at::mm_out(logits, part, head.t());
+    at::Tensor logits = linear_forward(part, head);
     loss_sum += chunk_loss(logits, targets.subspan(begin, count), scale);
     if (dx == nullptr) continue;
-    at::Tensor out = dx->narrow(0, begin, count);
-    at::mm_out(out, logits, head);
+    dx->narrow(0, begin, count).copy_(linear_input_gradient(logits, head));
     add_weight_gradient(logits, part, *head_gradient);
   }
   return loss_sum;
