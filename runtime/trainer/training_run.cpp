@@ -4,10 +4,7 @@
 #include <memory>
 #include <span>
 
-#include "core/model/local_token_dispatcher.h"
 #include "parallel/agreement.h"
-#include "parallel/dispatch/all_to_all_token_dispatcher.h"
-#include "parallel/dispatch/statistics_all_reduce.h"
 #include "parallel/placement/plan_json.h"
 #include "runtime/metrics/atomic_file.h"
 #include "runtime/trainer/compute_choice.h"
@@ -17,20 +14,10 @@
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_summary.h"
 #include "runtime/trainer/training_data.h"
+#include "runtime/trainer/training_parts.h"
 
 namespace hetmoe {
 namespace {
-
-/// One communicator per class of traffic: calls on each are in one fixed order.
-struct Traffic {
-  std::unique_ptr<Communicator> control, dispatch, gradients, parameters;
-
-  explicit Traffic(Communicator& world)
-      : control(world.split(0, world.rank())),
-        dispatch(world.split(0, world.rank())),
-        gradients(world.split(0, world.rank())),
-        parameters(world.split(0, world.rank())) {}
-};
 
 RunDirectory agreed_run_directory(const TrainingRequest& request, Communicator& control) {
   std::string path;
@@ -64,7 +51,7 @@ std::int64_t peak_memory_bytes(Communicator& control) {
 class TrainingRun {
  public:
   TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
-              Traffic& traffic, RunDirectory directory);
+              TrafficClasses& traffic, RunDirectory directory);
 
   void run();
 
@@ -77,17 +64,11 @@ class TrainingRun {
 
   const TrainingRequest& request_;
   RunConfig config_;
-  Traffic& traffic_;
+  TrafficClasses& traffic_;
   RunDirectory directory_;
   Plan plan_;
   TrainingData data_;
-  ParameterStore parameters_;
-  Ownership ownership_;
-  StatisticsAllReduce statistics_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
-  std::unique_ptr<ExpertKernels> kernels_;
-  Decoder decoder_;
-  TrainingStep step_;
+  TrainingParts parts_;
   std::unique_ptr<RunLog> log_;  ///< rank 0
   double step_end_seconds_ = 0;
   std::int64_t bytes_sent_ = 0;
@@ -100,40 +81,16 @@ TrainingData open_data(const RunConfig& config, Communicator& control) {
   return data;
 }
 
-std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
-  return group.size() == 1 ? make_local_token_dispatcher()
-                           : make_all_to_all_token_dispatcher(group, placement);
-}
-
 TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
-                         Traffic& traffic, RunDirectory directory)
+                         TrafficClasses& traffic, RunDirectory directory)
     : request_(request),
       config_(std::move(config)),
       traffic_(traffic),
       directory_(std::move(directory)),
       plan_(make_initial_plan(config_, *traffic.control)),
       data_(open_data(config_, *traffic.control)),
-      parameters_(config_.model, slices_of_rank(plan_.placement, traffic.control->rank()),
-                  compute.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
-      ownership_(*traffic.gradients, *traffic.parameters, parameters_, plan_.placement),
-      statistics_(*traffic.control),
-      dispatcher_(make_dispatcher(*traffic.dispatch, plan_.placement)),
-      kernels_(make_expert_kernels(parameters_.type(), config_.model.hidden_size)),
-      decoder_(config_.model, {.parameters = parameters_,
-                               .kernels = *kernels_,
-                               .dispatcher = *dispatcher_,
-                               .gate = ownership_.parameter_gate(),
-                               .clock = request.clock}),
-      step_({.config = config_,
-             .decoder = decoder_,
-             .parameters = parameters_,
-             .ownership = ownership_,
-             .statistics = statistics_,
-             .control = *traffic.control,
-             .reader = *data_.train,
-             .clock = request.clock}) {
+      parts_(config_, traffic, plan_.placement, *data_.train, request.clock) {
   start_log(compute);
-  ownership_.initialize(config_.train.seed, config_.model.initializer_range);
 }
 
 void TrainingRun::start_log(const ComputeChoice& compute) {
@@ -164,13 +121,13 @@ void TrainingRun::run() {
 }
 
 void TrainingRun::train_one_step(std::int64_t step) {
-  const StepOutcome outcome = step_.run(step);
+  const StepOutcome outcome = parts_.step().run(step);
   const double now = request_.clock.monotonic_seconds();
   const MeasuredStep measured =
       measure_step(*traffic_.control, outcome.seconds, now - step_end_seconds_,
-                   dispatcher_->bytes_sent() - bytes_sent_);
+                   parts_.dispatcher().bytes_sent() - bytes_sent_);
   step_end_seconds_ = now;
-  bytes_sent_ = dispatcher_->bytes_sent();
+  bytes_sent_ = parts_.dispatcher().bytes_sent();
   if (log_) log_->step(step, outcome, measured);
   skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
   if (skipped_in_row_ > config_.train.max_skipped_in_row) {
@@ -187,14 +144,14 @@ void TrainingRun::evaluate_if_due(std::int64_t step) {
   if (!data_.valid || every == 0) return;
   if (step % every != 0 && step != config_.train.steps) return;
   const EvaluationRecord record = evaluate({.config = config_,
-                                            .decoder = decoder_,
-                                            .gate = ownership_.parameter_gate(),
+                                            .decoder = parts_.decoder(),
+                                            .gate = parts_.ownership().parameter_gate(),
                                             .control = *traffic_.control,
                                             .reader = *data_.valid,
                                             .bytes_per_token = data_.valid_bytes_per_token},
                                            step);
   if (log_) log_->evaluation(record);
-  bytes_sent_ = dispatcher_->bytes_sent();
+  bytes_sent_ = parts_.dispatcher().bytes_sent();
   step_end_seconds_ = request_.clock.monotonic_seconds();
 }
 
@@ -213,7 +170,7 @@ void TrainingRun::finish() {
 
 void run_training(const TrainingRequest& request) {
   keep_freed_memory();
-  Traffic traffic(request.world);
+  TrafficClasses traffic(request.world);
   ComputeChoice compute =
       choose_compute(request.config, *traffic.control, request.ranks_on_host, request.clock);
   RunConfig config = request.config;

@@ -5,20 +5,11 @@
 #include <algorithm>
 #include <tuple>
 
-#include "core/model/local_token_dispatcher.h"
 #include "parallel/communicator/local_communicator.h"
-#include "parallel/dispatch/all_to_all_token_dispatcher.h"
 #include "runtime/trainer/initial_plan.h"
 
 namespace hetmoe {
 namespace {
-
-std::unique_ptr<Communicator> traffic(Communicator& world) { return world.split(0, world.rank()); }
-
-std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
-  return group.size() == 1 ? make_local_token_dispatcher()
-                           : make_all_to_all_token_dispatcher(group, placement);
-}
 
 /// Replaces an expert by pieces that end at `ends`, the first on `first_rank`, the others on the
 /// ranks that follow.
@@ -52,32 +43,10 @@ std::vector<std::int64_t> unequal_pieces(std::int64_t width, int pieces) {
 
 AssembledRun::AssembledRun(const RunConfig& config, Communicator& world, const Placement& placement)
     : config_(config),
-      control_(traffic(world)),
-      dispatch_(traffic(world)),
-      gradients_(traffic(world)),
-      parameters_traffic_(traffic(world)),
+      traffic_(world),
       data_(open_training_data(config_, /*count_unigrams=*/false)),
-      parameters_(config_.model, slices_of_rank(placement, world.rank()),
-                  config_.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
-      ownership_(*gradients_, *parameters_traffic_, parameters_, placement),
-      statistics_(*control_),
-      dispatcher_(make_dispatcher(*dispatch_, placement)),
-      kernels_(make_cpu_expert_kernels()),
-      decoder_(config_.model, {.parameters = parameters_,
-                               .kernels = *kernels_,
-                               .dispatcher = *dispatcher_,
-                               .gate = ownership_.parameter_gate(),
-                               .clock = clock_}),
-      step_({.config = config_,
-             .decoder = decoder_,
-             .parameters = parameters_,
-             .ownership = ownership_,
-             .statistics = statistics_,
-             .control = *control_,
-             .reader = *data_.train,
-             .clock = clock_}) {
+      parts_(config_, traffic_, placement, *data_.train, clock_) {
   at::set_num_threads(1);
-  ownership_.initialize(config_.train.seed, config_.model.initializer_range);
 }
 
 Placement whole_experts(const RunConfig& config, int ranks) {

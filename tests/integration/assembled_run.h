@@ -1,50 +1,36 @@
 #pragma once
 
-#include <memory>
+#include <cstdint>
 #include <vector>
 
 #include "core/base/clock.h"
-#include "core/kernels/expert_kernels.h"
-#include "core/model/decoder.h"
-#include "core/model/parameter_store.h"
-#include "core/model/token_dispatcher.h"
 #include "parallel/communicator/communicator.h"
-#include "parallel/dispatch/statistics_all_reduce.h"
-#include "parallel/ownership/ownership.h"
 #include "parallel/placement/placement.h"
 #include "runtime/run_config.h"
-#include "runtime/trainer/step.h"
 #include "runtime/trainer/training_data.h"
+#include "runtime/trainer/training_parts.h"
 
 namespace hetmoe {
 
-/// A training run from the program's own parts, put together as runtime/trainer does it, but with a
-/// placement of the test's choice and without log and run directory.
+/// The program's own parts over the data that a configuration names, with a placement of the test's
+/// choice and without log and run directory.
 class AssembledRun {
  public:
   /// Collective. train.precision: fp32 or bf16. Leaves LibTorch with one thread.
   AssembledRun(const RunConfig& config, Communicator& world, const Placement& placement);
-  AssembledRun(const AssembledRun&) = delete;
-  AssembledRun& operator=(const AssembledRun&) = delete;
 
   /// Collective. Steps are called in order, from 1.
-  StepOutcome step(std::int64_t number) { return step_.run(number); }
+  StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
 
   /// After a step: its summed gradients before clipping, the rows that this rank owns.
-  const Ownership& ownership() const { return ownership_; }
+  const Ownership& ownership() const { return parts_.ownership(); }
 
  private:
   RunConfig config_;
   SystemClock clock_;
-  std::unique_ptr<Communicator> control_, dispatch_, gradients_, parameters_traffic_;
+  TrafficClasses traffic_;
   TrainingData data_;
-  ParameterStore parameters_;
-  Ownership ownership_;
-  StatisticsAllReduce statistics_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
-  std::unique_ptr<ExpertKernels> kernels_;
-  Decoder decoder_;
-  TrainingStep step_;
+  TrainingParts parts_;
 };
 
 /// Whole experts on ranks, as the planner puts them under a uniform load.

@@ -63,22 +63,9 @@ Placement cut_placement(const ModelConfig& model, int ranks) {
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement)
     : config_(config),
-      control_(world.split(0, world.rank())),
-      dispatch_(world.split(0, world.rank())),
-      gradients_(world.split(0, world.rank())),
-      broadcasts_(world.split(0, world.rank())),
+      traffic_(world),
       reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
               config.train.global_batch),
-      parameters_(config_.model, slices_of_rank(placement, world.rank()),
-                  config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat),
-      ownership_(*gradients_, *broadcasts_, parameters_, placement),
-      statistics_(*control_),
-      dispatcher_(make_all_to_all_token_dispatcher(*dispatch_, placement)),
-      kernels_(make_cpu_expert_kernels()),
-      decoder_(config_.model,
-               {parameters_, *kernels_, *dispatcher_, ownership_.parameter_gate(), clock_}),
-      step_({config_, decoder_, parameters_, ownership_, statistics_, *control_, reader_, clock_}) {
-  ownership_.initialize(config.train.seed, config.model.initializer_range);
-}
+      parts_(config_, traffic_, placement, reader_, clock_) {}
 
 }  // namespace hetmoe::test

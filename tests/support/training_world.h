@@ -1,16 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
+#include "core/base/clock.h"
 #include "core/data/random_batch_reader.h"
-#include "core/model/decoder.h"
 #include "parallel/communicator/communicator.h"
-#include "parallel/dispatch/statistics_all_reduce.h"
-#include "parallel/ownership/ownership.h"
 #include "parallel/placement/placement.h"
 #include "runtime/run_config.h"
-#include "runtime/trainer/step.h"
+#include "runtime/trainer/training_parts.h"
 
 namespace hetmoe::test {
 
@@ -30,23 +27,17 @@ class TrainingWorld {
  public:
   TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement);
 
-  StepOutcome step(std::int64_t number) { return step_.run(number); }
-  ParameterStore& parameters() { return parameters_; }
-  const Ownership& ownership() const { return ownership_; }
-  const TrainingStep& training() const { return step_; }
+  StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
+  ParameterStore& parameters() { return parts_.parameters(); }
+  const Ownership& ownership() const { return parts_.ownership(); }
+  const TrainingStep& training() const { return parts_.step(); }
 
  private:
   RunConfig config_;
-  std::unique_ptr<Communicator> control_, dispatch_, gradients_, broadcasts_;
+  TrafficClasses traffic_;
   RandomBatchReader reader_;
   SystemClock clock_;
-  ParameterStore parameters_;
-  Ownership ownership_;
-  StatisticsAllReduce statistics_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
-  std::unique_ptr<ExpertKernels> kernels_;
-  Decoder decoder_;
-  TrainingStep step_;
+  TrainingParts parts_;
 };
 
 }  // namespace hetmoe::test

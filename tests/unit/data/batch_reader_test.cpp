@@ -9,7 +9,7 @@
 #include "core/data/random_batch_reader.h"
 #include "core/data/shard_batch_reader.h"
 #include "core/data/token_shard_writer.h"
-#include "temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
 namespace {

@@ -7,7 +7,7 @@
 #include <csignal>
 
 #include "core/base/error.h"
-#include "temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
 namespace {

@@ -6,7 +6,7 @@
 #include "core/data/token_shard.h"
 #include "core/data/tokenizer.h"
 #include "english_sample.h"
-#include "temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
 namespace {

@@ -7,7 +7,7 @@
 #include "core/data/child_process.h"
 #include "core/data/sentencepiece_tokenizer.h"
 #include "english_sample.h"
-#include "temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "core/base/error.h"
 #include "runtime/metrics/atomic_file.h"
-#include "tests/unit/metrics/temporary_folder.h"
+#include "tests/unit/metrics/metrics_test_files.h"
 
 namespace hetmoe {
 namespace {

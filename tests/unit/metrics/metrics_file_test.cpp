@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 #include "runtime/metrics/events_file.h"
-#include "tests/unit/metrics/temporary_folder.h"
+#include "tests/unit/metrics/metrics_test_files.h"
 
 namespace hetmoe {
 namespace {

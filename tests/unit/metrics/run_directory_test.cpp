@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "tests/unit/metrics/temporary_folder.h"
+#include "tests/unit/metrics/metrics_test_files.h"
 
 namespace hetmoe {
 namespace {

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+
+#include "core/base/clock.h"
+#include "core/data/batch_reader.h"
+#include "core/kernels/expert_kernels.h"
+#include "core/model/decoder.h"
+#include "core/model/parameter_store.h"
+#include "core/model/token_dispatcher.h"
+#include "parallel/communicator/communicator.h"
+#include "parallel/dispatch/statistics_all_reduce.h"
+#include "parallel/ownership/ownership.h"
+#include "parallel/placement/placement.h"
+#include "runtime/run_config.h"
+#include "runtime/trainer/step.h"
+
+namespace hetmoe {
+
+/// One communicator per class of traffic: calls on each are in one fixed order. Collective.
+struct TrafficClasses {
+  std::unique_ptr<Communicator> control, dispatch, gradients, parameters;
+
+  explicit TrafficClasses(Communicator& world);
+};
+
+/// What one rank trains with, put together: parameters of the slices placed here, their owners, the
+/// dispatcher, the decoder and the step.
+class TrainingParts {
+ public:
+  /// Collective. `config.train.precision` must be resolved. Parameters get their initial values.
+  /// Everything given must outlive this.
+  TrainingParts(const RunConfig& config, const TrafficClasses& traffic, const Placement& placement,
+                BatchReader& reader, const Clock& clock);
+
+  ParameterStore& parameters() { return parameters_; }
+  Ownership& ownership() { return ownership_; }
+  const Ownership& ownership() const { return ownership_; }
+  TokenDispatcher& dispatcher() { return *dispatcher_; }
+  Decoder& decoder() { return decoder_; }
+  TrainingStep& step() { return step_; }
+  const TrainingStep& step() const { return step_; }
+
+ private:
+  ParameterStore parameters_;
+  Ownership ownership_;
+  StatisticsAllReduce statistics_;
+  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<ExpertKernels> kernels_;
+  Decoder decoder_;
+  TrainingStep step_;
+};
+
+}  // namespace hetmoe
