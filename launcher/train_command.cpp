@@ -51,8 +51,11 @@ void train(const TrainOptions& options, Communicator& world, int ranks_on_host) 
 
 /// An error of this rank alone: the others wait in a collective, so the whole job must end.
 int abort_job(Communicator& world, const std::string& message, ExitCode code) {
-  print_error(world.size() == 1 ? message
-                                : "rank " + std::to_string(world.rank()) + ": " + message);
+  if (world.size() == 1) {
+    print_error(message);
+    return static_cast<int>(code);
+  }
+  print_error("rank " + std::to_string(world.rank()) + ": " + message);
   world.abort(message, static_cast<int>(code));
   return static_cast<int>(code);  // never reached; the compiler does not see through the seam
 }

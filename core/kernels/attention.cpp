@@ -73,13 +73,20 @@ HETMOE_INLINE Arithmetic<T> softmax_body(T* row, std::int64_t first, std::int64_
                                          std::int64_t keys, double scale_in) {
   using A = Arithmetic<T>;
   const A scale = static_cast<A>(scale_in);
-  A peak = -std::numeric_limits<A>::infinity();
-  for (std::int64_t j = first; j < end; ++j) {
-    const A score = widen(row[j]) * scale;
-    peak = score > peak ? score : peak;
-  }
-  A lane[kLanes] = {};
+  A lane[kLanes];
+  for (A& value : lane) value = -std::numeric_limits<A>::infinity();
   std::int64_t j = first;
+  for (; j + kLanes <= end; j += kLanes) {
+    for (int i = 0; i < kLanes; ++i) {
+      const A score = widen(row[j + i]) * scale;
+      lane[i] = score > lane[i] ? score : lane[i];
+    }
+  }
+  A peak = -std::numeric_limits<A>::infinity();
+  for (int i = 0; i < kLanes; ++i) peak = lane[i] > peak ? lane[i] : peak;
+  for (; j < end; ++j) peak = widen(row[j]) * scale > peak ? widen(row[j]) * scale : peak;
+  for (A& value : lane) value = 0;
+  j = first;
   for (; j + kLanes <= end; j += kLanes) {
     for (int i = 0; i < kLanes; ++i) lane[i] += exponential(widen(row[j + i]) * scale - peak);
   }
