@@ -33,15 +33,22 @@ bool shows_live_line() {
   return !error && (path.starts_with("/dev/pts/") || path.starts_with("/dev/tty"));
 }
 
-void train(const TrainOptions& options, Communicator& world, int ranks_on_host) {
+void train(const TrainOptions& options, Communicator& world) {
   RunConfig config;
   collectively(world, [&] { config = load_run_config(options.config_path, options.settings); });
+  const std::string resolved = resolved_yaml(config);
+  const std::string of_first = broadcast_text(world, resolved, 0);
+  collectively(world, [&] {
+    if (resolved != of_first) {
+      throw ConfigError(options.config_path +
+                        ": not the same configuration as on rank 0: all ranks must read one file");
+    }
+  });
   const SystemClock clock;
   TrainingRequest request{.config = std::move(config),
                           .config_name = std::filesystem::path(options.config_path).stem().string(),
                           .run_directory = {},
                           .world = world,
-                          .ranks_on_host = ranks_on_host,
                           .clock = clock,
                           .out = stdout,
                           .terminal = shows_live_line()};
@@ -61,9 +68,9 @@ int abort_job(Communicator& world, const std::string& message, ExitCode code) {
 }
 
 /// The code is agreed: rank 0 ends with it, the others with 0.
-int train_on(const TrainOptions& options, Communicator& world, int ranks_on_host) {
+int train_on(const TrainOptions& options, Communicator& world) {
   try {
-    train(options, world, ranks_on_host);
+    train(options, world);
     return 0;
   } catch (const AgreedError& error) {
     if (world.rank() != 0) return 0;
@@ -72,7 +79,9 @@ int train_on(const TrainOptions& options, Communicator& world, int ranks_on_host
   } catch (const Error& error) {
     return abort_job(world, error.what(), error.exit_code());
   } catch (const std::exception& error) {
-    return abort_job(world, std::string("internal error: ") + error.what(), ExitCode::kInternal);
+    const std::string message = error.what();  // LibTorch adds a backtrace after the first line
+    return abort_job(world, "internal error: " + message.substr(0, message.find('\n')),
+                     ExitCode::kInternal);
   }
 }
 
@@ -81,13 +90,13 @@ int train_on(const TrainOptions& options, Communicator& world, int ranks_on_host
 int run_train_command(const TrainOptions& options) {
   if (!MpiRuntime::is_launched()) {
     LocalWorld world(1);
-    return train_on(options, *world.communicator(0), 1);
+    return train_on(options, *world.communicator(0));
   }
   int argument_count = 0;
   char** arguments = nullptr;
   MpiRuntime runtime(argument_count, arguments);
   const auto world = runtime.world();
-  return train_on(options, *world, runtime.ranks_sharing_this_host());
+  return train_on(options, *world);
 }
 
 }  // namespace hetmoe

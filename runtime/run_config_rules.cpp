@@ -68,16 +68,16 @@ void check_experts(const ModelConfig& model, Rules& rules) {
 
 void check_router(const ModelConfig& model, Rules& rules) {
   const RouterConfig& router = model.router;
-  if (router.kind != RouterKind::kTopK) return;
-  rules.require(router.top_k <= model.experts.count, "model.router.top_k",
-                value(router.top_k) + ", allowed: at most model.experts.count " +
-                    std::to_string(model.experts.count),
-                {"model.experts.count"});
   rules.require(router.penalty_form == PenaltyForm::kPaper || router.kind == RouterKind::kTopK,
                 "model.router.penalty_form",
                 "value released_code, allowed: paper with model.router.kind top_p (the released "
                 "code has no Top-P)",
                 {"model.router.kind"});
+  if (router.kind != RouterKind::kTopK) return;
+  rules.require(router.top_k <= model.experts.count, "model.router.top_k",
+                value(router.top_k) + ", allowed: at most model.experts.count " +
+                    std::to_string(model.experts.count),
+                {"model.experts.count"});
   const bool learns = router.top_k > 1 || !renormalizes(router) || router.allow_untrained;
   rules.require(learns, "model.router.renormalize",
                 "value true, allowed: false or auto with model.router.top_k 1, where the router "

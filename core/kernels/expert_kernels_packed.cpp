@@ -23,6 +23,13 @@ namespace {
 using c10::BFloat16;
 constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
 
+// Row counts change every step, and the micro-kernels are compiled per size and kept: rows of a
+// block go up to the next multiple of 32 (what lies there is multiplied and not used), depths of
+// weight gradients to the next multiple of 128 (zeros).
+constexpr std::int64_t kRowMultiple = 32;
+
+std::int64_t gradient_depth(std::int64_t rows) { return round_up(rows, rows <= 128 ? 32 : 128); }
+
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 
 HETMOE_VECTORIZED void add_values(const float* in, float* out, std::int64_t count) {
@@ -65,8 +72,8 @@ void add_product_to_rows(const BFloat16* a, std::int64_t a_stride, const PackedM
       const std::int64_t first = block * kRowBlock;
       const std::int64_t count = std::min(kRowBlock, rows - first);
       for (std::int64_t p = 0; p < b.panels(); ++p) {
-        multiply_block(a + first * a_stride, a_stride, count, b.panel(p), b.padded_depth(),
-                       tile.data(), kPanel, /*add=*/false);
+        multiply_block(a + first * a_stride, a_stride, round_up(count, kRowMultiple), b.panel(p),
+                       b.padded_depth(), tile.data(), kPanel, /*add=*/false);
         const std::int64_t width = std::min(kPanel, columns - p * kPanel);
         for (std::int64_t row = 0; row < count; ++row) {
           add_values(tile.data() + row * kPanel, target + index[first + row] * columns + p * kPanel,
@@ -126,8 +133,8 @@ class PackedExpertKernels final : public ExpertKernels {
     weights_.pack_columns(data(slice.gate_up) + width * columns, width, columns, columns, padded);
     weights_.zero_columns(width, padded);
     weights_.zero_columns(padded + width, 2 * padded);
-    at::Tensor gate_up = at::empty({count, 2, padded}, x.options());
-    BFloat16* hidden = hidden_.at_least(count * padded);
+    at::Tensor gate_up = at::empty({round_up(count, kRowMultiple), 2, padded}, x.options());
+    BFloat16* hidden = hidden_.at_least(round_up(count, kRowMultiple) * padded);
     const auto* gate_of = gates.data();
     const std::int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
     at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -138,9 +145,10 @@ class PackedExpertKernels final : public ExpertKernels {
         for (std::int64_t p = 0; p < padded / kPanel; ++p) {
           float* g = tiles.data();
           float* u = g + kRowBlock * kPanel;
-          multiply_block(in + first * columns, columns, n, weights_.panel(p), columns, g, kPanel,
+          const std::int64_t m = round_up(n, kRowMultiple);
+          multiply_block(in + first * columns, columns, m, weights_.panel(p), columns, g, kPanel,
                          false);
-          multiply_block(in + first * columns, columns, n, weights_.panel(padded / kPanel + p),
+          multiply_block(in + first * columns, columns, m, weights_.panel(padded / kPanel + p),
                          columns, u, kPanel, false);
           for (std::int64_t row = 0; row < n; ++row) {
             BFloat16* saved =
@@ -164,7 +172,7 @@ class PackedExpertKernels final : public ExpertKernels {
     const SliceRows& rows = saved.rows[index];
     const std::int64_t columns = dy.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
-    const std::int64_t depth = round_up(count, PackedMatrix::kDepthMultiple);
+    const std::int64_t depth = gradient_depth(count);
     const std::int64_t width = slice.width();
     const std::int64_t padded = round_up(width, kPanel);
     const BFloat16* dout = gather(dy, rows.row, rows_);
@@ -173,14 +181,12 @@ class PackedExpertKernels final : public ExpertKernels {
     weights_.pack_columns(data(slice.down), width, columns, columns, 0);
     hidden_gradients(dout, columns, saved, index, padded, depth, dgates);
 
-    operand_.reset(count, columns);
-    operand_.pack_rows(dout, count, columns, columns);
+    pack_operand(dout, count, depth, columns);
     add_product(transposed_hidden_, depth, width, operand_,
                 slice.down_gradient.mutable_data_ptr<float>(), columns);
 
     const BFloat16* in = gather(saved.x, rows.row, rows_);
-    operand_.reset(count, columns);
-    operand_.pack_rows(in, count, columns, columns);
+    pack_operand(in, count, depth, columns);
     float* gradient = slice.gate_up_gradient.mutable_data_ptr<float>();
     add_product(transposed_gate_up_, depth, width, operand_, gradient, columns);
     add_product(transposed_gate_up_ + padded * depth, depth, width, operand_,
@@ -211,8 +217,8 @@ class PackedExpertKernels final : public ExpertKernels {
         const std::int64_t n = std::min(kRowBlock, count - first);
         std::vector<double> sums(n, 0.0);
         for (std::int64_t p = 0; p < padded / kPanel; ++p) {
-          multiply_block(dout + first * columns, columns, n, weights_.panel(p), columns, z.data(),
-                         kPanel, false);
+          multiply_block(dout + first * columns, columns, round_up(n, kRowMultiple),
+                         weights_.panel(p), columns, z.data(), kPanel, false);
           for (std::int64_t row = 0; row < n; ++row) {
             BFloat16* g = gate_up + (first + row) * 2 * padded + p * kPanel;
             sums[row] +=
@@ -235,6 +241,13 @@ class PackedExpertKernels final : public ExpertKernels {
     });
     zero_depth_padding(transposed_hidden_, padded, count, depth);
     zero_depth_padding(transposed_gate_up_, 2 * padded, count, depth);
+  }
+
+  void pack_operand(const BFloat16* rows, std::int64_t count, std::int64_t depth,
+                    std::int64_t columns) {
+    operand_.reset(depth, columns);
+    operand_.pack_rows(rows, count, columns, columns);
+    operand_.zero_rows(round_up(count, 2), depth);
   }
 
   static void transpose_panel(const BFloat16* source, std::int64_t stride, std::int64_t rows,

@@ -27,6 +27,7 @@ struct RunSummary {
   std::string router;                       ///< "top-2" or "top-p 0.6"
   std::int64_t total_parameters = 0;
   std::int64_t active_parameters = 0;  ///< per token, average over experts
+  bool active_is_bound = false;        ///< Top-P: as many as an unsure router takes
   int ranks = 1;
   std::int64_t tokens_per_step = 0;
   std::int64_t steps = 0;

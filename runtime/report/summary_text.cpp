@@ -109,8 +109,9 @@ std::string header_text(const RunSummary& summary) {
   line(out, "experts", widths_text(summary.expert_widths) + ", " + summary.router);
   line(out, "parameters",
        count_text(static_cast<double>(summary.total_parameters)) + " in total, " +
-           count_text(static_cast<double>(summary.active_parameters)) +
-           " active per token (average)");
+           (summary.active_is_bound ? "up to " : "") +
+           count_text(static_cast<double>(summary.active_parameters)) + " active per token" +
+           (summary.active_is_bound ? "" : " (average)"));
   const double tokens =
       static_cast<double>(summary.steps) * static_cast<double>(summary.tokens_per_step);
   line(out, "training",

@@ -5,10 +5,15 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <functional>
 #include <span>
+#include <string_view>
+#include <vector>
 
 namespace hetmoe {
 namespace {
@@ -20,6 +25,43 @@ int cores_in_affinity_mask() {
   CPU_ZERO(&mask);
   if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return 1;
   return std::max(1, CPU_COUNT(&mask));
+}
+
+/// One rank's host and the cores it may use, as it travels.
+struct AffinityOnWire {
+  std::int64_t host = 0;
+  cpu_set_t mask{};
+};
+static_assert(sizeof(AffinityOnWire) % sizeof(std::int64_t) == 0);
+
+AffinityOnWire own_affinity() {
+  AffinityOnWire own;
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  own.host = static_cast<std::int64_t>(std::hash<std::string_view>{}(name.data()));
+  CPU_ZERO(&own.mask);
+  sched_getaffinity(0, sizeof(own.mask), &own.mask);
+  return own;
+}
+
+/// Ranks, this one included, that may use one of this rank's cores. Collective.
+int ranks_sharing_cores(Communicator& control) {
+  std::vector<AffinityOnWire> all(static_cast<std::size_t>(control.size()));
+  const AffinityOnWire own = own_affinity();
+  all[static_cast<std::size_t>(control.rank())] = own;
+  const std::vector<std::int64_t> counts(all.size(), sizeof(AffinityOnWire));
+  control
+      .all_gather_v(
+          {all.data(), control.size() * static_cast<std::int64_t>(sizeof(own)), DataType::kByte},
+          counts)
+      .wait();
+  int sharing = 0;
+  for (const AffinityOnWire& other : all) {
+    cpu_set_t both;
+    CPU_AND(&both, &own.mask, &other.mask);
+    if (other.host == own.host && CPU_COUNT(&both) > 0) ++sharing;
+  }
+  return std::max(1, sharing);
 }
 
 /// Seconds of one product, best of three after a warm-up.
@@ -52,12 +94,12 @@ std::string with_digits(double value) {
 
 }  // namespace
 
-ComputeChoice choose_compute(const RunConfig& config, Communicator& control, int ranks_on_host,
-                             const Clock& clock) {
+ComputeChoice choose_compute(const RunConfig& config, Communicator& control, const Clock& clock) {
   ComputeChoice choice;
   const int cores = cores_in_affinity_mask();
-  choice.threads = config.parallel.threads > 0 ? config.parallel.threads
-                                               : std::max(1, cores / std::max(1, ranks_on_host));
+  const int sharing = ranks_sharing_cores(control);
+  choice.threads =
+      config.parallel.threads > 0 ? config.parallel.threads : std::max(1, cores / sharing);
   if (choice.threads > cores) {
     choice.warnings.push_back("parallel.threads " + std::to_string(choice.threads) + " on " +
                               std::to_string(cores) +

@@ -19,9 +19,8 @@ struct ComputeChoice {
 
 /// Precision auto: rank 0 times one bf16 and one fp32 product of 1024x1024x1024 and takes bf16 if
 /// it is at least 1.2 times as fast (bf16 is slow on processors without AVX512-BF16 or AMX).
-/// Threads 0: the cores of this rank's affinity mask divided by the ranks that share the host.
+/// Threads 0: the cores of this rank's affinity mask divided by the ranks that share them.
 /// Sets LibTorch's thread count and lets denormals be flushed to zero. Collective.
-ComputeChoice choose_compute(const RunConfig& config, Communicator& control, int ranks_on_host,
-                             const Clock& clock);
+ComputeChoice choose_compute(const RunConfig& config, Communicator& control, const Clock& clock);
 
 }  // namespace hetmoe

@@ -53,7 +53,11 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.expert_widths = widths;
   summary.router = router_text(model.router);
   summary.total_parameters = total_parameters(model);
-  summary.active_parameters = active_parameters(model, mean_width * model.router.top_k);
+  // Top-P takes as many experts as the router needs: an unsure one takes all.
+  const bool counts = model.router.kind == RouterKind::kTopK;
+  summary.active_parameters =
+      active_parameters(model, mean_width * (counts ? model.router.top_k : model.experts.count));
+  summary.active_is_bound = !counts;
   summary.ranks = parts.ranks;
   summary.tokens_per_step = parts.config.train.global_batch * parts.config.train.sequence_length;
   summary.steps = parts.config.train.steps;

@@ -31,13 +31,22 @@ RunDirectory agreed_run_directory(const TrainingRequest& request, Communicator& 
   });
   path = broadcast_text(control, std::move(path), 0);
   marker = broadcast_text(control, std::move(marker), 0);
-  collectively(control, [&] {
-    if (!visible(marker)) {
-      throw StorageError("run directory " + path +
-                         " is not visible from every rank: it must lie on a shared file system");
-    }
-  });
   RunDirectory directory = RunDirectory::open(path);
+  try {
+    collectively(control, [&] {
+      if (!visible(marker)) {
+        throw StorageError("run directory " + path +
+                           " is not visible from every rank: it must lie on a shared file system");
+      }
+    });
+  } catch (const AgreedError&) {
+    // Nothing has run: the folder may be used again.
+    if (control.rank() == 0) {
+      directory.remove_marker();
+      std::filesystem::remove(directory.metrics_file());
+    }
+    throw;
+  }
   if (control.rank() == 0) directory.remove_marker();
   return directory;
 }
@@ -75,9 +84,23 @@ class TrainingRun {
   std::int64_t skipped_in_row_ = 0;
 };
 
+/// Every rank opens its own view of the data; on node-local folders they may differ, and ranks that
+/// count different windows would wait for one another for ever.
 TrainingData open_data(const RunConfig& config, Communicator& control) {
   TrainingData data;
   collectively(control, [&] { data = open_training_data(config, control.rank() == 0); });
+  const std::array<std::int64_t, 2> windows = {data.train->num_windows(),
+                                               data.valid ? data.valid->num_windows() : 0};
+  std::array<std::int64_t, 2> of_first = windows;
+  control.broadcast(buffer_of(std::span<std::int64_t>(of_first)), 0).wait();
+  collectively(control, [&] {
+    if (windows != of_first) {
+      throw StorageError("data.train and data.valid hold " + std::to_string(windows[0]) + " and " +
+                         std::to_string(windows[1]) + " windows here, but " +
+                         std::to_string(of_first[0]) + " and " + std::to_string(of_first[1]) +
+                         " on rank 0: all ranks must read the same files");
+    }
+  });
   return data;
 }
 
@@ -171,8 +194,7 @@ void TrainingRun::finish() {
 void run_training(const TrainingRequest& request) {
   keep_freed_memory();
   TrafficClasses traffic(request.world);
-  ComputeChoice compute =
-      choose_compute(request.config, *traffic.control, request.ranks_on_host, request.clock);
+  ComputeChoice compute = choose_compute(request.config, *traffic.control, request.clock);
   RunConfig config = request.config;
   config.train.precision = compute.precision;
   RunDirectory directory = agreed_run_directory(request, *traffic.control);
@@ -183,6 +205,9 @@ void run_training(const TrainingRequest& request) {
     throw;
   } catch (const Error& error) {
     directory.write_exit_json(error.exit_code(), error.what());
+    throw;
+  } catch (const std::exception& error) {
+    directory.write_exit_json(ExitCode::kInternal, error.what());
     throw;
   }
 }

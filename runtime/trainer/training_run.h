@@ -18,7 +18,6 @@ struct TrainingRequest {
   std::string config_name;                             ///< names the run directory
   std::optional<std::filesystem::path> run_directory;  ///< none: a new one is made and printed
   Communicator& world;
-  int ranks_on_host = 1;
   const Clock& clock;
   std::FILE* out = nullptr;  ///< where rank 0 tells people
   bool terminal = false;     ///< `out` ends at one: show a live line

@@ -122,6 +122,13 @@ TEST(RunConfigFaults, ARouterThatWouldNotLearnMustBeAskedForTwice) {
   EXPECT_EQ(complaint("model: {router: {top_k: 1}}"), "");
 }
 
+TEST(RunConfigFaults, TheReleasedPenaltyIsDefinedForTopKOnly) {
+  EXPECT_EQ(complaint("model: {router: {kind: top_p, penalty_form: released_code}}"),
+            "x.yaml:1: model.router.penalty_form: value released_code, allowed: paper with "
+            "model.router.kind top_p (the released code has no Top-P)");
+  EXPECT_EQ(complaint("model: {router: {kind: top_k, penalty_form: released_code}}"), "");
+}
+
 TEST(RunConfigFaults, ListedWidthsCountThemselvesButNotAgainstTheirCount) {
   EXPECT_EQ(complaint("model: {experts: {widths: [8, 16, 24]}}"), "");
   EXPECT_EQ(complaint("model: {experts: {count: 4, widths: [8, 16, 24]}}"),

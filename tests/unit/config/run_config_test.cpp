@@ -23,7 +23,6 @@ RunConfig unusual_config() {
   config.model.tie_embeddings = true;
   config.model.experts.widths = {8, 640, 24, 1000, 16, 16, 16, 8};
   config.model.experts.shape = WidthShape::kHybrid;
-  config.model.router.kind = RouterKind::kTopP;
   config.model.router.renormalize = Renormalize::kFalse;
   config.model.router.penalty_form = PenaltyForm::kReleasedCode;
   config.data.train = "a folder/\"quoted\" \\ # not a comment: é\t";
@@ -49,7 +48,7 @@ TEST(RunConfig, ResolvedYamlReadsBackToTheSameConfiguration) {
   EXPECT_TRUE(read.model.tie_embeddings);
   EXPECT_EQ(read.model.experts.widths, config.model.experts.widths);
   EXPECT_EQ(read.model.experts.shape, WidthShape::kHybrid);
-  EXPECT_EQ(read.model.router.kind, RouterKind::kTopP);
+  EXPECT_EQ(read.model.router.kind, RouterKind::kTopK);
   EXPECT_EQ(read.model.router.renormalize, Renormalize::kFalse);
   EXPECT_EQ(read.model.router.penalty_form, PenaltyForm::kReleasedCode);
   EXPECT_EQ(read.data.train, config.data.train);
