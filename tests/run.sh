@@ -13,7 +13,7 @@ usage() {
   cat <<TEXT
 usage: tests/run.sh [--group NAME]... [--full]
   --group NAME   only this group (default: all): ${known_groups[*]}
-  --full         also the whole program under AddressSanitizer (slow)
+  --full         also every header by itself, and the whole program under AddressSanitizer (slow)
 TEXT
 }
 
@@ -90,6 +90,14 @@ run_group() {
       sanitize tsan "${thread_targets[@]}"
       runner=()
       ;;
+    headers)
+      # The dev preset has no precompiled header and one source per header.
+      if cmake --preset dev && cmake --build --preset dev; then
+        count headers 1 0 0
+      else
+        count headers 0 1 0
+      fi
+      ;;
     whole-program)
       # LibTorch and Open MPI keep what they allocate until the end.
       export ASAN_OPTIONS=detect_leaks=0
@@ -125,7 +133,7 @@ if ((${#groups[@]} == 0)); then
   groups=("${known_groups[@]}")
 fi
 if ((full)); then
-  groups+=(whole-program)
+  groups+=(headers whole-program)
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

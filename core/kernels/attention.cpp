@@ -5,13 +5,15 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "core/base/check.h"
+#include "core/kernels/attention_packed.h"
 #include "core/kernels/rotary.h"
 #include "core/kernels/vector_math.h"
 
@@ -69,35 +71,32 @@ constexpr int kLanes = 16;
 /// Turns a row of raw scores into probabilities of keys [first, end); others become 0.
 /// Gives log(sum(exp(scale * score))).
 template <typename T>
-HETMOE_INLINE Arithmetic<T> softmax_body(T* row, std::int64_t first, std::int64_t end,
-                                         std::int64_t keys, double scale_in) {
-  using A = Arithmetic<T>;
-  const A scale = static_cast<A>(scale_in);
-  A lane[kLanes];
-  for (A& value : lane) value = -std::numeric_limits<A>::infinity();
+HETMOE_INLINE T softmax_body(T* row, std::int64_t first, std::int64_t end, std::int64_t keys,
+                             double scale_in) {
+  const T scale = static_cast<T>(scale_in);
+  T lane[kLanes];
+  for (T& value : lane) value = -std::numeric_limits<T>::infinity();
   std::int64_t j = first;
   for (; j + kLanes <= end; j += kLanes) {
     for (int i = 0; i < kLanes; ++i) {
-      const A score = widen(row[j + i]) * scale;
+      const T score = row[j + i] * scale;
       lane[i] = score > lane[i] ? score : lane[i];
     }
   }
-  A peak = -std::numeric_limits<A>::infinity();
+  T peak = -std::numeric_limits<T>::infinity();
   for (int i = 0; i < kLanes; ++i) peak = lane[i] > peak ? lane[i] : peak;
-  for (; j < end; ++j) peak = widen(row[j]) * scale > peak ? widen(row[j]) * scale : peak;
-  for (A& value : lane) value = 0;
+  for (; j < end; ++j) peak = row[j] * scale > peak ? row[j] * scale : peak;
+  for (T& value : lane) value = 0;
   j = first;
   for (; j + kLanes <= end; j += kLanes) {
-    for (int i = 0; i < kLanes; ++i) lane[i] += exponential(widen(row[j + i]) * scale - peak);
+    for (int i = 0; i < kLanes; ++i) lane[i] += exponential(row[j + i] * scale - peak);
   }
-  A sum = 0;
+  T sum = 0;
   for (int i = 0; i < kLanes; ++i) sum += lane[i];
-  for (; j < end; ++j) sum += exponential(widen(row[j]) * scale - peak);
-  const A log_sum = peak + std::log(sum);
+  for (; j < end; ++j) sum += exponential(row[j] * scale - peak);
+  const T log_sum = peak + std::log(sum);
   for (j = 0; j < first; ++j) row[j] = T(0);
-  for (j = first; j < end; ++j) {
-    row[j] = NarrowTo<T>::from(exponential(widen(row[j]) * scale - log_sum));
-  }
+  for (j = first; j < end; ++j) row[j] = exponential(row[j] * scale - log_sum);
   for (j = end; j < keys; ++j) row[j] = T(0);
   return log_sum;
 }
@@ -107,14 +106,13 @@ HETMOE_INLINE Arithmetic<T> softmax_body(T* row, std::int64_t first, std::int64_
 template <typename T>
 HETMOE_INLINE void score_gradient_body(T* scores, T* dprobabilities, std::int64_t first,
                                        std::int64_t end, std::int64_t keys, double scale_in,
-                                       Arithmetic<T> log_sum, Arithmetic<T> dot) {
-  using A = Arithmetic<T>;
-  const A scale = static_cast<A>(scale_in);
+                                       T log_sum, T dot) {
+  const T scale = static_cast<T>(scale_in);
   for (std::int64_t j = 0; j < first; ++j) scores[j] = dprobabilities[j] = T(0);
   for (std::int64_t j = first; j < end; ++j) {
-    const A p = exponential(widen(scores[j]) * scale - log_sum);
-    scores[j] = NarrowTo<T>::from(p);
-    dprobabilities[j] = NarrowTo<T>::from(p * (widen(dprobabilities[j]) - dot) * scale);
+    const T p = exponential(scores[j] * scale - log_sum);
+    scores[j] = p;
+    dprobabilities[j] = p * (dprobabilities[j] - dot) * scale;
   }
   for (std::int64_t j = end; j < keys; ++j) scores[j] = dprobabilities[j] = T(0);
 }
@@ -127,10 +125,6 @@ HETMOE_VECTORIZED double softmax_row(double* row, std::int64_t first, std::int64
                                      std::int64_t keys, double scale) {
   return softmax_body(row, first, end, keys, scale);
 }
-HETMOE_VECTORIZED float softmax_row(at::BFloat16* row, std::int64_t first, std::int64_t end,
-                                    std::int64_t keys, double scale) {
-  return softmax_body(row, first, end, keys, scale);
-}
 HETMOE_VECTORIZED void score_gradient_row(float* s, float* d, std::int64_t first, std::int64_t end,
                                           std::int64_t keys, double scale, float log_sum,
                                           float dot) {
@@ -139,11 +133,6 @@ HETMOE_VECTORIZED void score_gradient_row(float* s, float* d, std::int64_t first
 HETMOE_VECTORIZED void score_gradient_row(double* s, double* d, std::int64_t first,
                                           std::int64_t end, std::int64_t keys, double scale,
                                           double log_sum, double dot) {
-  score_gradient_body(s, d, first, end, keys, scale, log_sum, dot);
-}
-HETMOE_VECTORIZED void score_gradient_row(at::BFloat16* s, at::BFloat16* d, std::int64_t first,
-                                          std::int64_t end, std::int64_t keys, double scale,
-                                          float log_sum, float dot) {
   score_gradient_body(s, d, first, end, keys, scale, log_sum, dot);
 }
 
@@ -156,10 +145,9 @@ void softmax_block(at::Tensor& scores, const AttentionShape& shape, Block block,
                    std::span<const std::int32_t> document_begin, at::Tensor& log_sum_exp) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const std::int64_t rows = scores.size(0) * scores.size(1);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, scores.scalar_type(), "softmax_block", [&] {
-    using A = Arithmetic<scalar_t>;
+  AT_DISPATCH_FLOATING_TYPES(scores.scalar_type(), "softmax_block", [&] {
     auto* p = scores.mutable_data_ptr<scalar_t>();
-    auto* l = log_sum_exp.mutable_data_ptr<A>();
+    auto* l = log_sum_exp.mutable_data_ptr<scalar_t>();
     at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         const RowRange range = row_range(row, shape, block, document_begin);
@@ -178,12 +166,11 @@ void score_gradient_block(at::Tensor& scores, at::Tensor& dprobabilities, const 
                           const at::Tensor& log_sum_exp) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const std::int64_t rows = scores.size(0) * scores.size(1);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, scores.scalar_type(), "score_gradient", [&] {
-    using A = Arithmetic<scalar_t>;
+  AT_DISPATCH_FLOATING_TYPES(scores.scalar_type(), "score_gradient", [&] {
     auto* ps = scores.mutable_data_ptr<scalar_t>();
     auto* pd = dprobabilities.mutable_data_ptr<scalar_t>();
-    const auto* dot = row_dot.const_data_ptr<A>();
-    const auto* l = log_sum_exp.const_data_ptr<A>();
+    const auto* dot = row_dot.const_data_ptr<scalar_t>();
+    const auto* l = log_sum_exp.const_data_ptr<scalar_t>();
     at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t row = begin; row < end; ++row) {
         const RowRange range = row_range(row, shape, block, document_begin);
@@ -214,6 +201,51 @@ at::Tensor rows_to_heads(const at::Tensor& rows, const AttentionShape& shape) {
       .reshape({shape.sequences * shape.num_heads, shape.length, shape.head_dim});
 }
 
+/// Products by at::bmm, any type; bf16 heads are widened, so that scores are never rounded.
+at::Tensor general_forward(const RotatedHeads& heads, const AttentionShape& shape,
+                           std::span<const std::int32_t> document_begin, at::Tensor& log_sum_exp) {
+  const auto wide = arithmetic_type(heads.query);
+  const at::Tensor query = heads.query.to(wide);
+  const at::Tensor key = heads.key.to(wide);
+  const at::Tensor value = heads.value.to(wide);
+  at::Tensor output = at::empty_like(query);
+  for_each_block(shape, [&](Block block) {
+    const at::Tensor q = block_of_queries(query, shape, block);
+    at::Tensor scores = at::bmm(q, key.narrow(1, 0, block.keys()).transpose(1, 2));
+    softmax_block(scores, shape, block, document_begin, log_sum_exp);
+    store_block(output, at::bmm(scores, value.narrow(1, 0, block.keys())), shape, block);
+  });
+  return heads_to_rows(output.to(heads.query.scalar_type()), shape);
+}
+
+RotatedHeads general_backward(const at::Tensor& doutput_rows, const AttentionResult& saved,
+                              const AttentionShape& shape,
+                              std::span<const std::int32_t> document_begin) {
+  const auto wide = arithmetic_type(doutput_rows);
+  const at::Tensor doutput = rows_to_heads(doutput_rows, shape).to(wide);
+  const at::Tensor output = rows_to_heads(saved.output, shape).to(wide);
+  const at::Tensor query = saved.query.to(wide);
+  const at::Tensor key = saved.key.to(wide);
+  const at::Tensor value = saved.value.to(wide);
+  const at::Tensor row_dot = doutput.mul(output).sum(-1).contiguous();
+  at::Tensor dquery = at::empty_like(query);
+  at::Tensor dkey = at::zeros_like(key);
+  at::Tensor dvalue = at::zeros_like(value);
+  for_each_block(shape, [&](Block block) {
+    const at::Tensor q = block_of_queries(query, shape, block);
+    const at::Tensor d = block_of_queries(doutput, shape, block);
+    const at::Tensor k = key.narrow(1, 0, block.keys());
+    at::Tensor scores = at::bmm(q, k.transpose(1, 2));
+    at::Tensor dscores = at::bmm(d, value.narrow(1, 0, block.keys()).transpose(1, 2));
+    score_gradient_block(scores, dscores, row_dot, shape, block, document_begin, saved.log_sum_exp);
+    store_block(dquery, at::bmm(dscores, k), shape, block);
+    dkey.narrow(1, 0, block.keys()).add_(at::bmm(dscores.transpose(1, 2), q));
+    dvalue.narrow(1, 0, block.keys()).add_(at::bmm(scores.transpose(1, 2), d));
+  });
+  const auto type = saved.key.scalar_type();
+  return {dquery.to(type), dkey.to(type), dvalue.to(type)};
+}
+
 }  // namespace
 
 AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& shape,
@@ -222,44 +254,23 @@ AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& s
   AttentionResult result;
   result.log_sum_exp = at::empty({shape.sequences * shape.num_heads, shape.length},
                                  qkv.options().dtype(arithmetic_type(qkv)));
-  at::Tensor output = at::empty_like(heads.query);
-  for_each_block(shape, [&](Block block) {
-    const at::Tensor q = block_of_queries(heads.query, shape, block);
-    at::Tensor scores = at::bmm(q, heads.key.narrow(1, 0, block.keys()).transpose(1, 2));
-    softmax_block(scores, shape, block, document_begin, result.log_sum_exp);
-    store_block(output, at::bmm(scores, heads.value.narrow(1, 0, block.keys())), shape, block);
-  });
-  result.output = heads_to_rows(output, shape);
+  result.output = can_pack_attention(heads.query, shape)
+                      ? packed_attention_forward(heads, shape, document_begin, result.log_sum_exp)
+                      : general_forward(heads, shape, document_begin, result.log_sum_exp);
   result.query = std::move(heads.query);
   result.key = std::move(heads.key);
   result.value = std::move(heads.value);
   return result;
 }
 
-at::Tensor attention_backward(const at::Tensor& doutput_rows, const AttentionResult& saved,
+at::Tensor attention_backward(const at::Tensor& doutput, const AttentionResult& saved,
                               const AttentionShape& shape,
                               std::span<const std::int32_t> document_begin) {
-  const auto wide = arithmetic_type(doutput_rows);
-  const at::Tensor doutput = rows_to_heads(doutput_rows, shape);
-  const at::Tensor output = rows_to_heads(saved.output, shape);
-  const at::Tensor row_dot = doutput.to(wide).mul(output.to(wide)).sum(-1).contiguous();
-  RotatedHeads gradient{at::empty_like(saved.query), {}, {}};
-  // Sums over query blocks, so in the wide type.
-  at::Tensor dkey = at::zeros(saved.key.sizes(), saved.key.options().dtype(wide));
-  at::Tensor dvalue = at::zeros(saved.key.sizes(), saved.key.options().dtype(wide));
-  for_each_block(shape, [&](Block block) {
-    const at::Tensor q = block_of_queries(saved.query, shape, block);
-    const at::Tensor d = block_of_queries(doutput, shape, block);
-    const at::Tensor k = saved.key.narrow(1, 0, block.keys());
-    at::Tensor scores = at::bmm(q, k.transpose(1, 2));
-    at::Tensor dscores = at::bmm(d, saved.value.narrow(1, 0, block.keys()).transpose(1, 2));
-    score_gradient_block(scores, dscores, row_dot, shape, block, document_begin, saved.log_sum_exp);
-    store_block(gradient.query, at::bmm(dscores, k), shape, block);
-    dkey.narrow(1, 0, block.keys()).add_(at::bmm(dscores.transpose(1, 2), q));
-    dvalue.narrow(1, 0, block.keys()).add_(at::bmm(scores.transpose(1, 2), d));
-  });
-  gradient.key = dkey.to(saved.key.scalar_type());
-  gradient.value = dvalue.to(saved.key.scalar_type());
+  HETMOE_CHECK(doutput.is_contiguous(), "gradient with strides");
+  const RotatedHeads gradient =
+      can_pack_attention(saved.query, shape)
+          ? packed_attention_backward(doutput, saved, shape, document_begin)
+          : general_backward(doutput, saved, shape, document_begin);
   return rotate_back_and_join(gradient, shape);
 }
 

@@ -18,6 +18,26 @@ function(hetmoe_library name)
       hetmoe_use_torch(${name})
     endif()
   endif()
+  if(HETMOE_CHECK_HEADERS)
+    hetmoe_check_headers(${name} "${ARG_TORCH}" ${ARG_HEADERS})
+  endif()
+endfunction()
+
+# NAME_headers: one source per header that includes it and nothing else. CMake's own check knows only
+# what a room hands on, and LibTorch is never handed on.
+function(hetmoe_check_headers name torch)
+  set(sources)
+  foreach(header IN LISTS ARGN)
+    cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE room)
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/headers/${header}.cpp)
+    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${room}/${header}\"\n")
+    list(APPEND sources ${source})
+  endforeach()
+  add_library(${name}_headers OBJECT ${sources})
+  target_link_libraries(${name}_headers PRIVATE ${name} hetmoe_warnings)
+  if(torch)
+    hetmoe_use_torch(${name}_headers)
+  endif()
 endfunction()
 
 # Gives a target LibTorch, its precompiled header and its bounded compile jobs.

@@ -1,7 +1,5 @@
 // Expert layer with router, permutation and gates, forward and backward, beside the yardstick.
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cstdlib>
@@ -10,26 +8,16 @@
 #include <numeric>
 
 #include "core/base/clock.h"
-#include "core/base/random.h"
 #include "core/model/initial_values.h"
 #include "core/model/local_token_dispatcher.h"
 #include "core/model/moe_layer.h"
 #include "core/model/parameter_specs.h"
 #include "runtime/trainer/process_memory.h"
 #include "tests/bench/harness.h"
+#include "tests/bench/yardstick.h"
 
 namespace hetmoe::bench {
 namespace {
-
-at::Tensor normal(const char* name, std::int64_t rows, std::int64_t columns, double deviation) {
-  at::Tensor values = at::empty({rows, columns}, at::TensorOptions(at::kFloat));
-  for (std::int64_t row = 0; row < rows; ++row) {
-    CounterRandom(7, name).fill_normal(
-        row, deviation,
-        {values.mutable_data_ptr<float>() + row * columns, static_cast<std::size_t>(columns)});
-  }
-  return values;
-}
 
 /// One mixture layer of top-2 experts on one rank, with random weights and tokens.
 class Layer {
@@ -86,12 +74,6 @@ class Layer {
   std::unique_ptr<MoeLayer> layer_;
   at::Tensor x_, dy_;
 };
-
-Case yardstick(at::ScalarType type) {
-  const at::Tensor a = normal("a", 2048, 1024, 1.0).to(type);
-  const at::Tensor b = normal("b", 1024, 2048, 1.0).to(type);
-  return {"yardstick", 2.0 * 2048 * 1024 * 2048, [a, b] { at::mm(a, b); }};
-}
 
 void bench_type(at::ScalarType type, const std::string& suffix, int threads) {
   Layer wide(768, 1536, 4096, type);

@@ -45,6 +45,7 @@ train() {
 
 for ((round = 0; round < rounds; ++round)); do
   build/hetmoe_layer_bench 1
+  build/hetmoe_kernel_bench 1
   train "end to end bf16 1 rank" 1
   train "end to end bf16 2 ranks" 2
   train "end to end fp32 1 rank" 1 --set train.precision=fp32

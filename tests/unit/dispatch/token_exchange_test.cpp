@@ -185,8 +185,8 @@ TEST_P(TokenExchangeCases, MatchesTheSumOverRanksWrittenOut) {
     std::vector<double> dgates(routing.expert.size(), 0.0);
     for (int there = 0; there < c.ranks; ++there) {
       const at::Tensor weights = token_weights(routing, placement, there);
-      y = y + at::mm(x.mul(weights), map_of_rank(there));
-      dx = dx + at::mm(dy.mul(weights), map_of_rank(there).t());
+      y.add_(at::mm(x.mul(weights), map_of_rank(there)));
+      dx.add_(at::mm(dy.mul(weights), map_of_rank(there).t()));
       for (std::int64_t t = 0; t < routing.tokens(); ++t) {
         for (std::int64_t s = routing.offset[t]; s < routing.offset[t + 1]; ++s) {
           if (part_on_rank(placement, routing.expert[s], there) == 0) continue;

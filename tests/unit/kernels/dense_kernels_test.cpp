@@ -1,8 +1,5 @@
-#include <ATen/ops/arange.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/softmax.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
@@ -11,7 +8,6 @@
 #include <limits>
 #include <vector>
 
-#include "core/kernels/attention.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/embedding.h"
 #include "core/kernels/rms_norm.h"
@@ -105,107 +101,6 @@ TEST(Embedding, GradientAddsRepeatedTokens) {
   embedding_backward(dy, tokens, gradient);
   EXPECT_LT(relative_difference(gradient[2], dy[0].add(dy[2])), 1e-15);
   EXPECT_EQ(gradient[0].abs().sum().item<double>(), 0.0);
-}
-
-/// Attention written out position by position, straight from the formulas.
-at::Tensor plain_attention(const at::Tensor& qkv, const AttentionShape& shape,
-                           const std::vector<std::int32_t>& document_begin) {
-  const std::int64_t width = shape.head_dim;
-  const at::Tensor rows = qkv.view({shape.sequences, shape.length, -1, width});
-  const auto rotate = [&](const at::Tensor& x, std::int64_t position) {
-    const at::Tensor angle = at::arange(0, width, 2, x.options())
-                                 .mul(-std::log(shape.rope_theta) / static_cast<double>(width))
-                                 .exp()
-                                 .mul(static_cast<double>(position));
-    const auto halves = x.chunk(2, 0);
-    return at::cat({halves[0].mul(angle.cos()).sub(halves[1].mul(angle.sin())),
-                    halves[1].mul(angle.cos()).add(halves[0].mul(angle.sin()))});
-  };
-  at::Tensor out =
-      at::zeros({shape.sequences, shape.length, shape.num_heads, width}, qkv.options());
-  const std::int64_t group = shape.num_heads / shape.num_kv_heads;
-  for (std::int64_t s = 0; s < shape.sequences; ++s) {
-    for (std::int64_t head = 0; head < shape.num_heads; ++head) {
-      const std::int64_t key_head = shape.num_heads + head / group;
-      for (std::int64_t i = 0; i < shape.length; ++i) {
-        const std::int64_t first =
-            document_begin.empty() ? 0 : document_begin[s * shape.length + i];
-        const at::Tensor q = rotate(rows[s][i][head], i);
-        std::vector<at::Tensor> scores;
-        for (std::int64_t j = first; j <= i; ++j) {
-          scores.push_back(q.dot(rotate(rows[s][j][key_head], j)).div(std::sqrt(width)));
-        }
-        const at::Tensor p = at::softmax(at::stack(scores), 0);
-        for (std::int64_t j = first; j <= i; ++j) {
-          out[s][i][head].add_(rows[s][j][key_head + shape.num_kv_heads].mul(p[j - first]));
-        }
-      }
-    }
-  }
-  return out.view({shape.sequences * shape.length, shape.num_heads * width});
-}
-
-class AttentionCases : public testing::TestWithParam<std::tuple<int, int, bool>> {};
-
-TEST_P(AttentionCases, MatchesThePlainFormulas) {
-  const auto [length, kv_heads, documents] = GetParam();
-  const AttentionShape shape{.sequences = 2,
-                             .length = length,
-                             .num_heads = 4,
-                             .num_kv_heads = kv_heads,
-                             .head_dim = 6,
-                             .rope_theta = 100};
-  const at::Tensor qkv = test_values("qkv", {2 * length, shape.row_width()});
-  std::vector<std::int32_t> begin;
-  if (documents) {
-    for (int i = 0; i < 2 * length; ++i) begin.push_back((i % length) / 5 * 5);
-  }
-  const at::Tensor output = attention_forward(qkv, shape, begin).output;
-  EXPECT_LT(relative_difference(output, plain_attention(qkv, shape, begin)), 1e-12);
-}
-
-INSTANTIATE_TEST_SUITE_P(OddAndEven, AttentionCases,
-                         testing::Values(std::tuple{1, 4, false}, std::tuple{7, 4, false},
-                                         std::tuple{7, 2, true}, std::tuple{67, 1, false},
-                                         std::tuple{65, 2, true}));
-
-TEST(Attention, GradientMatchesFiniteDifferences) {
-  const AttentionShape shape{.sequences = 1,
-                             .length = 66,  // two blocks of queries, the second ragged
-                             .num_heads = 2,
-                             .num_kv_heads = 1,
-                             .head_dim = 2,
-                             .rope_theta = 50};
-  at::Tensor qkv = test_values("qkv", {66, shape.row_width()});
-  const at::Tensor dy = test_values("dy", {66, shape.output_width()});
-  std::vector<std::int32_t> begin(66, 0);
-  for (int i = 40; i < 66; ++i) begin[i] = 40;
-  const AttentionResult saved = attention_forward(qkv, shape, begin);
-  const at::Tensor dqkv = attention_backward(dy, saved, shape, begin);
-  const auto value = [&] { return inner_product(attention_forward(qkv, shape, begin).output, dy); };
-  EXPECT_LT(relative_gradient_error(value, qkv, dqkv), 1e-7);
-}
-
-TEST(Attention, Bfloat16IsNearDouble) {
-  const AttentionShape shape{
-      .sequences = 2, .length = 130, .num_heads = 4, .num_kv_heads = 2, .head_dim = 16};
-  const at::Tensor qkv = test_values("qkv", {260, shape.row_width()}).to(at::kBFloat16);
-  const at::Tensor dy = test_values("dy", {260, shape.output_width()}).to(at::kBFloat16);
-  const auto low = attention_forward(qkv, shape, {});
-  const auto high = attention_forward(qkv.to(at::kDouble), shape, {});
-  EXPECT_LT(relative_difference(low.output, high.output), 1e-2);
-  EXPECT_LT(relative_difference(attention_backward(dy, low, shape, {}),
-                                attention_backward(dy.to(at::kDouble), high, shape, {})),
-            2e-2);
-}
-
-TEST(Attention, AcceptsNoSequences) {
-  const AttentionShape shape{
-      .sequences = 0, .length = 5, .num_heads = 2, .num_kv_heads = 2, .head_dim = 4};
-  const at::Tensor qkv = at::zeros({0, shape.row_width()}, at::TensorOptions(at::kFloat));
-  const auto result = attention_forward(qkv, shape, {});
-  EXPECT_EQ(result.output.size(0), 0);
-  EXPECT_EQ(attention_backward(result.output, result, shape, {}).size(1), shape.row_width());
 }
 
 }  // namespace

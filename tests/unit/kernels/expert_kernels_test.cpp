@@ -1,5 +1,6 @@
 #include "core/kernels/expert_kernels.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
