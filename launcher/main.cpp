@@ -1,5 +1,4 @@
 #include <exception>
-#include <string>
 
 #include "core/base/error.h"
 #include "launcher/command_line.h"
@@ -12,7 +11,7 @@ int main(int argc, char** argv) {
     hetmoe::print_error(error.what());
     return static_cast<int>(error.exit_code());
   } catch (const std::exception& error) {
-    hetmoe::print_error(std::string("internal error: ") + error.what());
+    hetmoe::print_error(hetmoe::describe(error));
     return static_cast<int>(hetmoe::ExitCode::kInternal);
   }
 }

@@ -79,9 +79,7 @@ int train_on(const TrainOptions& options, Communicator& world) {
   } catch (const Error& error) {
     return abort_job(world, error.what(), error.exit_code());
   } catch (const std::exception& error) {
-    const std::string message = error.what();  // LibTorch adds a backtrace after the first line
-    return abort_job(world, "internal error: " + message.substr(0, message.find('\n')),
-                     ExitCode::kInternal);
+    return abort_job(world, describe(error), ExitCode::kInternal);
   }
 }
 

@@ -20,7 +20,7 @@ Failure attempt(const std::function<void()>& work) {
   } catch (const Error& error) {
     return {static_cast<int>(error.exit_code()), error.what()};
   } catch (const std::exception& error) {
-    return {static_cast<int>(ExitCode::kInternal), error.what()};
+    return {static_cast<int>(ExitCode::kInternal), describe(error)};
   }
 }
 

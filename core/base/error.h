@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -54,10 +55,8 @@ class CommunicationError : public Error {
       : Error(ExitCode::kCommunication, message) {}
 };
 
-/// Too many non-finite losses or gradient norms in a row.
-class NonFiniteError : public Error {
- public:
-  explicit NonFiniteError(const std::string& message) : Error(ExitCode::kNonFinite, message) {}
-};
+/// What a person reads of an exception: of an Error its text; of a failed allocation that memory is
+/// short; of any other one "internal error: " and its first line (LibTorch adds a backtrace).
+std::string describe(const std::exception& error);
 
 }  // namespace hetmoe

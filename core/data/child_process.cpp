@@ -53,6 +53,7 @@ void ChildProcess::start(const std::vector<std::string>& arguments, int child_en
   std::vector<std::string> words = {executable_};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   posix_spawn_file_actions_t actions;

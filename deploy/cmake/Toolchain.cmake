@@ -23,7 +23,7 @@ add_library(hetmoe_warnings INTERFACE)
 target_compile_options(hetmoe_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Winvalid-pch
   -Wno-missing-field-initializers  # designated initialisers leave defaults on purpose
-  -Wno-restrict)  # false alarms of GCC 12 on "text" + std::string
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms of GCC 12 on "text" + std::string
 if(HETMOE_WARNINGS_AS_ERRORS)
   target_compile_options(hetmoe_warnings INTERFACE -Werror)
 endif()

@@ -195,7 +195,6 @@ class MpiCommunicator final : public Communicator {
 class MpiRuntime::State {
  public:
   int exceptions_at_start = std::uncaught_exceptions();
-  int ranks_sharing_this_host = 1;
   std::shared_ptr<MpiProgress> progress = std::make_shared<MpiProgress>();
 };
 
@@ -208,11 +207,6 @@ MpiRuntime::MpiRuntime(int& argument_count, char**& arguments) : state_(std::mak
                              ", needed is MPI_THREAD_SERIALIZED (" +
                              std::to_string(MPI_THREAD_SERIALIZED) + ")");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), {"set_errhandler"});
-  MPI_Comm host = MPI_COMM_NULL;
-  check_mpi(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host),
-            {"split by host"});
-  const MpiHandle owned(host);
-  check_mpi(MPI_Comm_size(host, &state_->ranks_sharing_this_host), {"ranks of this host"});
 }
 
 MpiRuntime::~MpiRuntime() {
@@ -228,8 +222,6 @@ std::unique_ptr<Communicator> MpiRuntime::world(std::int64_t largest_message_byt
   return std::make_unique<MpiCommunicator>(MpiHandle(duplicate), state_->progress,
                                            largest_message_bytes);
 }
-
-int MpiRuntime::ranks_sharing_this_host() const { return state_->ranks_sharing_this_host; }
 
 bool MpiRuntime::is_launched() {
   constexpr std::array kLauncherVariables = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};

@@ -25,9 +25,6 @@ class MpiRuntime {
   /// are split (lowered by tests only, equal on all ranks).
   std::unique_ptr<Communicator> world(std::int64_t largest_message_bytes = std::int64_t{1} << 30);
 
-  /// Ranks of this job on this rank's host, itself included.
-  int ranks_sharing_this_host() const;
-
   /// Whether a launcher (mpirun, mpiexec, srun --mpi) started this process; asks the environment
   /// and may be called before MPI starts.
   static bool is_launched();

@@ -120,9 +120,9 @@ class AllToAllTokenExchange final : public TokenExchange {
       send[2 * rank + 1] = pattern_.selections_to_rank[rank];
     }
     const Counts two(ranks, 2);
-    traffic_
-        .exchange(const_buffer_of<std::int64_t>(send), two,
-                  buffer_of<std::int64_t>(std::span<std::int64_t>(receive)), two)
+    traffic_.group()
+        .all_to_all_v(const_buffer_of<std::int64_t>(send), two,
+                      buffer_of<std::int64_t>(std::span<std::int64_t>(receive)), two)
         .wait();
     for (int rank = 0; rank < ranks; ++rank) {
       rows_from_rank_.push_back(receive[2 * rank]);

@@ -12,7 +12,7 @@ namespace hetmoe {
 /// the experts that have slices there; one accumulated row per (token, destination) returns.
 /// Wire per dispatch: counts (2 int64 per pair of ranks), then 16 bytes per (token, expert,
 /// destination), then the rows in the compute type; combine: rows; backward: rows out, rows and one
-/// fp64 gate gradient per (token, expert, destination) back.
+/// fp64 gate gradient per (token, expert, destination) back. bytes_sent leaves the counts out.
 /// `group` (the expert group, this class of traffic alone) must outlive the dispatcher and every
 /// exchange. Replicas are not known here yet: a share other than 1 is a broken invariant.
 std::unique_ptr<TokenDispatcher> make_all_to_all_token_dispatcher(Communicator& group,

@@ -79,11 +79,13 @@ RunDirectory RunDirectory::create(const std::optional<fs::path>& given,
                                   std::string_view config_name, const Clock& clock) {
   if (given) make_folder(*given);
   const fs::path path = given ? *given : make_new_folder(config_name, clock);
-  for (const char* name : {"metrics.jsonl", "config.yaml", "exit.json"}) {
+  for (const char* name : {"metrics.jsonl", "config.yaml"}) {
     std::error_code ignored;
     if (fs::exists(path / name, ignored)) refuse(path, name);
   }
   take(path);
+  std::error_code ignored;
+  fs::remove(path / "exit.json", ignored);  // of a run that never started
   make_folder(path / "logs");
   return RunDirectory(path);
 }
@@ -92,6 +94,14 @@ RunDirectory RunDirectory::open(fs::path path) { return RunDirectory(std::move(p
 
 fs::path RunDirectory::log_file(int rank) const {
   return path_ / "logs" / ("rank-" + std::to_string(rank) + ".log");
+}
+
+void RunDirectory::release() const {
+  std::error_code failure;
+  if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
+  for (const fs::path& file : {config_file(), plan_file(), events_file(), metrics_file()}) {
+    fs::remove(file, failure);
+  }
 }
 
 void RunDirectory::write_exit_json(ExitCode code, std::string_view reason) const {

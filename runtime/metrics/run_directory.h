@@ -15,7 +15,7 @@ class RunDirectory {
  public:
   /// Without `given`: a new `runs/<config_name>-<UTC time>-<suffix>` under the working directory.
   /// With it: that folder, made when absent; refused when a run has used it (it holds
-  /// metrics.jsonl, config.yaml or exit.json). Takes it by creating an empty metrics.jsonl, so that
+  /// metrics.jsonl or config.yaml). Takes it by creating an empty metrics.jsonl, so that
   /// of two runs started at once only one gets it; makes logs/.
   static RunDirectory create(const std::optional<std::filesystem::path>& given,
                              std::string_view config_name, const Clock& clock);
@@ -29,6 +29,10 @@ class RunDirectory {
   std::filesystem::path config_file() const { return path_ / "config.yaml"; }
   std::filesystem::path plan_file() const { return path_ / "plan.json"; }
   std::filesystem::path log_file(int rank) const;
+
+  /// Gives back a folder in which no step was taken: metrics.jsonl (if empty), config.yaml,
+  /// plan.json and events.jsonl go, exit.json and the logs stay. Never throws.
+  void release() const;
 
   /// `exit.json`: {"code", "reason"}; whole or absent.
   void write_exit_json(ExitCode code, std::string_view reason) const;

@@ -5,15 +5,14 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <span>
-#include <string_view>
 #include <vector>
+
+#include "parallel/communicator/rank_hosts.h"
 
 namespace hetmoe {
 namespace {
@@ -27,39 +26,23 @@ int cores_in_affinity_mask() {
   return std::max(1, CPU_COUNT(&mask));
 }
 
-/// One rank's host and the cores it may use, as it travels.
-struct AffinityOnWire {
-  std::int64_t host = 0;
-  cpu_set_t mask{};
-};
-static_assert(sizeof(AffinityOnWire) % sizeof(std::int64_t) == 0);
-
-AffinityOnWire own_affinity() {
-  AffinityOnWire own;
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  own.host = static_cast<std::int64_t>(std::hash<std::string_view>{}(name.data()));
-  CPU_ZERO(&own.mask);
-  sched_getaffinity(0, sizeof(own.mask), &own.mask);
-  return own;
-}
-
 /// Ranks, this one included, that may use one of this rank's cores. Collective.
 int ranks_sharing_cores(Communicator& control) {
-  std::vector<AffinityOnWire> all(static_cast<std::size_t>(control.size()));
-  const AffinityOnWire own = own_affinity();
-  all[static_cast<std::size_t>(control.rank())] = own;
-  const std::vector<std::int64_t> counts(all.size(), sizeof(AffinityOnWire));
+  const auto rank = static_cast<std::size_t>(control.rank());
+  std::vector<cpu_set_t> masks(static_cast<std::size_t>(control.size()), cpu_set_t{});
+  sched_getaffinity(0, sizeof(cpu_set_t), &masks[rank]);
+  const std::vector<std::int64_t> counts(masks.size(), sizeof(cpu_set_t));
   control
-      .all_gather_v(
-          {all.data(), control.size() * static_cast<std::int64_t>(sizeof(own)), DataType::kByte},
-          counts)
+      .all_gather_v({masks.data(), static_cast<std::int64_t>(masks.size() * sizeof(cpu_set_t)),
+                     DataType::kByte},
+                    counts)
       .wait();
+  const std::vector<int> hosts = hosts_of_ranks(control);
   int sharing = 0;
-  for (const AffinityOnWire& other : all) {
+  for (std::size_t other = 0; other < masks.size(); ++other) {
     cpu_set_t both;
-    CPU_AND(&both, &own.mask, &other.mask);
-    if (other.host == own.host && CPU_COUNT(&both) > 0) ++sharing;
+    CPU_AND(&both, &masks[other], &masks[rank]);
+    if (hosts[other] == hosts[rank] && CPU_COUNT(&both) > 0) ++sharing;
   }
   return std::max(1, sharing);
 }

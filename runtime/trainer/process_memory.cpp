@@ -2,7 +2,10 @@
 
 #include <malloc.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
 #include <limits>
 
 namespace hetmoe {
@@ -11,6 +14,15 @@ void keep_freed_memory() {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
   mallopt(M_TOP_PAD, 64 << 20);
+}
+
+std::int64_t memory_limit_bytes() {
+  const std::int64_t machine =
+      static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGE_SIZE);
+  std::int64_t group = machine;
+  std::ifstream limit("/sys/fs/cgroup/memory.max");
+  if (!(limit >> group)) group = machine;  // no such file, or "max"
+  return std::min(machine, group);
 }
 
 std::int64_t peak_resident_bytes() {

@@ -9,6 +9,9 @@ namespace hetmoe {
 /// of a small step. Call once, before anything large is allocated. Memory use: the peak stays.
 void keep_freed_memory();
 
+/// What this process may use at most: the machine's memory, or the control group's limit if lower.
+std::int64_t memory_limit_bytes();
+
 /// Largest resident size of this process so far.
 std::int64_t peak_resident_bytes();
 

@@ -1,15 +1,21 @@
 #include "runtime/trainer/training_run.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "parallel/agreement.h"
 #include "parallel/placement/plan_json.h"
 #include "runtime/metrics/atomic_file.h"
+#include "runtime/metrics/rank_log.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/evaluation.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_summary.h"
@@ -40,10 +46,9 @@ RunDirectory agreed_run_directory(const TrainingRequest& request, Communicator& 
       }
     });
   } catch (const AgreedError&) {
-    // Nothing has run: the folder may be used again.
     if (control.rank() == 0) {
       directory.remove_marker();
-      std::filesystem::remove(directory.metrics_file());
+      directory.release();
     }
     throw;
   }
@@ -59,8 +64,8 @@ std::int64_t peak_memory_bytes(Communicator& control) {
 
 class TrainingRun {
  public:
-  TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
-              TrafficClasses& traffic, RunDirectory directory);
+  TrainingRun(const TrainingRequest& request, RunConfig config, const ComputeChoice& compute,
+              TrafficClasses& traffic, RunDirectory directory, RankLog& rank_log);
 
   void run();
 
@@ -75,6 +80,7 @@ class TrainingRun {
   RunConfig config_;
   TrafficClasses& traffic_;
   RunDirectory directory_;
+  RankLog& rank_log_;
   Plan plan_;
   TrainingData data_;
   TrainingParts parts_;
@@ -104,15 +110,32 @@ TrainingData open_data(const RunConfig& config, Communicator& control) {
   return data;
 }
 
-TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config, ComputeChoice compute,
-                         TrafficClasses& traffic, RunDirectory directory)
+/// The first plan, if this host can hold it.
+Plan feasible_plan(const RunConfig& config, Communicator& control) {
+  Plan plan = make_initial_plan(config, control);
+  require_memory(config, plan.placement, control);
+  return plan;
+}
+
+std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
+  return "rank " + std::to_string(traffic.control->rank()) + " of " +
+         std::to_string(traffic.control->size()) + ", process " + std::to_string(getpid()) +
+         ", threads " + std::to_string(compute.threads);
+}
+
+TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config,
+                         const ComputeChoice& compute, TrafficClasses& traffic,
+                         RunDirectory directory, RankLog& rank_log)
     : request_(request),
       config_(std::move(config)),
       traffic_(traffic),
       directory_(std::move(directory)),
-      plan_(make_initial_plan(config_, *traffic.control)),
+      rank_log_(rank_log),
+      plan_(feasible_plan(config_, *traffic.control)),
       data_(open_data(config_, *traffic.control)),
       parts_(config_, traffic, plan_.placement, *data_.train, request.clock) {
+  rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
+                 std::to_string(parts_.parameters().slices().size()) + " slices and dense tensors");
   start_log(compute);
 }
 
@@ -152,6 +175,7 @@ void TrainingRun::train_one_step(std::int64_t step) {
   step_end_seconds_ = now;
   bytes_sent_ = parts_.dispatcher().bytes_sent();
   if (log_) log_->step(step, outcome, measured);
+  if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
   skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
   if (skipped_in_row_ > config_.train.max_skipped_in_row) {
     throw AgreedError(ExitCode::kNonFinite,
@@ -180,6 +204,8 @@ void TrainingRun::evaluate_if_due(std::int64_t step) {
 
 void TrainingRun::finish() {
   const std::int64_t memory = peak_memory_bytes(*traffic_.control);
+  rank_log_.note("finished after step " + std::to_string(config_.train.steps) +
+                 ", peak memory of this rank " + std::to_string(peak_resident_bytes()) + " bytes");
   if (!log_) return;
   FinalSummary summary;
   summary.peak_memory_bytes = memory;
@@ -197,17 +223,30 @@ void run_training(const TrainingRequest& request) {
   ComputeChoice compute = choose_compute(request.config, *traffic.control, request.clock);
   RunConfig config = request.config;
   config.train.precision = compute.precision;
-  RunDirectory directory = agreed_run_directory(request, *traffic.control);
+  const RunDirectory directory = agreed_run_directory(request, *traffic.control);
+  std::optional<RankLog> rank_log;
+  const auto record_failure = [&](ExitCode code, const std::string& reason) {
+    if (rank_log) rank_log->error(reason);
+    directory.write_exit_json(code, reason);
+  };
   try {
-    TrainingRun(request, std::move(config), std::move(compute), traffic, directory).run();
+    collectively(*traffic.control,
+                 [&] { rank_log.emplace(directory.log_file(traffic.control->rank())); });
+    rank_log->note(started_text(traffic, compute));
+    TrainingRun(request, std::move(config), compute, traffic, directory, *rank_log).run();
   } catch (const AgreedError& error) {
-    if (traffic.control->rank() == 0) directory.write_exit_json(error.exit_code(), error.what());
+    if (traffic.control->rank() == 0) {
+      record_failure(error.exit_code(), error.what());
+      directory.release();
+    } else if (rank_log) {
+      rank_log->error(error.what());
+    }
     throw;
   } catch (const Error& error) {
-    directory.write_exit_json(error.exit_code(), error.what());
+    record_failure(error.exit_code(), error.what());
     throw;
   } catch (const std::exception& error) {
-    directory.write_exit_json(ExitCode::kInternal, error.what());
+    record_failure(ExitCode::kInternal, describe(error));
     throw;
   }
 }

@@ -256,10 +256,10 @@ TEST_P(TokenExchangeCases, SendsTheBytesThatTheHeaderSays) {
       if (peer == rank) continue;
       const Sent out = sent_between(c, placement, rank, peer);
       const Sent in = sent_between(c, placement, peer, rank);
-      expected += 2 * 8 + 16 * out.selections + out.rows * row_bytes;  // dispatch
-      expected += in.rows * row_bytes;                                 // combine
-      expected += out.rows * row_bytes;                                // its gradient
-      expected += in.rows * row_bytes + 8 * in.selections;             // dispatch's gradient
+      expected += 16 * out.selections + out.rows * row_bytes;  // dispatch
+      expected += in.rows * row_bytes;                         // combine
+      expected += out.rows * row_bytes;                        // its gradient
+      expected += in.rows * row_bytes + 8 * in.selections;     // dispatch's gradient
     }
     EXPECT_EQ(dispatcher->bytes_sent(), expected) << "rank " << rank;
   });

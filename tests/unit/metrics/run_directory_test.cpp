@@ -59,13 +59,32 @@ TEST(RunDirectory, IsNewForEveryRunOfTheSameSecond) {
 }
 
 TEST(RunDirectory, IsRefusedByNameWhenARunHasUsedIt) {
-  for (const std::string name : {"metrics.jsonl", "config.yaml", "exit.json"}) {
+  for (const std::string name : {"metrics.jsonl", "config.yaml"}) {
     const TemporaryFolder folder;
     put(folder.path() / name, "");
     EXPECT_EQ(refusal_of(folder.path()), "run directory '" + folder.path().string() +
                                              "' is already in use (it holds " + name +
                                              "): give a new --run-dir");
   }
+}
+
+TEST(RunDirectory, MayBeUsedAgainWhenNoStepWasTaken) {
+  const TemporaryFolder folder;
+  const auto first = RunDirectory::create(folder.path(), "tiny", StillClock());
+  put(first.config_file(), "model: {}\n");
+  first.write_exit_json(ExitCode::kStorage, "no data");
+  first.release();
+  EXPECT_TRUE(fs::exists(folder.path() / "exit.json"));
+  EXPECT_EQ(refusal_of(folder.path()), "");
+  EXPECT_FALSE(fs::exists(folder.path() / "exit.json"));
+}
+
+TEST(RunDirectory, IsNotReleasedOnceAStepIsRecorded) {
+  const TemporaryFolder folder;
+  const auto first = RunDirectory::create(folder.path(), "tiny", StillClock());
+  put(first.metrics_file(), "{}\n");
+  first.release();
+  EXPECT_THAT(refusal_of(folder.path()), HasSubstr("it holds metrics.jsonl"));
 }
 
 TEST(RunDirectory, MayBeAnExistingFolderWithOtherFiles) {

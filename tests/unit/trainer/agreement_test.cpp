@@ -47,7 +47,7 @@ TEST(Collectively, AnUnknownExceptionIsInternal) {
       [](int rank) {
         if (rank == 2) throw std::runtime_error("odd");
       },
-      ExitCode::kInternal, "rank 2: odd");
+      ExitCode::kInternal, "rank 2: internal error: odd");
 }
 
 TEST(Collectively, ReturnsWhenAllSucceedAndTheGroupCanGoOnAfterAFailure) {

@@ -1,0 +1,72 @@
+#include "runtime/trainer/memory_check.h"
+
+#include <iomanip>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/model/parameter_specs.h"
+#include "parallel/agreement.h"
+#include "parallel/communicator/rank_hosts.h"
+#include "parallel/ownership/dense_partition.h"
+#include "runtime/trainer/process_memory.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::int64_t kGradientBytes = 4;
+constexpr std::int64_t kMomentBytes = 8;
+constexpr std::int64_t kMasterBytes = 4;  ///< in fp32 the compute copy is the master
+
+std::vector<std::int64_t> slice_elements(const RunConfig& config, const Placement& placement,
+                                         int ranks) {
+  std::vector<std::int64_t> elements(static_cast<std::size_t>(ranks), 0);
+  for (const LayerPlacement& layer : placement.layers) {
+    for (const PlacedSlice& slice : layer.slices) {
+      elements[slice.rank] += kExpertMatrices * slice.width() * config.model.hidden_size;
+    }
+  }
+  return elements;
+}
+
+std::string gibibytes(std::int64_t bytes) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(1) << static_cast<double>(bytes) / (1 << 30) << " GiB";
+  return text.str();
+}
+
+}  // namespace
+
+std::int64_t parameter_bytes(const RunConfig& config, const Placement& placement, int ranks,
+                             int rank) {
+  const auto specs = dense_tensor_specs(config.model);
+  const auto slices = slice_elements(config, placement, ranks);
+  const auto cuts = partition_dense(specs, slices);
+  const std::int64_t held = cuts.back() + slices[rank];
+  const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices[rank];
+  const bool fp32 = config.train.precision == Precision::kFp32;
+  return held * ((fp32 ? 4 : 2) + kGradientBytes) +
+         owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes));
+}
+
+void require_memory(const RunConfig& config, const Placement& placement, Communicator& control) {
+  const std::vector<int> hosts = hosts_of_ranks(control);
+  const int own_host = hosts[control.rank()];
+  std::int64_t needed = 0;
+  int ranks_here = 0;
+  for (int rank = 0; rank < control.size(); ++rank) {
+    if (hosts[rank] != own_host) continue;
+    needed += parameter_bytes(config, placement, control.size(), rank);
+    ++ranks_here;
+  }
+  collectively(control, [&] {
+    const std::int64_t available = memory_limit_bytes();
+    if (needed <= available) return;
+    throw ConfigError("the model needs " + gibibytes(needed) +
+                      " for the parameters, gradients and moments of the " +
+                      std::to_string(ranks_here) + " ranks on this host, which has " +
+                      gibibytes(available) + ": use more hosts or a smaller model");
+  });
+}
+
+}  // namespace hetmoe

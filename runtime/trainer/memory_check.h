@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstdint>
+
+#include "parallel/communicator/communicator.h"
+#include "parallel/placement/placement.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// Bytes of parameters, gradients, masters and moments that a rank holds; activations come on top.
+/// `config.train.precision` must be resolved. Pure.
+std::int64_t parameter_bytes(const RunConfig& config, const Placement& placement, int ranks,
+                             int rank);
+
+/// Refuses a run whose parameters cannot fit into the memory of a host: Linux would grant the
+/// memory and kill the job later. Collective. Errors: AgreedError (configuration) that names the
+/// first such host's lowest rank, what is needed and what is there.
+void require_memory(const RunConfig& config, const Placement& placement, Communicator& control);
+
+}  // namespace hetmoe

@@ -1,0 +1,159 @@
+"""`hetmoe train`: what a run leaves, how it is refused, how it ends when it is interrupted."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import time
+import unittest
+
+from command_line import CONFIGURATION, HETMOE, CommandLineCase, mpirun
+
+
+def processes_with(text):
+    """Process ids whose command line holds `text`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and text in (entry / "cmdline").read_bytes().decode(errors="replace"):
+                found.append(int(entry.name))
+        except OSError:
+            pass  # it ended while we looked
+    return found
+
+
+class Finished(CommandLineCase):
+    def test_leaves_every_file_of_the_contract(self):
+        code, out, err = self.train("small.yaml", "--run-dir", "run", ranks=2)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("done: 3 steps", out)
+        self.assertEqual(self.read_json("run/exit.json")["code"], 0)
+        self.assertEqual([line["step"] for line in self.read_lines("run/metrics.jsonl")], [1, 2, 3])
+        events = [line["event"] for line in self.read_lines("run/events.jsonl")]
+        self.assertEqual(events, ["started", "finished"])
+        placed = self.read_json("run/plan.json")["layers"][0]["slices"]
+        self.assertEqual({piece["expert"] for piece in placed}, {0, 1, 2, 3})
+        for rank in (0, 1):
+            log = (self.folder / f"run/logs/rank-{rank}.log").read_text()
+            self.assertIn(f"info: rank {rank} of 2, process ", log)
+            self.assertIn("finished after step 3", log)
+
+    def test_the_resolved_configuration_gives_the_same_losses(self):
+        self.train("small.yaml", "--run-dir", "first", "--set", "train.seed=7")
+        code, _, err = self.train("first/config.yaml", "--run-dir", "second")
+        self.assertEqual((code, err), (0, ""))
+        losses = [[line["loss"] for line in self.read_lines(f"{run}/metrics.jsonl")]
+                  for run in ("first", "second")]
+        self.assertEqual(*losses)
+
+
+class Refused(CommandLineCase):
+    def assert_refused(self, outcome, code, *texts):
+        self.assertEqual(outcome[0], code, outcome)
+        for text in texts:
+            self.assertIn(text, outcome[2])
+
+    def assert_one_line(self, err):
+        ours = [line for line in err.splitlines() if line.startswith("hetmoe: ")]
+        self.assertEqual(len(ours), 1, err)
+
+    def test_a_directory_in_use(self):
+        self.train("small.yaml", "--run-dir", "run")
+        before = (self.folder / "run/metrics.jsonl").read_bytes()
+        outcome = self.train("small.yaml", "--run-dir", "run", ranks=2)
+        self.assert_refused(outcome, 3, "hetmoe: run directory 'run' is already in use")
+        self.assert_one_line(outcome[2])
+        self.assertEqual((self.folder / "run/metrics.jsonl").read_bytes(), before)
+
+    def test_a_directory_whose_run_never_started_may_be_used_again(self):
+        outcome = self.train("small.yaml", "--run-dir", "run", "--set", "data.train=nothing/here", ranks=2)
+        self.assert_refused(outcome, 3, "nothing/here")
+        self.assert_one_line(outcome[2])
+        self.assertEqual(self.read_json("run/exit.json")["code"], 3)
+        self.assertIn("error: ", (self.folder / "run/logs/rank-1.log").read_text())
+        self.assertEqual(self.train("small.yaml", "--run-dir", "run")[0], 0)
+        self.assertEqual(self.read_json("run/exit.json")["code"], 0)
+
+    def test_all_faults_of_a_configuration_at_once(self):
+        outcome = self.train("small.yaml", "--set", "train.stepz=1", "--set", "train.global_batch=-1",
+                             "--set", "model.num_heads=three")
+        self.assert_refused(outcome, 2, "train.stepz", "train.global_batch", "-1", "model.num_heads", "three")
+
+    def test_ranks_with_different_configurations(self):
+        self.write("other.yaml", CONFIGURATION.replace("steps: 3", "steps: 4"))
+        command = mpirun(1, HETMOE, "train", "small.yaml", "--run-dir", "run")
+        outcome = self.run_command(*command, ":", "-np", "1", HETMOE, "train", "other.yaml", "--run-dir", "run")
+        self.assert_refused(outcome, 2, "rank 1: other.yaml: not the same configuration as on rank 0")
+
+    def test_ranks_with_different_shards(self):
+        for rank, words in enumerate((400, 300)):
+            self.write(f"rank{rank}/text.txt", "A small text of words.\n\n" * words)
+            code, _, err = self.run_command(HETMOE, "data", "prepare", f"rank{rank}/text.txt", "--out",
+                                            f"rank{rank}/data", "--tokenizer", "bytes", "--document-separator", "blank-line")
+            self.assertEqual(code, 0, err)
+            shutil.copy(self.folder / "small.yaml", self.folder / f"rank{rank}/small.yaml")
+        train = [HETMOE, "train", "small.yaml", "--set", "data.train=data/train", "--set",
+                 "model.vocab_size=257", "--run-dir", self.folder / "run"]
+        outcome = self.run_command(*mpirun(1, "-wdir", self.folder / "rank0", *train), ":", "-np", "1", "-wdir",
+                                   self.folder / "rank1", *train)
+        self.assert_refused(outcome, 3, "rank 1: data.train and data.valid hold",
+                            "all ranks must read the same files")
+
+    def test_a_plan_file_with_replicas(self):
+        self.train("small.yaml", "--run-dir", "first", ranks=2)
+        plan = self.read_json("first/plan.json")
+        for layer in plan["layers"]:
+            first = dict(layer["slices"][0], share=0.5)
+            layer["slices"][:1] = [dict(first, rank=0), dict(first, rank=1)]
+        self.write("plan.json", json.dumps(plan))
+        outcome = self.train("small.yaml", "--set", "placement.strategy=plan.json", "--run-dir", "run", ranks=2)
+        self.assert_refused(outcome, 2, "plan.json")
+
+    def test_a_model_larger_than_the_machine(self):
+        outcome = self.train("small.yaml", "--run-dir", "run", "--set", "model.experts.mean_width=500000",
+                             "--set", "model.hidden_size=4096")
+        self.assert_refused(outcome, 2, "GiB")
+        self.assert_one_line(outcome[2])
+
+
+class Interrupted(CommandLineCase):
+    def start_long_run(self, ranks):
+        """Starts a run that would take hours; gives it once three steps are recorded."""
+        process = self.start(*mpirun(ranks, HETMOE, "train", "small.yaml", "--run-dir", self.folder / "run",
+                                     "--set", "train.steps=10000000"))
+        metrics = self.folder / "run/metrics.jsonl"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if metrics.exists() and metrics.read_bytes().count(b"\n") >= 3:
+                return process
+            self.assertIsNone(process.poll(), "ended by itself")
+            time.sleep(0.05)
+        self.fail("no three steps in 30 s")
+
+    def assert_all_ended(self, process):
+        out, err = process.communicate(timeout=20)
+        self.assertNotEqual(process.returncode, 0, out + err)
+        deadline = time.monotonic() + 10
+        while (left := processes_with(str(self.folder / "run"))) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(left, [])
+        self.assertGreaterEqual(len(self.read_lines("run/metrics.jsonl")), 3)
+        self.assertEqual([str(path) for path in self.folder.glob("run/**/*.tmp*")], [])
+
+    def test_ctrl_c_ends_all_ranks_and_leaves_no_half_file(self):
+        process = self.start_long_run(ranks=3)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole foreground group
+        self.assert_all_ended(process)
+
+    def test_a_killed_rank_ends_the_others(self):
+        process = self.start_long_run(ranks=3)
+        ranks = [pid for pid in processes_with(str(self.folder / "run")) if pid != process.pid]
+        self.assertEqual(len(ranks), 3)
+        os.kill(max(ranks), signal.SIGKILL)
+        self.assert_all_ended(process)
+        self.assertEqual(process.returncode, 137)
+
+
+if __name__ == "__main__":
+    unittest.main()
