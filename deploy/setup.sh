@@ -9,7 +9,7 @@ readonly torch_packages=("torch==${torch_version}" nvidia-cuda-runtime==13.0.96
 readonly debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
-  libxxhash-dev libsentencepiece-dev sentencepiece
+  libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   dict-gcide dictzip)

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "launcher/data_command.h"
+#include "launcher/plan_command.h"
 #include "launcher/train_command.h"
 #include "runtime/run_config.h"
 
@@ -47,6 +48,52 @@ void add_train(CLI::App& app, Action& action) {
       "  mpirun -np 2 hetmoe train configs/tiny.yaml --set train.steps=100 --run-dir runs/a");
   command->callback(
       [options, &action] { action = [options] { return run_train_command(*options); }; });
+}
+
+void add_plan(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("plan", "Plan where experts go, without starting ranks");
+  auto options = std::make_shared<PlanOptions>();
+  auto* config = command
+                     ->add_option("CONFIG", options->config_path,
+                                  "Configuration file, planned from a uniform load")
+                     ->type_name("");
+  auto* problem = command->add_option("--problem", options->problem_path, "Planner problem as JSON")
+                      ->type_name("FILE.json")
+                      ->excludes(config);
+  auto* ranks = command->add_option("--ranks", options->ranks, "Ranks to plan for")
+                    ->type_name("N")
+                    ->check(CLI::PositiveNumber)
+                    ->excludes(problem);
+  config->needs(ranks);
+  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
+      ->type_name("a.b=c")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false)
+      ->excludes(problem);
+  auto* strategy =
+      command
+          ->add_option("--strategy", options->strategy,
+                       "slices (default), whole, eplb (equal count weighted by load), contiguous")
+          ->type_name("NAME");
+  auto* exact = command->add_flag("--exact", options->exact,
+                                  "Solve a mixed-integer programme per layer instead");
+  exact->excludes(strategy);
+  command
+      ->add_option("--exact-seconds", options->exact_seconds,
+                   "Longest time per layer (default: 60)")
+      ->type_name("S")
+      ->check(CLI::PositiveNumber)
+      ->needs(exact);
+  command->add_option("--out", options->out_path, "Write the plan as JSON")->type_name("FILE");
+  command->add_flag("--json", options->json, "Print the plan as one JSON document");
+  command->footer("Example:\n  hetmoe plan configs/hmoe_3b_top_k.yaml --ranks 8");
+  command->callback([options, command, &action] {
+    if (options->problem_path.empty() && options->config_path.empty()) {
+      throw CLI::RequiredError("CONFIG with --ranks, or --problem");
+    }
+    action = [options] { return run_plan_command(*options); };
+  });
 }
 
 void add_prepare(CLI::App& data, Action& action) {
@@ -147,6 +194,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer("Example:\n  mpirun -np 2 hetmoe train configs/tiny.yaml");
   Action action;
   add_train(app, action);
+  add_plan(app, action);
   auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
   data->require_subcommand(1);
   data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");

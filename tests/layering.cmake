@@ -21,9 +21,11 @@ set(open_headers core/model/model_config.h core/model/slice.h core/data/data_con
 set(open_headers_may_include core/base core/config)
 
 # Third-party owners: a pattern of the header's name, then the rooms (a top room stands for all in it).
-set(third_parties mpi yaml cli spdlog xxhash json sentencepiece torch google)
+set(third_parties mpi coin yaml cli spdlog xxhash json sentencepiece torch google)
 set(pattern_mpi "^mpi\\.h$")
 set(owners_mpi parallel/communicator)
+set(pattern_coin "^coin/")
+set(owners_coin parallel/placement)
 set(pattern_yaml "^yaml-cpp/")
 set(owners_yaml core/config)
 set(pattern_cli "^CLI/")

@@ -55,6 +55,14 @@ double memory_cap_bytes(const PlanProblem& problem) {
   return problem.memory_cap_ratio * total_bytes(problem) / problem.ranks;
 }
 
+std::optional<Infeasibility> missed_cap(const PlanProblem& problem, const Plan& plan) {
+  const std::vector<double> bytes = expert_bytes_of_ranks(problem, plan.placement);
+  const double largest = *std::max_element(bytes.begin(), bytes.end());
+  const double cap = memory_cap_bytes(problem);
+  if (largest <= cap * (1 + kRoundingSlack)) return {};
+  return Infeasibility{.constraint = "memory", .needed = largest, .available = cap};
+}
+
 std::vector<double> expert_bytes_of_ranks(const PlanProblem& problem, const Placement& placement) {
   std::vector<double> bytes(static_cast<std::size_t>(problem.ranks), 0.0);
   for (const LayerPlacement& layer : placement.layers) {

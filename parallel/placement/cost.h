@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "parallel/placement/planner.h"
@@ -21,6 +23,16 @@ Plan evaluate(const PlanProblem& problem, Placement placement);
 
 /// Expert bytes of each rank over all layers of a valid placement.
 std::vector<double> expert_bytes_of_ranks(const PlanProblem& problem, const Placement& placement);
+
+/// A constraint that a placement does not meet, and by how much.
+struct Infeasibility {
+  std::string constraint;
+  double needed = 0;
+  double available = 0;
+};
+
+/// The memory cap, if the plan's largest rank exceeds it: bytes needed and allowed.
+std::optional<Infeasibility> missed_cap(const PlanProblem& problem, const Plan& plan);
 
 /// The most expert bytes that a rank may hold.
 double memory_cap_bytes(const PlanProblem& problem);

@@ -9,7 +9,7 @@ namespace hetmoe {
 
 /// Which rank holds which rows of which expert.
 struct PlacementConfig {
-  std::string strategy = "whole";
+  std::string strategy = "slices";
   std::int64_t every = 0;
   std::string cluster;
   double memory_cap_ratio = 1.10;
@@ -20,9 +20,10 @@ struct PlacementConfig {
   template <typename Visitor>
   void fields(Visitor& visit) {
     visit.field("strategy", strategy, "",
-                "whole: largest work first onto the least loaded rank; contiguous: equal runs of "
-                "experts in order; or a plan file.",
-                one_of_or_file({"whole", "contiguous"}, ".json").later({"slices", "eplb"}));
+                "slices: experts cut where balance or memory needs it; whole: largest work first "
+                "onto the least loaded rank; eplb: equal numbers weighted by load; contiguous: "
+                "equal runs of experts in order; or a plan file.",
+                one_of_or_file({"slices", "whole", "eplb", "contiguous"}, ".json"));
     visit.field("every", every, "steps", "How often experts are placed anew; 0: never.",
                 only_off("0"));
     visit.field("cluster", cluster, "", "File of measured speeds to plan by.", only_off(""));

@@ -9,6 +9,10 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "parallel/placement/cost.h"
+#include "parallel/placement/placement_change.h"
+#include "parallel/placement/slice_planner.h"
+#include "parallel/placement/validation.h"
+#include "parallel/placement/whole_experts.h"
 
 namespace hetmoe {
 namespace {
@@ -44,63 +48,57 @@ void validate_layer(const PlanLayer& layer, const std::string& pointer) {
   }
 }
 
-// Heaviest expert first; each onto the rank with the least work among those with room for it, or
-// among all if none has. `bytes` carries over from layer to layer: the cap is over all of them.
-LayerPlacement place_whole(const PlanProblem& problem, const PlanLayer& layer,
-                           std::vector<double>& bytes) {
-  const std::vector<std::int64_t> loads = effective_loads(layer);
-  const auto flops_of = [&](std::size_t e) { return loads[e] * layer.widths[e]; };
-  std::vector<std::size_t> order(layer.widths.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return flops_of(a) > flops_of(b); });
-  const double cap = memory_cap_bytes(problem);
-  std::vector<std::int64_t> flops(static_cast<std::size_t>(problem.ranks), 0);
-  LayerPlacement placement;
-  for (const std::size_t expert : order) {
-    const double size = static_cast<double>(layer.widths[expert] * 3 * problem.hidden_size) *
-                        problem.bytes_per_parameter;
-    const auto key = [&](std::size_t rank) {
-      const bool full = bytes[rank] + size > cap;
-      // Among full ranks the emptiest, so that the cap is missed by as little as it goes; equal
-      // work goes to the rank that holds less.
-      return std::tuple(full, full ? bytes[rank] : 0.0, flops[rank], bytes[rank]);
-    };
-    std::size_t best = 0;
-    for (std::size_t rank = 1; rank < flops.size(); ++rank)
-      if (key(rank) < key(best)) best = rank;
-    flops[best] += flops_of(expert);
-    bytes[best] += size;
-    placement.slices.push_back({.expert = static_cast<int>(expert),
-                                .rank = static_cast<int>(best),
-                                .begin = 0,
-                                .end = layer.widths[expert]});
+Placement place_in_slices(const PlanProblem& problem) {
+  Placement placement;
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
+  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
+    const std::vector<std::int64_t> room = room_for_layer(problem, layer, rows);
+    LayerPlacement fresh = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
+                                        problem.granularity, room);
+    if (problem.current) {
+      fresh = keep_or_follow(problem.current->layers[layer], std::move(fresh),
+                             {problem.layers[layer], problem.ranks, problem.tolerance, room});
+    }
+    for (const PlacedSlice& slice : fresh.slices) rows[slice.rank] += slice.width();
+    placement.layers.push_back(std::move(fresh));
   }
-  std::sort(placement.slices.begin(), placement.slices.end(),
-            [](const PlacedSlice& a, const PlacedSlice& b) { return a.expert < b.expert; });
   return placement;
 }
 
-LayerPlacement place_contiguous(const PlanLayer& layer, int ranks) {
-  const auto experts = static_cast<std::int64_t>(layer.widths.size());
-  LayerPlacement placement;
-  for (std::int64_t expert = 0; expert < experts; ++expert) {
-    // Rank r holds the experts [E r / R, E (r + 1) / R).
-    const auto rank = static_cast<int>(((expert + 1) * ranks - 1) / experts);
-    placement.slices.push_back({.expert = static_cast<int>(expert),
-                                .rank = rank,
-                                .begin = 0,
-                                .end = layer.widths[static_cast<std::size_t>(expert)]});
+Placement place_in_strategy(const PlanProblem& problem, PlanStrategy strategy) {
+  if (strategy == PlanStrategy::kSlices) return place_in_slices(problem);
+  Placement placement;
+  std::vector<double> bytes(static_cast<std::size_t>(problem.ranks), 0.0);
+  for (const PlanLayer& layer : problem.layers) {
+    switch (strategy) {
+      case PlanStrategy::kWhole:
+        placement.layers.push_back(place_whole(problem, layer, bytes));
+        break;
+      case PlanStrategy::kEqualCount:
+        placement.layers.push_back(place_equal_count(layer, problem.ranks));
+        break;
+      default:
+        placement.layers.push_back(place_contiguous(layer, problem.ranks));
+    }
   }
   return placement;
 }
+
+constexpr std::pair<const char*, PlanStrategy> kStrategies[] = {
+    {"slices", PlanStrategy::kSlices},
+    {"whole", PlanStrategy::kWhole},
+    {"eplb", PlanStrategy::kEqualCount},
+    {"contiguous", PlanStrategy::kContiguous}};
 
 }  // namespace
 
 PlanStrategy plan_strategy_of(const std::string& name) {
-  if (name == "whole") return PlanStrategy::kWhole;
-  if (name == "contiguous") return PlanStrategy::kContiguous;
-  throw ConfigError("placement.strategy is '" + name + "', allowed: whole, contiguous");
+  std::string names;
+  for (const auto& [known, strategy] : kStrategies) {
+    if (name == known) return strategy;
+    names += (names.empty() ? "" : ", ") + std::string(known);
+  }
+  throw ConfigError("placement.strategy is '" + name + "', allowed: " + names);
 }
 
 void validate_problem(const PlanProblem& problem) {
@@ -127,17 +125,43 @@ void validate_problem(const PlanProblem& problem) {
   require(!problem.layers.empty(), "/layers", "empty", "at least one layer");
   for (std::size_t layer = 0; layer < problem.layers.size(); ++layer)
     validate_layer(problem.layers[layer], detail::concatenate("/layers/", layer));
+  if (problem.current) {
+    std::vector<std::vector<std::int64_t>> widths;
+    for (const PlanLayer& layer : problem.layers) widths.push_back(layer.widths);
+    validate_placement(*problem.current, widths, problem.ranks);
+  }
+}
+
+std::vector<std::int64_t> room_for_layer(const PlanProblem& problem, std::size_t layer,
+                                         const std::vector<std::int64_t>& rows) {
+  double all = 0, until_here = 0;
+  for (std::size_t i = 0; i < problem.layers.size(); ++i) {
+    const auto& widths = problem.layers[i].widths;
+    const auto sum =
+        static_cast<double>(std::accumulate(widths.begin(), widths.end(), std::int64_t{0}));
+    all += sum;
+    if (i <= layer) until_here += sum;
+  }
+  const double bytes_per_row =
+      3 * static_cast<double>(problem.hidden_size) * problem.bytes_per_parameter;
+  // More than all rows is no limit, and would overflow.
+  const double most = std::min(memory_cap_bytes(problem) / bytes_per_row, all);
+  std::vector<std::int64_t> room;
+  for (const std::int64_t held : rows) {
+    room.push_back(std::max<std::int64_t>(
+        0, static_cast<std::int64_t>(most * until_here / all + 1e-6) - held));
+  }
+  return room;
 }
 
 Plan plan(const PlanProblem& problem, PlanStrategy strategy) {
   validate_problem(problem);
-  Placement placement;
-  std::vector<double> bytes(static_cast<std::size_t>(problem.ranks), 0.0);
-  for (const PlanLayer& layer : problem.layers)
-    placement.layers.push_back(strategy == PlanStrategy::kWhole
-                                   ? place_whole(problem, layer, bytes)
-                                   : place_contiguous(layer, problem.ranks));
-  return evaluate(problem, std::move(placement));
+  Plan result = evaluate(problem, place_in_strategy(problem, strategy));
+  // Finer granules would have met the tolerance.
+  if (strategy == PlanStrategy::kSlices && result.bound_by == "compute") {
+    result.bound_by = "granularity";
+  }
+  return result;
 }
 
 }  // namespace hetmoe

@@ -32,9 +32,13 @@ struct PlanProblem {
 };
 
 enum class PlanStrategy : std::uint8_t {
+  /// Experts cut where balance or memory needs it, at little traffic (slice_planner.h). With a
+  /// current placement: layers that still meet the limits stay as they are.
+  kSlices,
   /// Whole experts, largest FLOPs first (ties: the lower expert) onto the least loaded rank that
   /// has room (ties: fewest bytes so far, then the lower rank).
   kWhole,
+  kEqualCount,  ///< equal numbers of whole experts weighted by tokens ("eplb")
   kContiguous,  ///< equal numbers of whole experts in order
 };
 
@@ -57,10 +61,16 @@ struct Plan {
 
 /// A pure function: no clock, no randomness, no communication; the same bytes on every rank of the
 /// same processor type. Sorted as LayerPlacement says. Ranks beyond the experts stay empty.
-/// Whole experts cannot always meet the memory cap or the tolerance: the figures say what was
-/// reached, `bound_by` what was in the way, and nothing is refused for it.
+/// Whole experts cannot always meet the memory cap or the tolerance, nor can slices of coarse
+/// granularity: the figures say what was reached, `bound_by` what was in the way, and nothing is
+/// refused for it.
 /// Errors: ConfigError (JSON pointer, value, allowed) for a problem that makes no sense.
 Plan plan(const PlanProblem& problem, PlanStrategy strategy);
+
+/// The most rows of a layer that each rank may take: its part of the memory cap up to this layer,
+/// less the `rows` [ranks] that the layers before have put there.
+std::vector<std::int64_t> room_for_layer(const PlanProblem& problem, std::size_t layer,
+                                         const std::vector<std::int64_t>& rows);
 
 /// Throws ConfigError with the JSON pointer of the first value that makes no sense.
 void validate_problem(const PlanProblem& problem);

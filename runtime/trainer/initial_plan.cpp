@@ -23,20 +23,6 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-PlanProblem uniform_problem(const RunConfig& config, int ranks) {
-  const auto widths = expert_widths(config.model.experts);
-  PlanProblem problem;
-  problem.hidden_size = config.model.hidden_size;
-  problem.bytes_per_parameter = config.train.precision == Precision::kBf16 ? 18 : 16;
-  problem.ranks = ranks;
-  problem.memory_cap_ratio = config.placement.memory_cap_ratio;
-  problem.tolerance = config.placement.tolerance;
-  problem.granularity = config.placement.granularity;
-  problem.layers.assign(config.model.num_layers,
-                        {.widths = widths, .tokens = std::vector<std::int64_t>(widths.size(), 0)});
-  return problem;
-}
-
 Plan read_plan_for(const RunConfig& config, const PlanProblem& problem, int ranks) {
   Plan read = read_plan(read_file(config.placement.strategy));
   std::vector<std::vector<std::int64_t>> widths;
@@ -55,6 +41,20 @@ Plan read_plan_for(const RunConfig& config, const PlanProblem& problem, int rank
 }
 
 }  // namespace
+
+PlanProblem uniform_problem(const RunConfig& config, int ranks) {
+  const auto widths = expert_widths(config.model.experts);
+  PlanProblem problem;
+  problem.hidden_size = config.model.hidden_size;
+  problem.bytes_per_parameter = config.train.precision == Precision::kBf16 ? 18 : 16;
+  problem.ranks = ranks;
+  problem.memory_cap_ratio = config.placement.memory_cap_ratio;
+  problem.tolerance = config.placement.tolerance;
+  problem.granularity = config.placement.granularity;
+  problem.layers.assign(config.model.num_layers,
+                        {.widths = widths, .tokens = std::vector<std::int64_t>(widths.size(), 0)});
+  return problem;
+}
 
 Plan make_initial_plan(const RunConfig& config, Communicator& control) {
   const PlanProblem problem = uniform_problem(config, control.size());

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "parallel/agreement.h"
+#include "parallel/placement/cost.h"
 #include "parallel/placement/plan_json.h"
 #include "runtime/metrics/atomic_file.h"
 #include "runtime/metrics/rank_log.h"
@@ -152,6 +153,11 @@ void TrainingRun::start_log(const ComputeChoice& compute) {
                                  .plan = plan_,
                                  .ranks = traffic_.control->size(),
                                  .threads = compute.threads}));
+    if (missed_cap(uniform_problem(config_, traffic_.control->size()), plan_)) {
+      log_->warning(
+          "a rank holds more than placement.memory_cap_ratio allows: experts are too few "
+          "or too large for these ranks at this placement.granularity and strategy");
+    }
     for (const std::string& note : compute.notes) log_->note(note);
     for (const std::string& warning : compute.warnings) log_->warning(warning);
   });

@@ -127,7 +127,7 @@ parallel:
   threads: 0
   expert_group_size: 0
 placement:
-  strategy: "whole"
+  strategy: "slices"
   every: 0
   cluster: ""
   memory_cap_ratio: 1.1

@@ -198,7 +198,7 @@ TEST(Plan, problems_that_make_no_sense_are_refused_by_pointer_and_value) {
 TEST(PlanStrategyOf, names_are_those_of_the_configuration) {
   EXPECT_EQ(plan_strategy_of("whole"), PlanStrategy::kWhole);
   EXPECT_EQ(plan_strategy_of("contiguous"), PlanStrategy::kContiguous);
-  EXPECT_THROW(static_cast<void>(plan_strategy_of("eplb")), ConfigError);
+  EXPECT_THROW(static_cast<void>(plan_strategy_of("equal")), ConfigError);
 }
 
 }  // namespace

@@ -1,0 +1,136 @@
+#include "parallel/placement/placement_change.h"
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <tuple>
+
+#include "parallel/placement/cost.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr double kTrafficWorthMoving = 1.05;
+
+std::int64_t overlap(const PlacedSlice& a, const PlacedSlice& b) {
+  if (a.expert != b.expert) return 0;
+  return std::max<std::int64_t>(0, std::min(a.end, b.end) - std::max(a.begin, b.begin));
+}
+
+/// [ranks of `from`][ranks of `to`]: rows that both hold.
+std::vector<std::vector<std::int64_t>> common_rows(const LayerPlacement& from,
+                                                   const LayerPlacement& to, int ranks) {
+  std::vector<std::vector<std::int64_t>> common(
+      static_cast<std::size_t>(ranks), std::vector<std::int64_t>(static_cast<std::size_t>(ranks)));
+  for (const PlacedSlice& a : from.slices) {
+    for (const PlacedSlice& b : to.slices) common[a.rank][b.rank] += overlap(a, b);
+  }
+  return common;
+}
+
+std::vector<std::int64_t> rows_of_ranks(const LayerPlacement& placement, int ranks) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks), 0);
+  for (const PlacedSlice& slice : placement.slices) rows[slice.rank] += slice.width();
+  return rows;
+}
+
+std::int64_t traffic(const LayerPlacement& placement, const std::vector<std::int64_t>& loads) {
+  std::int64_t sum = 0;
+  for (const PlacedSlice& slice : placement.slices) sum += loads[slice.expert];
+  return sum;
+}
+
+bool fits(const LayerPlacement& placement, const LayerLimits& limits) {
+  const std::vector<std::int64_t> rows = rows_of_ranks(placement, limits.ranks);
+  for (std::size_t rank = 0; rank < rows.size(); ++rank) {
+    if (rows[rank] > limits.room[rank]) return false;
+  }
+  return true;
+}
+
+bool is_balanced(const LayerPlacement& placement, const LayerLimits& limits) {
+  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
+  std::vector<std::int64_t> work(static_cast<std::size_t>(limits.ranks), 0);
+  for (const PlacedSlice& slice : placement.slices) {
+    work[slice.rank] += loads[slice.expert] * slice.width();
+  }
+  const double mean =
+      static_cast<double>(std::accumulate(work.begin(), work.end(), std::int64_t{0})) /
+      limits.ranks;
+  return static_cast<double>(*std::max_element(work.begin(), work.end())) <=
+         mean * (1 + limits.tolerance);
+}
+
+/// The fresh ranks under new names: pairs with the most common rows first.
+LayerPlacement renamed(const LayerPlacement& current, const LayerPlacement& fresh, int ranks) {
+  const auto common = common_rows(fresh, current, ranks);
+  std::vector<std::tuple<std::int64_t, int, int>> pairs;  ///< -common rows, fresh, current
+  for (int from = 0; from < ranks; ++from) {
+    for (int to = 0; to < ranks; ++to) pairs.emplace_back(-common[from][to], from, to);
+  }
+  std::sort(pairs.begin(), pairs.end());
+  std::vector<int> name(static_cast<std::size_t>(ranks), -1);
+  std::vector<bool> taken(static_cast<std::size_t>(ranks), false);
+  for (const auto& [rows, from, to] : pairs) {
+    if (name[from] >= 0 || taken[to]) continue;
+    name[from] = to;
+    taken[to] = true;
+  }
+  LayerPlacement placement = fresh;
+  for (PlacedSlice& slice : placement.slices) slice.rank = name[slice.rank];
+  return placement;
+}
+
+/// Puts the pieces of each cut expert in the order in which their ranks held it before; the last
+/// one stays last, for it may be no multiple of the granularity.
+void reorder_pieces(LayerPlacement& placement, const LayerPlacement& current) {
+  const auto begin_before = [&](const PlacedSlice& piece) {
+    for (const PlacedSlice& old : current.slices) {
+      if (old.expert == piece.expert && old.rank == piece.rank) return old.begin;
+    }
+    return piece.begin;
+  };
+  auto first = placement.slices.begin();
+  while (first != placement.slices.end()) {
+    const auto end = std::find_if(first, placement.slices.end(), [&](const PlacedSlice& piece) {
+      return piece.expert != first->expert;
+    });
+    std::stable_sort(first, std::prev(end), [&](const PlacedSlice& a, const PlacedSlice& b) {
+      return begin_before(a) < begin_before(b);
+    });
+    std::int64_t begin = 0;
+    for (; first != end; ++first) {
+      const std::int64_t width = first->width();
+      first->begin = begin;
+      begin += width;
+      first->end = begin;
+    }
+  }
+}
+
+}  // namespace
+
+std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& after) {
+  std::int64_t moved = 0;
+  for (const PlacedSlice& slice : after.slices) {
+    moved += slice.width();
+    for (const PlacedSlice& old : before.slices) {
+      if (old.rank == slice.rank) moved -= overlap(old, slice);
+    }
+  }
+  return moved;
+}
+
+LayerPlacement keep_or_follow(const LayerPlacement& current, LayerPlacement fresh,
+                              const LayerLimits& limits) {
+  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
+  const bool is_cheap = static_cast<double>(traffic(current, loads)) <=
+                        kTrafficWorthMoving * static_cast<double>(traffic(fresh, loads));
+  if (is_cheap && fits(current, limits) && is_balanced(current, limits)) return current;
+  LayerPlacement placement = renamed(current, fresh, limits.ranks);
+  reorder_pieces(placement, current);
+  const bool follows = moved_rows(current, placement) <= moved_rows(current, fresh);
+  return follows && fits(placement, limits) ? placement : fresh;
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,85 @@
+"""`hetmoe plan`: a problem or a configuration in, a plan that `hetmoe train` takes out."""
+
+import json
+import unittest
+
+from command_line import HETMOE, CommandLineCase
+
+PROBLEM = {
+    "hidden_size": 768,
+    "ranks": 4,
+    "layers": [{
+        "widths": [864, 1056, 1248, 1440, 1632, 1824, 2016, 2208],
+        "tokens": [9000, 1000, 700, 5000, 1200, 800, 300, 2000],
+    }],
+}
+
+
+class Plan(CommandLineCase):
+    def plan(self, problem, *arguments):
+        self.write("problem.json", json.dumps(problem))
+        return self.run_command(HETMOE, "plan", "--problem", "problem.json", *arguments)
+
+    def test_the_figures_follow_from_the_slices(self):
+        code, out, err = self.plan(PROBLEM, "--json", "--out", "plan.json")
+        self.assertEqual((code, err), (0, ""))
+        plan = json.loads(out)
+        self.assertEqual(plan, self.read_json("plan.json"))
+        layer, widths, tokens = plan["layers"][0], *PROBLEM["layers"][0].values()
+        flops, rows, traffic = [0] * 4, [0] * 4, 0
+        for piece in layer["slices"]:
+            flops[piece["rank"]] += tokens[piece["expert"]] * (piece["end"] - piece["begin"])
+            rows[piece["rank"]] += piece["end"] - piece["begin"]
+            traffic += tokens[piece["expert"]]
+        self.assertEqual(sum(rows), sum(widths))
+        self.assertAlmostEqual(layer["flops_max_over_mean"], max(flops) / (sum(flops) / 4))
+        self.assertAlmostEqual(layer["traffic_ratio"], traffic / sum(tokens))
+        self.assertLessEqual(layer["flops_max_over_mean"], 1.02)
+        self.assertLessEqual(plan["memory_max_over_mean"], 1.10)
+
+    def test_the_exact_plan_travels_no_more(self):
+        everyday = json.loads(self.plan(PROBLEM, "--json")[1])["layers"][0]["traffic_ratio"]
+        exact = json.loads(self.plan(PROBLEM, "--json", "--exact", "--exact-seconds", "5")[1])["layers"][0]
+        self.assertLessEqual(exact["traffic_ratio"], everyday + 1e-9)
+        self.assertLessEqual(exact["flops_max_over_mean"], 1.02 + 1e-6)
+
+    def test_the_table_compares_the_strategies(self):
+        code, out, err = self.plan(PROBLEM)
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("bound by: none", out)
+        for strategy in ("this plan", "slices", "whole", "eplb", "contiguous"):
+            self.assertIn(f"\n  {strategy} ", out)
+
+    def test_too_little_memory_is_named_and_nothing_is_written(self):
+        code, out, err = self.plan(dict(PROBLEM, memory_cap_bytes=1e6), "--json", "--out", "plan.json")
+        self.assertEqual(code, 2)
+        error = json.loads(out)["error"]
+        self.assertEqual((error["constraint"], error["available"]), ("memory", 1e6))
+        self.assertGreater(error["needed"], 1e6)
+        self.assertIn("hetmoe: no placement meets the constraint memory", err)
+        self.assertFalse((self.folder / "plan.json").exists())
+
+    def test_a_faulty_problem_is_refused_by_pointer(self):
+        faulty = dict(PROBLEM, layers=[{"widths": [1, 0], "tokens": [1, 1]}])
+        code, out, err = self.plan(faulty)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("/layers/0/widths/1 is 0", err)
+
+    def test_a_plan_of_a_configuration_trains_like_whole_experts(self):
+        sizes = ["--set", "model.experts.mean_width=48", "--set", "placement.granularity=4"]
+        code, _, err = self.run_command(HETMOE, "plan", "small.yaml", *sizes, "--ranks", "3", "--out", "plan.json")
+        self.assertEqual((code, err), (0, ""))
+        pieces = self.read_json("plan.json")["layers"][0]["slices"]
+        self.assertGreater(len(pieces), 4, "no expert is cut")
+        losses = {}
+        for name, strategy in (("cut", "plan.json"), ("whole", "whole")):
+            code, _, err = self.train("small.yaml", *sizes, "--set", f"placement.strategy={strategy}",
+                                      "--run-dir", name, ranks=3)
+            self.assertEqual((code, err), (0, ""))
+            losses[name] = [line["loss"] for line in self.read_lines(f"{name}/metrics.jsonl")]
+        for cut, whole in zip(losses["cut"], losses["whole"], strict=True):
+            self.assertAlmostEqual(cut, whole, delta=1e-5 * whole)
+
+
+if __name__ == "__main__":
+    unittest.main()
