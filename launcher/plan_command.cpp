@@ -63,7 +63,8 @@ int run_plan_command(const PlanOptions& options) {
     return 0;
   }
   std::vector<NamedPlan> others;
-  for (const char* name : {"slices", "whole", "eplb", "contiguous"}) {
+  for (const std::string name : {"slices", "whole", "eplb", "contiguous"}) {
+    if (name == options.strategy && !options.exact) continue;
     others.push_back({name, plan(problem, plan_strategy_of(name))});
   }
   std::cout << plan_text(problem, chosen, others);

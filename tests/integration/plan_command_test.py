@@ -47,7 +47,7 @@ class Plan(CommandLineCase):
         code, out, err = self.plan(PROBLEM)
         self.assertEqual((code, err), (0, ""))
         self.assertIn("bound by: none", out)
-        for strategy in ("this plan", "slices", "whole", "eplb", "contiguous"):
+        for strategy in ("this plan", "whole", "eplb", "contiguous"):
             self.assertIn(f"\n  {strategy} ", out)
 
     def test_too_little_memory_is_named_and_nothing_is_written(self):
