@@ -92,7 +92,7 @@ run_group() {
       ;;
     headers)
       # The dev preset has no precompiled header and one source per header.
-      if cmake --preset dev && cmake --build --preset dev; then
+      if cmake --preset dev && cmake --build --preset dev --target all benchmarks; then
         count headers 1 0 0
       else
         count headers 0 1 0

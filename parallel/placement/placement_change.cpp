@@ -130,7 +130,8 @@ LayerPlacement keep_or_follow(const LayerPlacement& current, LayerPlacement fres
   LayerPlacement placement = renamed(current, fresh, limits.ranks);
   reorder_pieces(placement, current);
   const bool follows = moved_rows(current, placement) <= moved_rows(current, fresh);
-  return follows && fits(placement, limits) ? placement : fresh;
+  if (follows && fits(placement, limits)) return placement;
+  return fresh;
 }
 
 }  // namespace hetmoe

@@ -9,10 +9,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
-[[ -x build/hetmoe_layer_bench ]] || {
-  echo "tests/bench/run.sh: build/hetmoe_layer_bench is missing: run ./deploy/setup.sh" >&2
-  exit 2
-}
+deploy/setup.sh --target hetmoe --target benchmarks >&2
 
 # Median over the steps after the second of one run.
 medians() {
@@ -43,6 +40,7 @@ train() {
   medians "${name}" "${folder}"
 }
 
+build/hetmoe_plan_bench
 for ((round = 0; round < rounds; ++round)); do
   build/hetmoe_layer_bench 1
   build/hetmoe_kernel_bench 1
