@@ -193,20 +193,14 @@ std::optional<ExactPlacement> place_exactly(const PlanLayer& layer, int ranks, d
 
 Plan plan_exactly(const PlanProblem& problem, double seconds) {
   validate_problem(problem);
-  Placement placement;
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
-  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
-    const std::vector<std::int64_t> room = room_for_layer(problem, layer, rows);
+  const auto place = [&](std::size_t layer, const std::vector<std::int64_t>& room) {
     LayerPlacement everyday = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
                                            problem.granularity, room);
     auto exact = place_exactly(problem.layers[layer], problem.ranks, problem.tolerance,
                                problem.granularity, room, seconds, &everyday);
-    placement.layers.push_back(exact ? std::move(exact->placement) : std::move(everyday));
-    for (const PlacedSlice& slice : placement.layers.back().slices) {
-      rows[slice.rank] += slice.width();
-    }
-  }
-  return evaluate(problem, std::move(placement));
+    return exact ? std::move(exact->placement) : std::move(everyday);
+  };
+  return evaluate(problem, place_layers(problem, place));
 }
 
 }  // namespace hetmoe

@@ -49,20 +49,13 @@ void validate_layer(const PlanLayer& layer, const std::string& pointer) {
 }
 
 Placement place_in_slices(const PlanProblem& problem) {
-  Placement placement;
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
-  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
-    const std::vector<std::int64_t> room = room_for_layer(problem, layer, rows);
+  return place_layers(problem, [&](std::size_t layer, const std::vector<std::int64_t>& room) {
     LayerPlacement fresh = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
                                         problem.granularity, room);
-    if (problem.current) {
-      fresh = keep_or_follow(problem.current->layers[layer], std::move(fresh),
-                             {problem.layers[layer], problem.ranks, problem.tolerance, room});
-    }
-    for (const PlacedSlice& slice : fresh.slices) rows[slice.rank] += slice.width();
-    placement.layers.push_back(std::move(fresh));
-  }
-  return placement;
+    if (!problem.current) return fresh;
+    return keep_or_follow(problem.current->layers[layer], std::move(fresh),
+                          {problem.layers[layer], problem.ranks, problem.tolerance, room});
+  });
 }
 
 Placement place_in_strategy(const PlanProblem& problem, PlanStrategy strategy) {
@@ -130,6 +123,20 @@ void validate_problem(const PlanProblem& problem) {
     for (const PlanLayer& layer : problem.layers) widths.push_back(layer.widths);
     validate_placement(*problem.current, widths, problem.ranks);
   }
+}
+
+Placement place_layers(
+    const PlanProblem& problem,
+    const std::function<LayerPlacement(std::size_t, const std::vector<std::int64_t>&)>& place) {
+  Placement placement;
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
+  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
+    placement.layers.push_back(place(layer, room_for_layer(problem, layer, rows)));
+    for (const PlacedSlice& slice : placement.layers.back().slices) {
+      rows[slice.rank] += slice.width();
+    }
+  }
+  return placement;
 }
 
 std::vector<std::int64_t> room_for_layer(const PlanProblem& problem, std::size_t layer,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -66,6 +67,12 @@ struct Plan {
 /// refused for it.
 /// Errors: ConfigError (JSON pointer, value, allowed) for a problem that makes no sense.
 Plan plan(const PlanProblem& problem, PlanStrategy strategy);
+
+/// Places one layer after another with `place(layer index, room)`; room [ranks]: the most rows that
+/// each rank may take, so that the memory cap holds over all layers.
+Placement place_layers(
+    const PlanProblem& problem,
+    const std::function<LayerPlacement(std::size_t, const std::vector<std::int64_t>&)>& place);
 
 /// The most rows of a layer that each rank may take: its part of the memory cap up to this layer,
 /// less the `rows` [ranks] that the layers before have put there.
