@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/check.h"
 
@@ -14,64 +15,101 @@ at::Tensor matrix(const at::Tensor& flat, std::int64_t offset, std::int64_t rows
   return flat.narrow(0, offset, rows * columns).view({rows, columns});
 }
 
+at::Tensor zero_gradients_of(const at::Tensor& values) {
+  const bool wide = values.scalar_type() == at::kDouble;
+  return at::zeros({values.numel()}, at::TensorOptions(wide ? at::kDouble : at::kFloat));
+}
+
 }  // namespace
 
-ParameterStore::ParameterStore(const ModelConfig& config, std::vector<Slice> slices,
+ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices,
                                at::ScalarType type)
     : hidden_size_(config.hidden_size),
       specs_(dense_tensor_specs(config)),
-      slices_(std::move(slices)) {
-  HETMOE_CHECK(std::is_sorted(slices_.begin(), slices_.end()), "slices must be sorted");
-  std::int64_t offset = 0;
+      layers_(static_cast<std::size_t>(config.num_layers)) {
+  HETMOE_CHECK(std::is_sorted(slices.begin(), slices.end()), "slices must be sorted");
+  std::int64_t elements = 0;
   for (const TensorSpec& spec : specs_) {
-    offsets_[spec.name] = offset;
-    offset += spec.elements();
+    offsets_[spec.name] = elements;
+    elements += spec.elements();
   }
   if (config.tie_embeddings) offsets_["head"] = offsets_.at("embedding");
-  dense_elements_ = offset;
-  for (const Slice& slice : slices_) {
-    slice_offsets_.push_back(offset);
-    offset += kExpertMatrices * slice.width() * hidden_size_;
-  }
-  values_ = at::zeros({offset}, at::TensorOptions(type));
-  gradients_ =
-      at::zeros({offset}, at::TensorOptions(type == at::kDouble ? at::kDouble : at::kFloat));
+  const auto options = at::TensorOptions(type);
+  dense_.values = at::zeros({elements}, options);
+  dense_.gradients = zero_gradients_of(dense_.values);
   view_dense();
-  if (config.tie_embeddings) dense_["head"] = dense_.at("embedding");
-  view_slices(config.num_layers);
+  if (config.tie_embeddings) dense_views_["head"] = dense_views_.at("embedding");
+  for (int layer = 0; layer < config.num_layers; ++layer) {
+    std::vector<Slice> here;
+    std::copy_if(slices.begin(), slices.end(), std::back_inserter(here),
+                 [&](const Slice& slice) { return slice.layer == layer; });
+    at::Tensor values = at::zeros({elements_of_slices(here, hidden_size_)}, options);
+    replace_slices(layer, std::move(here), std::move(values));
+  }
 }
 
 void ParameterStore::view_dense() {
   for (const TensorSpec& spec : specs_) {
     const std::int64_t offset = offsets_.at(spec.name);
     if (spec.is_matrix) {
-      dense_[spec.name] = {matrix(values_, offset, spec.rows, spec.columns),
-                           matrix(gradients_, offset, spec.rows, spec.columns)};
+      dense_views_[spec.name] = {matrix(dense_.values, offset, spec.rows, spec.columns),
+                                 matrix(dense_.gradients, offset, spec.rows, spec.columns)};
     } else {
-      dense_[spec.name] = {values_.narrow(0, offset, spec.rows),
-                           gradients_.narrow(0, offset, spec.rows)};
+      dense_views_[spec.name] = {dense_.values.narrow(0, offset, spec.rows),
+                                 dense_.gradients.narrow(0, offset, spec.rows)};
     }
   }
 }
 
-void ParameterStore::view_slices(int num_layers) {
-  weights_.resize(num_layers);
-  layer_slices_.resize(num_layers);
-  for (std::size_t i = 0; i < slices_.size(); ++i) {
-    const Slice& slice = slices_[i];
+void ParameterStore::view_slices(LayerSlices& layer) const {
+  const auto& [values, gradients] = layer.flat;
+  std::int64_t offset = 0;
+  for (const Slice& slice : layer.slices) {
     const std::int64_t width = slice.width();
-    const std::int64_t down = slice_offsets_[i] + 2 * width * hidden_size_;
-    weights_[slice.layer].push_back({matrix(values_, slice_offsets_[i], 2 * width, hidden_size_),
-                                     matrix(values_, down, width, hidden_size_),
-                                     matrix(gradients_, slice_offsets_[i], 2 * width, hidden_size_),
-                                     matrix(gradients_, down, width, hidden_size_)});
-    layer_slices_[slice.layer].push_back(slice);
+    const std::int64_t down = offset + 2 * width * hidden_size_;
+    layer.weights.push_back({matrix(values, offset, 2 * width, hidden_size_),
+                             matrix(values, down, width, hidden_size_),
+                             matrix(gradients, offset, 2 * width, hidden_size_),
+                             matrix(gradients, down, width, hidden_size_)});
+    offset = down + width * hidden_size_;
   }
 }
 
+void ParameterStore::release_slice_gradients(int layer) {
+  layers_[layer].weights.clear();
+  layers_[layer].flat.gradients.reset();
+}
+
+void ParameterStore::replace_slices(int layer, std::vector<Slice> slices, at::Tensor values) {
+  HETMOE_CHECK(std::is_sorted(slices.begin(), slices.end()), "slices must be sorted");
+  HETMOE_CHECK(
+      values.numel() == elements_of_slices(slices, hidden_size_) && values.scalar_type() == type(),
+      values.numel(), " values for the slices of layer ", layer);
+  at::Tensor gradients = zero_gradients_of(values);
+  layers_[layer] = {std::move(slices), {std::move(values), std::move(gradients)}, {}};
+  view_slices(layers_[layer]);
+}
+
+void ParameterStore::zero_gradients() {
+  dense_.gradients.zero_();
+  for (LayerSlices& layer : layers_) layer.flat.gradients.zero_();
+}
+
+std::int64_t ParameterStore::slice_count() const {
+  std::int64_t count = 0;
+  for (const LayerSlices& layer : layers_) count += static_cast<std::int64_t>(layer.slices.size());
+  return count;
+}
+
+std::int64_t ParameterStore::elements() const {
+  std::int64_t elements = dense_elements();
+  for (const LayerSlices& layer : layers_) elements += layer.flat.values.numel();
+  return elements;
+}
+
 const Parameter& ParameterStore::dense(const std::string& name) const {
-  const auto found = dense_.find(name);
-  HETMOE_CHECK(found != dense_.end(), "no tensor named '", name, "'");
+  const auto found = dense_views_.find(name);
+  HETMOE_CHECK(found != dense_views_.end(), "no tensor named '", name, "'");
   return found->second;
 }
 
@@ -82,8 +120,14 @@ Parameter ParameterStore::dense_rows(const std::string& first, const std::string
   const std::int64_t elements = offsets_.at(last) + end.value.numel() - begin;
   HETMOE_CHECK(elements > 0 && elements % columns == 0, first, " to ", last,
                " is not one matrix of ", columns, " columns");
-  return {matrix(values_, begin, elements / columns, columns),
-          matrix(gradients_, begin, elements / columns, columns)};
+  return {matrix(dense_.values, begin, elements / columns, columns),
+          matrix(dense_.gradients, begin, elements / columns, columns)};
+}
+
+std::int64_t elements_of_slices(std::span<const Slice> slices, std::int64_t hidden_size) {
+  std::int64_t rows = 0;
+  for (const Slice& slice : slices) rows += slice.width();
+  return rows * kExpertMatrices * hidden_size;
 }
 
 }  // namespace hetmoe

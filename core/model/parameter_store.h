@@ -21,15 +21,15 @@ struct Parameter {
   at::Tensor gradient;  ///< same shape, fp32 (fp64 for fp64)
 };
 
-/// The parameters that one rank computes with: all dense tensors and the slices placed here, in one
-/// flat buffer of values (compute type) and one of gradients (fp32):
-///   [ dense tensors in the order of dense_tensor_specs | slices by (layer, expert, begin) ]
-/// A slice is 3 w rows: gate, up, down. Masters and moments are not here: owners hold them
-/// (parallel/ownership).
+/// The parameters that one rank computes with: values (compute type) and gradients (fp32, fp64 for
+/// fp64) of all dense tensors, in the order of dense_tensor_specs, and of the slices placed here:
+/// one buffer per layer, so that slices can move layer by layer. A slice is 3 w rows: gate, up,
+/// down; the slices of a layer follow one another by (expert, begin). Masters and moments are not
+/// here: owners hold them (parallel/ownership).
 class ParameterStore {
  public:
   /// `slices` must be sorted. type: kFloat, kBFloat16 or kDouble.
-  ParameterStore(const ModelConfig& config, std::vector<Slice> slices, at::ScalarType type);
+  ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices, at::ScalarType type);
 
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -37,39 +37,55 @@ class ParameterStore {
   const Parameter& dense(const std::string& name) const;
   /// Rows of several tensors that follow one another, as one matrix.
   Parameter dense_rows(const std::string& first, const std::string& last) const;
-  /// Slices of one layer held here, by (expert, begin).
-  std::span<SliceWeights> layer_weights(int layer) { return weights_[layer]; }
-  std::span<const Slice> layer_slices(int layer) const { return layer_slices_[layer]; }
+  /// Slices of one layer held here, by (expert, begin). Valid until the layer's slices change.
+  std::span<SliceWeights> layer_weights(int layer) { return layers_[layer].weights; }
+  std::span<const Slice> layer_slices(int layer) const { return layers_[layer].slices; }
 
+  int num_layers() const { return static_cast<int>(layers_.size()); }
+  std::int64_t slice_count() const;
   const std::vector<TensorSpec>& dense_specs() const { return specs_; }
-  const std::vector<Slice>& slices() const { return slices_; }
   std::int64_t hidden_size() const { return hidden_size_; }
-  /// Offset of a dense tensor, or of a slice (by its index in slices()), in the flat buffers.
+  /// Offset of a dense tensor in the dense buffers.
   std::int64_t dense_offset(const std::string& name) const { return offsets_.at(name); }
-  std::int64_t slice_offset(std::size_t index) const { return slice_offsets_[index]; }
-  std::int64_t dense_elements() const { return dense_elements_; }
-  std::int64_t elements() const { return values_.numel(); }
+  std::int64_t dense_elements() const { return dense_.values.numel(); }
+  std::int64_t elements() const;
 
-  at::Tensor& values() { return values_; }
-  at::Tensor& gradients() { return gradients_; }
-  at::ScalarType type() const { return values_.scalar_type(); }
-  void zero_gradients() { gradients_.zero_(); }
+  at::Tensor& dense_values() { return dense_.values; }
+  at::Tensor& dense_gradients() { return dense_.gradients; }
+  at::Tensor& slice_values(int layer) { return layers_[layer].flat.values; }
+  at::Tensor& slice_gradients(int layer) { return layers_[layer].flat.gradients; }
+  at::ScalarType type() const { return dense_.values.scalar_type(); }
+  void zero_gradients();
+
+  /// Between steps: frees the gradients of a layer's slices, which may not be used until
+  /// `replace_slices` has put others in their place.
+  void release_slice_gradients(int layer);
+  /// The layer's slices from now on, sorted, with their values one after another; gradients are 0.
+  void replace_slices(int layer, std::vector<Slice> slices, at::Tensor values);
 
  private:
+  struct Flat {
+    at::Tensor values;
+    at::Tensor gradients;
+  };
+  struct LayerSlices {
+    std::vector<Slice> slices;
+    Flat flat;
+    std::vector<SliceWeights> weights;
+  };
+
   void view_dense();
-  void view_slices(int num_layers);
+  void view_slices(LayerSlices& layer) const;
 
   std::int64_t hidden_size_;
   std::vector<TensorSpec> specs_;
-  std::vector<Slice> slices_;
   std::map<std::string, std::int64_t> offsets_;
-  std::vector<std::int64_t> slice_offsets_;
-  std::int64_t dense_elements_ = 0;
-  at::Tensor values_;
-  at::Tensor gradients_;
-  std::map<std::string, Parameter> dense_;
-  std::vector<std::vector<SliceWeights>> weights_;
-  std::vector<std::vector<Slice>> layer_slices_;
+  Flat dense_;
+  std::map<std::string, Parameter> dense_views_;
+  std::vector<LayerSlices> layers_;
 };
+
+/// Elements of slices that follow one another in a flat buffer.
+std::int64_t elements_of_slices(std::span<const Slice> slices, std::int64_t hidden_size);
 
 }  // namespace hetmoe

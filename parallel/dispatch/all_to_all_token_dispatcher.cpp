@@ -201,9 +201,14 @@ class AllToAllTokenExchange final : public TokenExchange {
   std::optional<Pending> rows_pending_;
 };
 
-class AllToAllTokenDispatcher final : public TokenDispatcher {
+class AllToAllTokenDispatcher final : public PlacedTokenDispatcher {
  public:
   AllToAllTokenDispatcher(Communicator& group, const Placement& placement) : traffic_(group) {
+    follow(placement);
+  }
+
+  void follow(const Placement& placement) override {
+    ranks_of_expert_.clear();
     for (const LayerPlacement& layer : placement.layers) {
       RanksOfExpert ranks;
       for (const PlacedSlice& slice : layer.slices) {
@@ -234,8 +239,8 @@ class AllToAllTokenDispatcher final : public TokenDispatcher {
 
 }  // namespace
 
-std::unique_ptr<TokenDispatcher> make_all_to_all_token_dispatcher(Communicator& group,
-                                                                  const Placement& placement) {
+std::unique_ptr<PlacedTokenDispatcher> make_all_to_all_token_dispatcher(
+    Communicator& group, const Placement& placement) {
   return std::make_unique<AllToAllTokenDispatcher>(group, placement);
 }
 

@@ -8,6 +8,13 @@
 
 namespace hetmoe {
 
+/// A dispatcher that sends tokens where a placement says.
+class PlacedTokenDispatcher : public TokenDispatcher {
+ public:
+  /// From the next dispatch on; no exchange may be under way. Every rank of the group, the same.
+  virtual void follow(const Placement& placement) = 0;
+};
+
 /// Dispatch over any communicator. One row per (token, destination rank) goes out with the gates of
 /// the experts that have slices there; one accumulated row per (token, destination) returns.
 /// Wire per dispatch: counts (2 int64 per pair of ranks), then 16 bytes per (token, expert,
@@ -15,7 +22,7 @@ namespace hetmoe {
 /// fp64 gate gradient per (token, expert, destination) back. bytes_sent leaves the counts out.
 /// `group` (the expert group, this class of traffic alone) must outlive the dispatcher and every
 /// exchange. Replicas are not known here yet: a share other than 1 is a broken invariant.
-std::unique_ptr<TokenDispatcher> make_all_to_all_token_dispatcher(Communicator& group,
-                                                                  const Placement& placement);
+std::unique_ptr<PlacedTokenDispatcher> make_all_to_all_token_dispatcher(Communicator& group,
+                                                                        const Placement& placement);
 
 }  // namespace hetmoe

@@ -31,7 +31,8 @@ struct OwnedRows {
 
 /// Every row of every parameter has one owner (ZeRO-1): gradients are summed there, masters and
 /// moments live only there, and updated compute copies go out from there.
-///   dense tensors: cut into one contiguous range per rank, water-filled (dense_partition.h)
+///   dense tensors: cut into one contiguous range per rank, water-filled (dense_partition.h) for
+///     the first placement; later placements leave the cuts alone
 ///   slices: owned where they are placed
 /// In fp32 the owner's rows of the compute copy are the master.
 /// Sums are taken in rank order. Memory: 4 (gradient) + 12 bytes per owned parameter in bf16,
@@ -55,6 +56,13 @@ class Ownership {
   /// Updates the rows owned here. Local.
   void update(const AdamWStep& step);
 
+  /// Slices go to where `after` places them, with masters and moments; gradients are 0 afterwards.
+  /// Between steps, with nothing else under way. Layer by layer and one kind of value after
+  /// another, so that the memory beside that of a step is what one layer grows by and the rounds of
+  /// slice_mover.h. Blocking, collective. The store's views of slices change.
+  /// Errors: CommunicationError; then nothing that this rank holds may be used any more.
+  void migrate(const Placement& after);
+
   /// Sends the owners' rows to every compute copy. Blocking, collective; later steps may make this
   /// wait block by block in parameter_gate().
   void broadcast_parameters();
@@ -64,19 +72,33 @@ class Ownership {
   std::int64_t owned_elements() const { return owned_elements_; }
 
  private:
-  void add_owned(const std::string& name, bool is_matrix, std::int64_t row_begin,
-                 std::int64_t row_count, std::int64_t columns, std::int64_t store_offset);
+  /// State of parameters that are owned here, in flat fp32 buffers.
+  struct OwnerState {
+    at::Tensor masters;  ///< undefined in fp32: the compute copy is the master
+    at::Tensor exp_avg;
+    at::Tensor exp_avg_sq;
+  };
+
+  OwnerState make_state(std::int64_t elements) const;
+  void add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_offset,
+                 const at::Tensor& copies, const at::Tensor& gradients, std::int64_t offset);
+  void list_owned();
   void list_dense();
-  void list_slices();
+  void list_slices(int layer);
+  void refresh_copies();
+  void migrate_layer(int layer, const LayerPlacement& after);
 
   Communicator& gradients_;
   Communicator& parameters_;
   ParameterStore& store_;
+  Placement placement_;
   OpenParameterGate gate_;
   std::vector<std::int64_t> cuts_;    ///< [ranks + 1] in the dense part of the store
   std::vector<std::int64_t> counts_;  ///< [ranks]
   std::int64_t owned_elements_ = 0;
-  at::Tensor masters_, exp_avg_, exp_avg_sq_, dense_gradient_;
+  OwnerState dense_;
+  std::vector<OwnerState> layers_;  ///< of the slices owned here
+  at::Tensor dense_gradient_;       ///< undefined on one rank: it is the store's
   std::vector<OwnedRows> owned_;
 };
 

@@ -10,7 +10,7 @@ namespace hetmoe {
 /// Which rank holds which rows of which expert.
 struct PlacementConfig {
   std::string strategy = "slices";
-  std::int64_t every = 0;
+  std::int64_t every = 100;
   std::string cluster;
   double memory_cap_ratio = 1.10;
   double tolerance = 0.02;
@@ -24,8 +24,9 @@ struct PlacementConfig {
                 "onto the least loaded rank; eplb: equal numbers weighted by load; contiguous: "
                 "equal runs of experts in order; or a plan file.",
                 one_of_or_file({"slices", "whole", "eplb", "contiguous"}, ".json"));
-    visit.field("every", every, "steps", "How often experts are placed anew; 0: never.",
-                only_off("0"));
+    visit.field("every", every, "steps",
+                "How often the planner is asked whether slices should move; 0: never.",
+                at_least(0));
     visit.field("cluster", cluster, "", "File of measured speeds to plan by.", only_off(""));
     visit.field("memory_cap_ratio", memory_cap_ratio, "",
                 "Most expert bytes of a rank, over the mean of all ranks.", at_least(1, 1e6));

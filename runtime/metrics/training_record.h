@@ -40,6 +40,25 @@ struct StepRecord {
   int generation = 1;
 };
 
+/// Slices that moved between ranks after a step.
+struct RebalanceRecord {
+  double predicted_gain_seconds = 0;  ///< per step
+  double predicted_moving_seconds = 0;
+  double planning_seconds = 0;
+  double moving_seconds = 0;      ///< maximum over ranks
+  std::int64_t moving_bytes = 0;  ///< masters and moments that changed their owner, all ranks
+  double flops_max_over_mean_before = 1;  ///< over all layers, under the loads since the last look
+  double flops_max_over_mean_after = 1;
+};
+
+/// What a rebalance has brought: median step seconds before it, less those since.
+struct RebalanceGain {
+  std::int64_t moved_after_step = 0;
+  std::int64_t measured_steps = 0;  ///< since then
+  double predicted_gain_seconds = 0;
+  double measured_gain_seconds = 0;
+};
+
 /// One evaluation on held-out text.
 struct EvaluationRecord {
   std::int64_t step = 0;

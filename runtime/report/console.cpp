@@ -51,6 +51,14 @@ void Console::evaluation(const EvaluationRecord& record) {
         " bits per byte, " + count_text(static_cast<double>(record.tokens)) + " tokens\n");
 }
 
+void Console::rebalance(std::int64_t step, const RebalanceRecord& record) {
+  print("rebalanced after step " + std::to_string(step) + ": work " +
+        fixed_text(record.flops_max_over_mean_before, 2) + " -> " +
+        fixed_text(record.flops_max_over_mean_after, 2) + " max/mean, " +
+        bytes_text(record.moving_bytes) + " moved in " + fixed_text(record.moving_seconds, 3) +
+        " s" + "\n");
+}
+
 void Console::warning(std::string_view text) {
   print(std::string("warning: ").append(text).append("\n"));
 }

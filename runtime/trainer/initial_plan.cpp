@@ -68,23 +68,4 @@ Plan make_initial_plan(const RunConfig& config, Communicator& control) {
   return read_plan(broadcast_text(control, std::move(text), 0));
 }
 
-std::vector<Slice> slices_of_rank(const Placement& placement, int rank) {
-  std::vector<Slice> slices;
-  for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
-    for (const PlacedSlice& placed : placement.layers[layer].slices) {
-      if (placed.rank != rank) continue;
-      const Slice slice{static_cast<int>(layer), placed.expert, placed.begin, placed.end};
-      const bool continues = !slices.empty() && slices.back().layer == slice.layer &&
-                             slices.back().expert == slice.expert &&
-                             slices.back().end == slice.begin;
-      if (continues) {
-        slices.back().end = slice.end;
-      } else {
-        slices.push_back(slice);
-      }
-    }
-  }
-  return slices;
-}
-
 }  // namespace hetmoe

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "core/model/slice.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/planner.h"
 #include "runtime/run_config.h"
@@ -15,8 +14,5 @@ PlanProblem uniform_problem(const RunConfig& config, int ranks);
 /// Rank 0 plans and the others take its bytes. Collective.
 /// Errors: AgreedError for a plan file that does not fit the model or the world.
 Plan make_initial_plan(const RunConfig& config, Communicator& control);
-
-/// The slices that a placement puts on a rank, sorted; neighbours of one expert are merged.
-std::vector<Slice> slices_of_rank(const Placement& placement, int rank);
 
 }  // namespace hetmoe

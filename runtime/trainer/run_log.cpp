@@ -74,6 +74,28 @@ void RunLog::evaluation(const EvaluationRecord& record) {
   last_evaluation_ = record;
 }
 
+void RunLog::rebalance(std::int64_t step, const RebalanceRecord& record) {
+  events_.write(Event::kRebalance, step,
+                {{"stage", "moved"},
+                 {"predicted_gain_seconds", record.predicted_gain_seconds},
+                 {"predicted_moving_seconds", record.predicted_moving_seconds},
+                 {"planning_seconds", record.planning_seconds},
+                 {"moving_seconds", record.moving_seconds},
+                 {"moving_bytes", record.moving_bytes},
+                 {"flops_max_over_mean_before", record.flops_max_over_mean_before},
+                 {"flops_max_over_mean_after", record.flops_max_over_mean_after}});
+  console_.rebalance(step, record);
+}
+
+void RunLog::rebalance_gain(std::int64_t step, const RebalanceGain& gain) {
+  events_.write(Event::kRebalance, step,
+                {{"stage", "measured"},
+                 {"moved_after_step", gain.moved_after_step},
+                 {"measured_steps", gain.measured_steps},
+                 {"predicted_gain_seconds", gain.predicted_gain_seconds},
+                 {"measured_gain_seconds", gain.measured_gain_seconds}});
+}
+
 void RunLog::finished(FinalSummary summary) {
   summary.steps = config_.train.steps;
   summary.tokens = config_.train.steps * config_.train.global_batch * config_.train.sequence_length;

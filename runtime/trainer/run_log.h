@@ -29,6 +29,8 @@ class RunLog {
   void started(const RunSummary& summary);
   void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
   void evaluation(const EvaluationRecord& record);
+  void rebalance(std::int64_t step, const RebalanceRecord& record);
+  void rebalance_gain(std::int64_t step, const RebalanceGain& gain);
   void note(const std::string& text) { console_.note(text); }
   void warning(const std::string& text) { console_.warning(text); }
 

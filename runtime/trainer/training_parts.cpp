@@ -2,8 +2,7 @@
 
 #include "core/base/check.h"
 #include "core/model/local_token_dispatcher.h"
-#include "parallel/dispatch/all_to_all_token_dispatcher.h"
-#include "runtime/trainer/initial_plan.h"
+#include "parallel/placement/held_slices.h"
 
 namespace hetmoe {
 namespace {
@@ -13,10 +12,7 @@ at::ScalarType compute_type(const RunConfig& config) {
   return config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
-std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
-  return group.size() == 1 ? make_local_token_dispatcher()
-                           : make_all_to_all_token_dispatcher(group, placement);
-}
+bool has_peers(const TrafficClasses& traffic) { return traffic.dispatch->size() > 1; }
 
 }  // namespace
 
@@ -32,7 +28,11 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
                   compute_type(config)),
       ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement),
       statistics_(*traffic.control),
-      dispatcher_(make_dispatcher(*traffic.dispatch, placement)),
+      placed_dispatcher_(has_peers(traffic)
+                             ? make_all_to_all_token_dispatcher(*traffic.dispatch, placement)
+                             : nullptr),
+      local_dispatcher_(has_peers(traffic) ? nullptr : make_local_token_dispatcher()),
+      dispatcher_(has_peers(traffic) ? placed_dispatcher_.get() : local_dispatcher_.get()),
       kernels_(make_expert_kernels(parameters_.type(), config.model.hidden_size)),
       decoder_(config.model, {.parameters = parameters_,
                               .kernels = *kernels_,
@@ -48,6 +48,12 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
              .reader = reader,
              .clock = clock}) {
   ownership_.initialize(config.train.seed, config.model.initializer_range);
+}
+
+void TrainingParts::migrate(const Placement& placement) {
+  HETMOE_CHECK(placed_dispatcher_ != nullptr, "there is nowhere to move to");
+  ownership_.migrate(placement);
+  placed_dispatcher_->follow(placement);
 }
 
 }  // namespace hetmoe

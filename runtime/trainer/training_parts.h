@@ -9,6 +9,7 @@
 #include "core/model/parameter_store.h"
 #include "core/model/token_dispatcher.h"
 #include "parallel/communicator/communicator.h"
+#include "parallel/dispatch/all_to_all_token_dispatcher.h"
 #include "parallel/dispatch/statistics_all_reduce.h"
 #include "parallel/ownership/ownership.h"
 #include "parallel/placement/placement.h"
@@ -33,6 +34,10 @@ class TrainingParts {
   TrainingParts(const RunConfig& config, const TrafficClasses& traffic, const Placement& placement,
                 BatchReader& reader, const Clock& clock);
 
+  /// Slices go to where `placement` puts them, with masters and moments. Collective, between steps,
+  /// on two ranks or more. See Ownership::migrate.
+  void migrate(const Placement& placement);
+
   ParameterStore& parameters() { return parameters_; }
   Ownership& ownership() { return ownership_; }
   const Ownership& ownership() const { return ownership_; }
@@ -45,7 +50,9 @@ class TrainingParts {
   ParameterStore parameters_;
   Ownership ownership_;
   StatisticsAllReduce statistics_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<PlacedTokenDispatcher> placed_dispatcher_;  ///< none on one rank
+  std::unique_ptr<TokenDispatcher> local_dispatcher_;         ///< on one rank
+  TokenDispatcher* dispatcher_;                               ///< the one that there is
   std::unique_ptr<ExpertKernels> kernels_;
   Decoder decoder_;
   TrainingStep step_;

@@ -18,6 +18,7 @@
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/process_memory.h"
+#include "runtime/trainer/rebalancing.h"
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_summary.h"
 #include "runtime/trainer/training_data.h"
@@ -74,6 +75,9 @@ class TrainingRun {
   void start_log(const ComputeChoice& compute);
   void train_one_step(std::int64_t step);
   void evaluate_if_due(std::int64_t step);
+  void rebalance_if_due(std::int64_t step);
+  void move_slices(std::int64_t step, Plan plan);
+  void log_gain_of_move(std::int64_t step);
   void finish();
   bool is_first() const { return traffic_.control->rank() == 0; }
 
@@ -85,6 +89,7 @@ class TrainingRun {
   Plan plan_;
   TrainingData data_;
   TrainingParts parts_;
+  Rebalancing rebalancing_;
   std::unique_ptr<RunLog> log_;  ///< rank 0
   double step_end_seconds_ = 0;
   std::int64_t bytes_sent_ = 0;
@@ -134,9 +139,11 @@ TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config,
       rank_log_(rank_log),
       plan_(feasible_plan(config_, *traffic.control)),
       data_(open_data(config_, *traffic.control)),
-      parts_(config_, traffic, plan_.placement, *data_.train, request.clock) {
+      parts_(config_, traffic, plan_.placement, *data_.train, request.clock),
+      rebalancing_(config_, uniform_problem(config_, traffic.control->size()), *traffic.control,
+                   request.clock) {
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
-                 std::to_string(parts_.parameters().slices().size()) + " slices and dense tensors");
+                 std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
   start_log(compute);
 }
 
@@ -168,6 +175,7 @@ void TrainingRun::run() {
   for (std::int64_t step = 1; step <= config_.train.steps; ++step) {
     train_one_step(step);
     evaluate_if_due(step);
+    rebalance_if_due(step);
   }
   finish();
 }
@@ -180,6 +188,7 @@ void TrainingRun::train_one_step(std::int64_t step) {
                    parts_.dispatcher().bytes_sent() - bytes_sent_);
   step_end_seconds_ = now;
   bytes_sent_ = parts_.dispatcher().bytes_sent();
+  rebalancing_.add_step(outcome, measured);
   if (log_) log_->step(step, outcome, measured);
   if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
   skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
@@ -208,7 +217,36 @@ void TrainingRun::evaluate_if_due(std::int64_t step) {
   step_end_seconds_ = request_.clock.monotonic_seconds();
 }
 
+void TrainingRun::rebalance_if_due(std::int64_t step) {
+  if (!rebalancing_.is_due(step)) return;
+  log_gain_of_move(step);
+  std::optional<Plan> plan = rebalancing_.look(step, plan_.placement);
+  if (plan) move_slices(step, std::move(*plan));
+  step_end_seconds_ = request_.clock.monotonic_seconds();
+}
+
+/// plan.json is written when every rank has its slices: what it says is always where they are.
+void TrainingRun::move_slices(std::int64_t step, Plan plan) {
+  const double begin = request_.clock.monotonic_seconds();
+  parts_.migrate(plan.placement);
+  const RebalanceRecord record = rebalancing_.moved(request_.clock.monotonic_seconds() - begin);
+  plan_ = std::move(plan);
+  collectively(*traffic_.control, [&] {
+    if (!is_first()) return;
+    write_file_atomically(directory_.plan_file(), write_plan(plan_));
+    log_->rebalance(step, record);
+  });
+  rank_log_.note("slices moved after step " + std::to_string(step) + ", now " +
+                 std::to_string(parts_.parameters().slice_count()) + " slices");
+}
+
+void TrainingRun::log_gain_of_move(std::int64_t step) {
+  const std::optional<RebalanceGain> gain = rebalancing_.take_gain();
+  if (gain && log_) log_->rebalance_gain(step, *gain);
+}
+
 void TrainingRun::finish() {
+  log_gain_of_move(config_.train.steps);
   const std::int64_t memory = peak_memory_bytes(*traffic_.control);
   rank_log_.note("finished after step " + std::to_string(config_.train.steps) +
                  ", peak memory of this rank " + std::to_string(peak_resident_bytes()) + " bytes");

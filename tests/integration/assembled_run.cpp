@@ -73,13 +73,17 @@ Placement with_cut_experts(const RunConfig& config, int ranks) {
 }
 
 std::vector<StepOutcome> outcomes_of_run(const RunConfig& config, const Placement& placement,
-                                         int ranks, std::int64_t steps) {
+                                         int ranks, std::int64_t steps,
+                                         const std::vector<Move>& moves) {
   std::vector<StepOutcome> outcomes;
   run_ranks(ranks, [&](Communicator& world) {
     AssembledRun run(config, world, placement);
     for (std::int64_t number = 1; number <= steps; ++number) {
       StepOutcome outcome = run.step(number);
       if (world.rank() == 0) outcomes.push_back(std::move(outcome));
+      for (const Move& move : moves) {
+        if (move.after_step == number) run.migrate(move.placement);
+      }
     }
   });
   return outcomes;

@@ -22,6 +22,9 @@ class AssembledRun {
   /// Collective. Steps are called in order, from 1.
   StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
 
+  /// Collective, between steps.
+  void migrate(const Placement& placement) { parts_.migrate(placement); }
+
   /// After a step: its summed gradients before clipping, the rows that this rank owns.
   const Ownership& ownership() const { return parts_.ownership(); }
 
@@ -40,8 +43,15 @@ Placement whole_experts(const RunConfig& config, int ranks);
 /// and the narrowest into two on different ranks.
 Placement with_cut_experts(const RunConfig& config, int ranks);
 
+/// Slices that go elsewhere once a step is done.
+struct Move {
+  std::int64_t after_step = 0;
+  Placement placement;
+};
+
 /// Outcomes of steps 1..steps of a run of its own on threads, as rank 0 saw them.
 std::vector<StepOutcome> outcomes_of_run(const RunConfig& config, const Placement& placement,
-                                         int ranks, std::int64_t steps);
+                                         int ranks, std::int64_t steps,
+                                         const std::vector<Move>& moves = {});
 
 }  // namespace hetmoe

@@ -74,6 +74,29 @@ TEST_F(StoredLosses, AreTheSameBitsInASecondRun) {
   }
 }
 
+// A rebalance moves slices while training goes on as if nothing had happened.
+TEST_F(StoredLosses, OfTheTwentyStepsAfterARebalanceAreThoseWithoutIt) {
+  constexpr std::int64_t kBefore = 4;
+  for (const int ranks : {2, 3}) {
+    RunConfig longer = config("fp32");
+    longer.train.steps = kBefore + kSteps;
+    const auto losses_with = [&](const std::vector<Move>& moves) {
+      std::vector<double> losses;
+      for (const auto& outcome : outcomes_of_run(longer, whole_experts(longer, ranks), ranks,
+                                                 longer.train.steps, moves)) {
+        losses.push_back(outcome.loss);
+      }
+      return losses;
+    };
+    const std::vector<double> without = losses_with({});
+    const std::vector<double> with = losses_with({{kBefore, with_cut_experts(longer, ranks)}});
+    const double worst = worst_difference(with, without);
+    std::printf("  losses on %d ranks after a rebalance: %.1e\n", ranks, worst);
+    EXPECT_LT(worst, kStored);
+    EXPECT_GT(without[kBefore] - without.back(), 1.0) << "the run must learn";
+  }
+}
+
 TEST_F(StoredLosses, OfBf16StayNearThoseOfFp32) {
   const double worst = worst_difference(losses(config("bf16"), 1), losses(config("fp32"), 1));
   std::printf("  bf16 against fp32: %.1e\n", worst);

@@ -28,6 +28,7 @@ class TrainingWorld {
   TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement);
 
   StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
+  void migrate(const Placement& placement) { parts_.migrate(placement); }
   ParameterStore& parameters() { return parts_.parameters(); }
   const Ownership& ownership() const { return parts_.ownership(); }
   const TrainingStep& training() const { return parts_.step(); }

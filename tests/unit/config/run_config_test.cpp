@@ -128,7 +128,7 @@ parallel:
   expert_group_size: 0
 placement:
   strategy: "slices"
-  every: 0
+  every: 100
   cluster: ""
   memory_cap_ratio: 1.1
   tolerance: 0.02

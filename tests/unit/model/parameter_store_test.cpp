@@ -31,22 +31,27 @@ TEST(ParameterStore, ASliceIsContiguousRowsOfGateThenUpThenDown) {
   ParameterStore store(small_model(), {{0, 1, 2, 5}, {1, 0, 0, 3}, {1, 1, 0, 4}}, at::kFloat);
   ASSERT_EQ(store.layer_weights(0).size(), 1U);
   ASSERT_EQ(store.layer_weights(1).size(), 2U);
-  std::int64_t expected = store.dense_elements();
+  std::int64_t all = store.dense_elements();
   for (int layer = 0; layer < 2; ++layer) {
+    std::int64_t expected = 0;
     for (std::size_t i = 0; i < store.layer_weights(layer).size(); ++i) {
       const SliceWeights& weights = store.layer_weights(layer)[i];
       const std::int64_t width = store.layer_slices(layer)[i].width();
       EXPECT_EQ(weights.gate_up.sizes(), (std::vector<std::int64_t>{2 * width, 8}));
       EXPECT_EQ(weights.down.sizes(), (std::vector<std::int64_t>{width, 8}));
-      EXPECT_EQ(offset_in(store.values(), weights.gate_up), expected);
-      EXPECT_EQ(offset_in(store.values(), weights.down), expected + 2 * width * 8);
-      EXPECT_EQ(offset_in(store.gradients(), weights.gate_up_gradient), expected);
-      EXPECT_EQ(offset_in(store.gradients(), weights.down_gradient), expected + 2 * width * 8);
+      EXPECT_EQ(offset_in(store.slice_values(layer), weights.gate_up), expected);
+      EXPECT_EQ(offset_in(store.slice_values(layer), weights.down), expected + 2 * width * 8);
+      EXPECT_EQ(offset_in(store.slice_gradients(layer), weights.gate_up_gradient), expected);
+      EXPECT_EQ(offset_in(store.slice_gradients(layer), weights.down_gradient),
+                expected + 2 * width * 8);
       EXPECT_TRUE(weights.gate_up.is_contiguous() && weights.down.is_contiguous());
       expected += 3 * width * 8;
     }
+    EXPECT_EQ(store.slice_values(layer).numel(), expected);
+    all += expected;
   }
-  EXPECT_EQ(store.elements(), expected);
+  EXPECT_EQ(store.elements(), all);
+  EXPECT_EQ(store.slice_count(), 3);
 }
 
 TEST(ParameterStore, DenseTensorsFillTheirPartWithoutGapsOrOverlap) {
@@ -57,9 +62,9 @@ TEST(ParameterStore, DenseTensorsFillTheirPartWithoutGapsOrOverlap) {
     ParameterStore store(config, {{0, 0, 0, 3}}, at::kFloat);
     std::set<std::int64_t> taken;
     for (const TensorSpec& spec : store.dense_specs()) {
-      const std::int64_t begin = offset_in(store.values(), store.dense(spec.name).value);
+      const std::int64_t begin = offset_in(store.dense_values(), store.dense(spec.name).value);
       EXPECT_EQ(begin, store.dense_offset(spec.name));
-      EXPECT_EQ(begin, offset_in(store.gradients(), store.dense(spec.name).gradient));
+      EXPECT_EQ(begin, offset_in(store.dense_gradients(), store.dense(spec.name).gradient));
       EXPECT_EQ(store.dense(spec.name).value.numel(), spec.elements());
       for (std::int64_t i = 0; i < spec.elements(); ++i) {
         EXPECT_TRUE(taken.insert(begin + i).second) << spec.name;
@@ -101,8 +106,25 @@ TEST(ParameterStore, ATiedHeadIsTheEmbedding) {
 
 TEST(ParameterStore, GradientsOfBfloat16AreFp32) {
   ParameterStore store(small_model(), {{0, 0, 0, 3}}, at::kBFloat16);
-  EXPECT_EQ(store.values().scalar_type(), at::kBFloat16);
-  EXPECT_EQ(store.gradients().scalar_type(), at::kFloat);
+  EXPECT_EQ(store.dense_values().scalar_type(), at::kBFloat16);
+  EXPECT_EQ(store.dense_gradients().scalar_type(), at::kFloat);
+  EXPECT_EQ(store.slice_values(0).scalar_type(), at::kBFloat16);
+  EXPECT_EQ(store.slice_gradients(0).scalar_type(), at::kFloat);
+}
+
+TEST(ParameterStore, SlicesOfALayerCanBeReplaced) {
+  ParameterStore store(small_model(), {{0, 1, 2, 5}, {1, 0, 0, 3}}, at::kFloat);
+  store.slice_gradients(0).fill_(1);
+  store.slice_values(1).fill_(2);
+  store.release_slice_gradients(0);
+  at::Tensor values = store.slice_values(0).new_full({3 * 4 * 8}, 5);
+  store.replace_slices(0, {{0, 0, 0, 1}, {0, 1, 0, 3}}, values);
+  ASSERT_EQ(store.layer_weights(0).size(), 2U);
+  EXPECT_EQ(store.layer_weights(0)[1].down.sizes(), (std::vector<std::int64_t>{3, 8}));
+  EXPECT_EQ(store.layer_weights(0)[1].down.sum().item<float>(), 5.0F * 3 * 8);
+  EXPECT_EQ(store.slice_gradients(0).abs().sum().item<float>(), 0.0F);
+  EXPECT_EQ(store.slice_values(1).sum().item<float>(), 2.0F * 3 * 3 * 8);
+  EXPECT_THROW(store.replace_slices(0, {{0, 0, 0, 2}}, values), InternalError);
 }
 
 TEST(ParameterStore, RefusesUnsortedSlicesAndUnknownNames) {

@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "runtime/trainer/initial_plan.h"
-
 namespace hetmoe {
 namespace {
 
@@ -38,18 +36,6 @@ TEST(PlacesOfRank, EveryPlaceGoesToExactlyOneRankInOrder) {
       EXPECT_EQ(next, 5 + count) << count << " places, " << ranks << " ranks";
     }
   }
-}
-
-TEST(SlicesOfRank, TakesThisRanksSlicesAndMergesNeighbours) {
-  Placement placement;
-  placement.layers.resize(2);
-  placement.layers[0].slices = {{0, 1, 0, 4}, {0, 1, 4, 9}, {1, 0, 0, 2}, {1, 1, 2, 5}};
-  placement.layers[1].slices = {{0, 1, 0, 3}, {0, 0, 3, 6}, {0, 1, 6, 9}, {1, 0, 0, 5}};
-  EXPECT_THAT(slices_of_rank(placement, 0),
-              ElementsAre(Slice{0, 1, 0, 2}, Slice{1, 0, 3, 6}, Slice{1, 1, 0, 5}));
-  EXPECT_THAT(slices_of_rank(placement, 1), ElementsAre(Slice{0, 0, 0, 9}, Slice{0, 1, 2, 5},
-                                                        Slice{1, 0, 0, 3}, Slice{1, 0, 6, 9}));
-  EXPECT_THAT(slices_of_rank(placement, 2), IsEmpty());
 }
 
 }  // namespace

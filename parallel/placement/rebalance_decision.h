@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "parallel/placement/planner.h"
+
+namespace hetmoe {
+
+/// [layers][experts]: tokens per microbatch.
+using Loads = std::vector<std::vector<std::int64_t>>;
+
+/// Whether to move slices now, while routing drifts.
+struct RebalanceQuestion {
+  PlanProblem problem;   ///< the loads since the last look, and the current placement
+  Loads earlier_tokens;  ///< the loads of the window before that
+  PlanStrategy strategy = PlanStrategy::kSlices;
+  /// Measured: one token through one hidden unit, forward and backward. Prices compute where the
+  /// problem has no cluster.
+  double seconds_per_token_unit = 0;
+  std::int64_t microbatches = 1;  ///< per step
+  std::int64_t steps_until_next_look = 0;
+  double moving_bytes_per_second = 1e9;  ///< of the busiest rank
+};
+
+struct RebalanceAnswer {
+  bool moves = false;
+  Plan plan;                      ///< where to
+  double gain_seconds = 0;        ///< per step: the smaller of both windows' gains
+  double moving_seconds = 0;      ///< once
+  std::int64_t moving_bytes = 0;  ///< masters and moments that change their owner, all ranks
+  double flops_max_over_mean_before = 1;  ///< over all layers, for the loads since the last look
+  double flops_max_over_mean_after = 1;
+};
+
+/// Asks the planner, and says yes when the predicted gain until the next look exceeds what moving
+/// costs. The gain counts as the smaller one of the last two windows: a change that only one of
+/// them would have wanted is a passing hot spot, and following it would make slices flap.
+/// Pure. Cost: one plan.
+RebalanceAnswer decide_rebalance(const RebalanceQuestion& question);
+
+}  // namespace hetmoe

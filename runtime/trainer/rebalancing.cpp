@@ -1,0 +1,142 @@
+#include "runtime/trainer/rebalancing.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "parallel/agreement.h"
+#include "parallel/placement/plan_json.h"
+
+namespace hetmoe {
+namespace {
+
+// What moving is reckoned with until the first move has been measured: a slow network.
+constexpr double kFirstBytesPerSecond = 1e9;
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+void add(const Loads& more, Loads& sum) {
+  sum.resize(more.size());
+  for (std::size_t layer = 0; layer < more.size(); ++layer) {
+    sum[layer].resize(more[layer].size());
+    for (std::size_t i = 0; i < more[layer].size(); ++i) sum[layer][i] += more[layer][i];
+  }
+}
+
+}  // namespace
+
+Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communicator& control,
+                         const Clock& clock)
+    : config_(config),
+      problem_(std::move(problem)),
+      control_(control),
+      clock_(clock),
+      widths_(expert_widths(config.model.experts)),
+      bytes_per_second_(kFirstBytesPerSecond) {}
+
+void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measured) {
+  ++window_.steps;
+  add(outcome.load, window_.tokens);
+  window_.expert_seconds += measured.phases.expert;
+  window_.step_seconds.push_back(measured.step_seconds);
+  for (const auto& layer : outcome.load) {
+    for (std::size_t i = 0; i < layer.size(); ++i) {
+      window_.token_units += static_cast<double>(layer[i]) * static_cast<double>(widths_[i]) /
+                             static_cast<double>(control_.size());
+    }
+  }
+  if (!has_looked_ && 2 * window_.steps <= config_.placement.every) earlier_ = window_;
+}
+
+bool Rebalancing::is_due(std::int64_t step) const {
+  const PlacementConfig& placement = config_.placement;
+  if (placement.every == 0 || control_.size() == 1) return false;
+  if (placement.strategy.ends_with(".json")) return false;
+  return step % placement.every == 0 && step < config_.train.steps;
+}
+
+Loads Rebalancing::loads_per_microbatch(const Window& window) const {
+  Loads loads = window.tokens;
+  const auto passes = static_cast<double>(window.steps * config_.train.microbatches);
+  for (auto& layer : loads) {
+    for (std::int64_t& tokens : layer) {
+      tokens = std::llround(static_cast<double>(tokens) / passes);
+    }
+  }
+  return loads;
+}
+
+RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& current) const {
+  RebalanceQuestion question;
+  question.problem = problem_;
+  question.problem.current = current;
+  const Loads tokens = loads_per_microbatch(window_);
+  for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
+    question.problem.layers[layer].tokens = tokens[layer];
+  }
+  question.earlier_tokens = earlier_.steps > 0 ? loads_per_microbatch(earlier_) : tokens;
+  question.strategy = plan_strategy_of(config_.placement.strategy);
+  question.seconds_per_token_unit =
+      window_.token_units > 0 ? window_.expert_seconds / window_.token_units : 0;
+  question.microbatches = config_.train.microbatches;
+  question.steps_until_next_look = std::min(config_.placement.every, config_.train.steps - step);
+  question.moving_bytes_per_second = bytes_per_second_;
+  return question;
+}
+
+RebalanceAnswer Rebalancing::decide(std::int64_t step, const Placement& current) {
+  const double begin = clock_.monotonic_seconds();
+  RebalanceAnswer answer = decide_rebalance(question(step, current));
+  record_ = {.predicted_gain_seconds = answer.gain_seconds,
+             .predicted_moving_seconds = answer.moving_seconds,
+             .planning_seconds = clock_.monotonic_seconds() - begin,
+             .moving_bytes = answer.moving_bytes,
+             .flops_max_over_mean_before = answer.flops_max_over_mean_before,
+             .flops_max_over_mean_after = answer.flops_max_over_mean_after};
+  return answer;
+}
+
+std::optional<Plan> Rebalancing::look(std::int64_t step, const Placement& current) {
+  std::string text;
+  collectively(control_, [&] {
+    if (control_.rank() != 0) return;
+    const RebalanceAnswer answer = decide(step, current);
+    if (answer.moves) text = write_plan(answer.plan);
+  });
+  text = broadcast_text(control_, std::move(text), 0);
+  if (!text.empty()) {
+    gain_ = {.moved_after_step = step, .predicted_gain_seconds = record_.predicted_gain_seconds};
+    seconds_before_ = median(window_.step_seconds);
+  }
+  earlier_ = std::exchange(window_, {});
+  has_looked_ = true;
+  if (text.empty()) return {};
+  return read_plan(text);
+}
+
+RebalanceRecord Rebalancing::moved(double seconds) {
+  std::array<double, 1> slowest = {seconds};
+  control_.all_reduce(buffer_of(std::span<double>(slowest)), Reduction::kMax).wait();
+  record_.moving_seconds = slowest[0];
+  if (record_.moving_seconds > 0 && record_.predicted_moving_seconds > 0) {
+    bytes_per_second_ *= record_.predicted_moving_seconds / record_.moving_seconds;
+  }
+  return record_;
+}
+
+std::optional<RebalanceGain> Rebalancing::take_gain() {
+  if (!gain_ || window_.steps == 0) return {};
+  gain_->measured_steps = window_.steps;
+  gain_->measured_gain_seconds = seconds_before_ - median(window_.step_seconds);
+  return std::exchange(gain_, std::nullopt);
+}
+
+}  // namespace hetmoe
