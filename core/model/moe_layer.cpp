@@ -139,15 +139,12 @@ at::Tensor MoeLayer::router_backward(std::span<const double> dgates, Saved& save
 }
 
 std::vector<SliceRows> MoeLayer::rows_of_slices(const ReceivedTokens& received) const {
-  const auto slices = parameters_.layer_slices(layer_);
-  std::vector<SliceRows> rows(slices.size());
-  std::vector<std::vector<std::size_t>> slices_of_expert(relative_width_.size());
-  for (std::size_t i = 0; i < slices.size(); ++i) slices_of_expert[slices[i].expert].push_back(i);
-  for (std::size_t s = 0; s < received.expert.size(); ++s) {
-    for (std::size_t slice : slices_of_expert[received.expert[s]]) {
-      rows[slice].row.push_back(received.row[s]);
-      rows[slice].selection.push_back(static_cast<std::int64_t>(s));
-    }
+  std::vector<SliceRows> rows(parameters_.layer_slices(layer_).size());
+  for (std::size_t s = 0; s < received.slice.size(); ++s) {
+    const auto slice = static_cast<std::size_t>(received.slice[s]);
+    HETMOE_CHECK(slice < rows.size(), "slice ", slice, " of ", rows.size());
+    rows[slice].row.push_back(received.row[s]);
+    rows[slice].selection.push_back(static_cast<std::int64_t>(s));
   }
   return rows;
 }

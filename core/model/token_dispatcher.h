@@ -12,13 +12,13 @@
 namespace hetmoe {
 
 /// Rows that came to a rank, by source rank and then by token, each row once however many of its
-/// experts have slices here; and the selections that concern those slices, in row order and, within
-/// a row, in order of expert.
+/// experts have slices here; and the selections, one for each slice that a row concerns, in row
+/// order and, within a row, in order of slice.
 struct ReceivedTokens {
-  at::Tensor x;                      ///< [R, D], compute type
-  std::vector<std::int64_t> row;     ///< [selections] index into x
-  std::vector<std::int32_t> expert;  ///< [selections]
-  std::vector<double> gate;          ///< [selections]
+  at::Tensor x;                     ///< [R, D], compute type
+  std::vector<std::int64_t> row;    ///< [selections] index into x
+  std::vector<std::int32_t> slice;  ///< [selections] index among this rank's slices of the layer
+  std::vector<double> gate;         ///< [selections]
 };
 
 /// One dispatch of one layer and microbatch, from forward to backward. The eight calls come in this

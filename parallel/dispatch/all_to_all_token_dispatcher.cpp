@@ -16,7 +16,6 @@ namespace hetmoe {
 namespace {
 
 using Counts = std::vector<std::int64_t>;
-using RanksOfExpert = std::vector<std::vector<std::int32_t>>;
 
 std::int64_t sum(const Counts& counts) { return std::reduce(counts.begin(), counts.end()); }
 
@@ -46,13 +45,13 @@ class Traffic {
 
 class AllToAllTokenExchange final : public TokenExchange {
  public:
-  AllToAllTokenExchange(Traffic& traffic, const RanksOfExpert& ranks_of_expert, const at::Tensor& x,
+  AllToAllTokenExchange(Traffic& traffic, const LayerServers& servers, const at::Tensor& x,
                         const Routing& routing)
       : traffic_(traffic),
         tokens_(routing.tokens()),
         columns_(x.size(1)),
         selections_(routing.selections()),
-        pattern_(make_dispatch_pattern(routing, ranks_of_expert, traffic.group().size())) {
+        pattern_(make_dispatch_pattern(routing, servers, traffic.group().size())) {
     exchange_counts();
     wire_.resize(sum(selections_from_rank_));
     rows_out_ = gather_rows(x, pattern_.token);
@@ -147,7 +146,7 @@ class AllToAllTokenExchange final : public TokenExchange {
         HETMOE_CHECK(wire_[at].row >= 0 && wire_[at].row < rows_from_rank_[rank], "row ",
                      wire_[at].row, " of ", rows_from_rank_[rank], " from rank ", rank);
         received_.row.push_back(row_begin + wire_[at].row);
-        received_.expert.push_back(wire_[at].expert);
+        received_.slice.push_back(wire_[at].slice);
         received_.gate.push_back(wire_[at].gate);
       }
       row_begin += rows_from_rank_[rank];
@@ -208,33 +207,22 @@ class AllToAllTokenDispatcher final : public PlacedTokenDispatcher {
   }
 
   void follow(const Placement& placement) override {
-    ranks_of_expert_.clear();
+    servers_.clear();
     for (const LayerPlacement& layer : placement.layers) {
-      RanksOfExpert ranks;
-      for (const PlacedSlice& slice : layer.slices) {
-        HETMOE_CHECK(slice.share == 1.0, "expert ", slice.expert, " has a replica with share ",
-                     slice.share);
-        if (slice.expert >= static_cast<int>(ranks.size())) ranks.resize(slice.expert + 1);
-        ranks[slice.expert].push_back(slice.rank);
-      }
-      for (auto& list : ranks) {
-        std::sort(list.begin(), list.end());
-        list.erase(std::unique(list.begin(), list.end()), list.end());
-      }
-      ranks_of_expert_.push_back(std::move(ranks));
+      servers_.push_back(servers_of(layer, traffic_.group().size()));
     }
   }
 
   std::unique_ptr<TokenExchange> start_dispatch(int layer, const at::Tensor& x,
                                                 const Routing& routing) override {
-    return std::make_unique<AllToAllTokenExchange>(traffic_, ranks_of_expert_[layer], x, routing);
+    return std::make_unique<AllToAllTokenExchange>(traffic_, servers_[layer], x, routing);
   }
 
   std::int64_t bytes_sent() const override { return traffic_.bytes_sent(); }
 
  private:
   Traffic traffic_;
-  std::vector<RanksOfExpert> ranks_of_expert_;  ///< per layer
+  std::vector<LayerServers> servers_;  ///< per layer
 };
 
 }  // namespace

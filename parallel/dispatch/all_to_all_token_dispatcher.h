@@ -16,12 +16,13 @@ class PlacedTokenDispatcher : public TokenDispatcher {
 };
 
 /// Dispatch over any communicator. One row per (token, destination rank) goes out with the gates of
-/// the experts that have slices there; one accumulated row per (token, destination) returns.
-/// Wire per dispatch: counts (2 int64 per pair of ranks), then 16 bytes per (token, expert,
-/// destination), then the rows in the compute type; combine: rows; backward: rows out, rows and one
-/// fp64 gate gradient per (token, expert, destination) back. bytes_sent leaves the counts out.
+/// the slices that it concerns there; one accumulated row per (token, destination) returns. Of
+/// replicas one serves a token (slice_servers.h).
+/// Wire per dispatch: counts (2 int64 per pair of ranks), then 16 bytes per (token, slice), then
+/// the rows in the compute type; combine: rows; backward: rows out, rows and one fp64 gate gradient
+/// per (token, slice) back. bytes_sent leaves the counts out.
 /// `group` (the expert group, this class of traffic alone) must outlive the dispatcher and every
-/// exchange. Replicas are not known here yet: a share other than 1 is a broken invariant.
+/// exchange.
 std::unique_ptr<PlacedTokenDispatcher> make_all_to_all_token_dispatcher(Communicator& group,
                                                                         const Placement& placement);
 

@@ -16,19 +16,6 @@
 namespace hetmoe {
 namespace {
 
-std::vector<std::int64_t> slice_elements_per_rank(const Placement& placement, int ranks,
-                                                  std::int64_t hidden_size) {
-  std::vector<std::int64_t> elements(ranks, 0);
-  for (const LayerPlacement& layer : placement.layers) {
-    for (const PlacedSlice& slice : layer.slices) {
-      HETMOE_CHECK(slice.rank >= 0 && slice.rank < ranks && slice.share == 1.0, "expert ",
-                   slice.expert, " on rank ", slice.rank, " of ", ranks);
-      elements[slice.rank] += kExpertMatrices * slice.width() * hidden_size;
-    }
-  }
-  return elements;
-}
-
 std::span<float> floats(const at::Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
@@ -46,6 +33,17 @@ std::vector<Slice> all_slices(const LayerPlacement& placement, int layer, int ra
   std::vector<Slice> slices;
   for (const HeldSlice& held : held_slices(placement, layer, rank)) slices.push_back(held.slice);
   return slices;
+}
+
+std::vector<std::int64_t> slice_elements_per_rank(const Placement& placement, int ranks,
+                                                  std::int64_t hidden_size) {
+  std::vector<std::int64_t> elements(ranks, 0);
+  for (const LayerPlacement& layer : placement.layers) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      elements[rank] += elements_of_slices(owned_slices(layer, 0, rank), hidden_size);
+    }
+  }
+  return elements;
 }
 
 }  // namespace
@@ -67,6 +65,7 @@ Ownership::Ownership(Communicator& gradients, Communicator& parameters, Paramete
         owned_slices(placement.layers[layer], layer, gradients.rank()), store.hidden_size())));
   }
   list_owned();
+  replicas_.emplace(placement_, gradients_.rank(), ranks, store.hidden_size());
 }
 
 Ownership::OwnerState Ownership::make_state(std::int64_t elements) const {
@@ -150,6 +149,8 @@ void Ownership::migrate(const Placement& after) {
   placement_ = after;
   list_owned();
   refresh_copies();
+  replicas_.emplace(placement_, gradients_.rank(), gradients_.size(), store_.hidden_size());
+  replicas_->send_values(parameters_, store_);
 }
 
 void Ownership::migrate_layer(int layer, const LayerPlacement& after) {
@@ -198,6 +199,7 @@ void Ownership::refresh_copies() {
 
 void Ownership::reduce_gradients() {
   if (!dense_gradient_.defined()) return;
+  replicas_->sum_gradients(gradients_, store_);
   gradients_
       .reduce_scatter_v(const_tensor_buffer(store_.dense_gradients()), counts_,
                         tensor_buffer(dense_gradient_))
@@ -228,6 +230,7 @@ void Ownership::update(const AdamWStep& step) {
 
 void Ownership::broadcast_parameters() {
   if (parameters_.size() == 1) return;
+  replicas_->send_values(parameters_, store_);
   parameters_.all_gather_v(tensor_buffer(store_.dense_values()), counts_).wait();
 }
 

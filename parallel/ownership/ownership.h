@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "core/model/parameter_store.h"
 #include "core/optim/adamw.h"
 #include "parallel/communicator/communicator.h"
+#include "parallel/ownership/replica_exchange.h"
 #include "parallel/placement/placement.h"
 
 namespace hetmoe {
@@ -33,7 +35,7 @@ struct OwnedRows {
 /// moments live only there, and updated compute copies go out from there.
 ///   dense tensors: cut into one contiguous range per rank, water-filled (dense_partition.h) for
 ///     the first placement; later placements leave the cuts alone
-///   slices: owned where they are placed
+///   slices: owned where they are placed, replicas by the lowest rank that holds them
 /// In fp32 the owner's rows of the compute copy are the master.
 /// Sums are taken in rank order. Memory: 4 (gradient) + 12 bytes per owned parameter in bf16,
 /// 4 + 8 in fp32, and a receive buffer of the owned dense gradient when there are peers.
@@ -97,8 +99,9 @@ class Ownership {
   std::vector<std::int64_t> counts_;  ///< [ranks]
   std::int64_t owned_elements_ = 0;
   OwnerState dense_;
-  std::vector<OwnerState> layers_;  ///< of the slices owned here
-  at::Tensor dense_gradient_;       ///< undefined on one rank: it is the store's
+  std::vector<OwnerState> layers_;           ///< of the slices owned here
+  at::Tensor dense_gradient_;                ///< undefined on one rank: it is the store's
+  std::optional<ReplicaExchange> replicas_;  ///< always there after construction
   std::vector<OwnedRows> owned_;
 };
 

@@ -28,15 +28,6 @@ Plan read_plan_for(const RunConfig& config, const PlanProblem& problem, int rank
   std::vector<std::vector<std::int64_t>> widths;
   for (const PlanLayer& layer : problem.layers) widths.push_back(layer.widths);
   validate_placement(read.placement, widths, ranks);
-  for (std::size_t layer = 0; layer < read.placement.layers.size(); ++layer) {
-    for (const PlacedSlice& slice : read.placement.layers[layer].slices) {
-      if (slice.share == 1.0) continue;
-      throw ConfigError("placement.strategy: " + config.placement.strategy + ": layer " +
-                        std::to_string(layer) + ", expert " + std::to_string(slice.expert) +
-                        ": share " + std::to_string(slice.share) +
-                        ", allowed: 1 (this version has no replicas)");
-    }
-  }
   return evaluate(problem, std::move(read.placement));
 }
 

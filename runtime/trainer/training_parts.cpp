@@ -31,7 +31,8 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
       placed_dispatcher_(has_peers(traffic)
                              ? make_all_to_all_token_dispatcher(*traffic.dispatch, placement)
                              : nullptr),
-      local_dispatcher_(has_peers(traffic) ? nullptr : make_local_token_dispatcher()),
+      local_dispatcher_(
+          has_peers(traffic) ? nullptr : make_local_token_dispatcher(slices_of_rank(placement, 0))),
       dispatcher_(has_peers(traffic) ? placed_dispatcher_.get() : local_dispatcher_.get()),
       kernels_(make_expert_kernels(parameters_.type(), config.model.hidden_size)),
       decoder_(config.model, {.parameters = parameters_,

@@ -32,10 +32,11 @@ class Layer {
     const auto widths = expert_widths(config_.experts);
     for (int e = 0; e < 8; ++e) slices.push_back({0, e, 0, widths[e]});
     parameters_ = std::make_unique<ParameterStore>(config_, slices, type);
-    parameters_->values().copy_(
-        normal("weights", parameters_->elements() / hidden_size, hidden_size, 0.02).view({-1}));
+    for (at::Tensor values : {parameters_->dense_values(), parameters_->slice_values(0)}) {
+      values.copy_(normal("weights", values.numel() / hidden_size, hidden_size, 0.02).view({-1}));
+    }
     kernels_ = make_expert_kernels(type, hidden_size);
-    dispatcher_ = make_local_token_dispatcher();
+    dispatcher_ = make_local_token_dispatcher(slices);
     layer_ = std::make_unique<MoeLayer>(config_, 0, *parameters_, *kernels_, *dispatcher_, clock_);
     x_ = normal("tokens", tokens, hidden_size, 1.0).to(type).requires_grad_(true);
     dy_ = normal("gradient", tokens, hidden_size, 1e-3).to(type);

@@ -143,6 +143,19 @@ TEST(TrainingStep, EveryRowOfEveryParameterHasExactlyOneOwner) {
   EXPECT_EQ(std::count(count.begin(), count.end(), 1.0), next);
 }
 
+TEST_P(TrainingStepCases, GivesTheSameWithReplicas) {
+  const RunConfig& config = GetParam().config;
+  Communicator& world = test_world();
+  TrainingWorld training(config, world, replicated_placement(config.model, world.size()));
+  OneRank expected(config);
+  for (int step = 1; step <= 3; ++step) {
+    const StepOutcome outcome = training.step(step);
+    const StepOutcome expected_outcome = expected.step(step);
+    expect_same_outcome(outcome, expected_outcome);
+    expect_same_gradients(training, expected, expected_outcome.grad_norm);
+  }
+}
+
 /// The first update of AdamW from the gradients that were found: moments start at 0, so that
 /// m / (1 - b1) = g and v / (1 - b2) = g^2.
 void expect_first_update(const RunConfig& config, const TrainingWorld& training, double scale) {

@@ -60,6 +60,23 @@ Placement cut_placement(const ModelConfig& model, int ranks) {
   return placement;
 }
 
+Placement replicated_placement(const ModelConfig& model, int ranks) {
+  if (ranks == 1) return whole_placement(model);
+  const auto widths = expert_widths(model.experts);
+  LayerPlacement layer;
+  layer.slices.push_back({0, 0, 0, widths[0]});
+  layer.slices.push_back({1, 0, 0, 1});
+  layer.slices.push_back({1, 0, 1, widths[1], 0.25});
+  layer.slices.push_back({1, ranks - 1, 1, widths[1], 0.75});
+  for (int expert = 2; expert < 4; ++expert) {
+    for (int rank = 0; rank < ranks; ++rank) {
+      const double share = 2.0 * (rank + 1) / (ranks * (ranks + 1));
+      layer.slices.push_back({expert, rank, 0, widths[expert], share});
+    }
+  }
+  return {std::vector<LayerPlacement>(model.num_layers, layer)};
+}
+
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement)
     : config_(config),

@@ -22,6 +22,10 @@ Placement whole_placement(const ModelConfig& model);
 /// layer 0 (and on others in layer 1). With more ranks than experts some ranks are left without.
 Placement cut_placement(const ModelConfig& model, int ranks);
 
+/// Expert 0 on rank 0; of expert 1 the first rows there and two replicas of the others; experts 2
+/// and 3 on all ranks, with shares that grow with the rank. On one rank: whole_placement.
+Placement replicated_placement(const ModelConfig& model, int ranks);
+
 /// All that one rank trains with. Collective: all ranks of `world` construct it and step together.
 class TrainingWorld {
  public:

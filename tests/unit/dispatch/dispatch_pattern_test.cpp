@@ -25,10 +25,22 @@ Routing routing_of(const std::vector<std::vector<std::int32_t>>& experts_of_toke
   return routing;
 }
 
+/// Expert e has a run of rows on each of ranks_of_expert[e]; it is slice e there.
+LayerServers servers_on(const std::vector<std::vector<std::int32_t>>& ranks_of_expert) {
+  LayerServers servers;
+  for (std::size_t e = 0; e < ranks_of_expert.size(); ++e) {
+    auto& ranges = servers.of_expert.emplace_back();
+    for (const std::int32_t rank : ranks_of_expert[e]) {
+      ranges.push_back({{.rank = rank, .slice = static_cast<std::int32_t>(e)}});
+    }
+  }
+  return servers;
+}
+
 TEST(DispatchPattern, ATokenGoesOncePerDestinationWithAllItsSelectionsThere) {
   // Expert 0 on rank 1; expert 1 cut over ranks 0 and 1; expert 2 on rank 2.
   const DispatchPattern pattern =
-      make_dispatch_pattern(routing_of({{0, 1}, {2}, {1, 2}}), {{1}, {0, 1}, {2}}, 3);
+      make_dispatch_pattern(routing_of({{0, 1}, {2}, {1, 2}}), servers_on({{1}, {0, 1}, {2}}), 3);
   EXPECT_THAT(pattern.rows_to_rank, ElementsAre(2, 2, 2));
   EXPECT_THAT(pattern.selections_to_rank, ElementsAre(2, 3, 2));
   EXPECT_THAT(pattern.token, ElementsAre(0, 2, 0, 2, 1, 2));
@@ -37,7 +49,7 @@ TEST(DispatchPattern, ATokenGoesOncePerDestinationWithAllItsSelectionsThere) {
   std::vector<int> experts;
   for (const SelectionOnWire& wire : pattern.wire) {
     rows.push_back(wire.row);
-    experts.push_back(wire.expert);
+    experts.push_back(wire.slice);
   }
   EXPECT_THAT(rows, ElementsAre(0, 1, 0, 0, 1, 0, 1));
   EXPECT_THAT(experts, ElementsAre(1, 1, 0, 1, 1, 2, 2));
@@ -45,7 +57,7 @@ TEST(DispatchPattern, ATokenGoesOncePerDestinationWithAllItsSelectionsThere) {
 }
 
 TEST(DispatchPattern, OfNoTokensSendsNothing) {
-  const DispatchPattern pattern = make_dispatch_pattern(routing_of({}), {{0}, {1}}, 2);
+  const DispatchPattern pattern = make_dispatch_pattern(routing_of({}), servers_on({{0}, {1}}), 2);
   EXPECT_THAT(pattern.rows_to_rank, ElementsAre(0, 0));
   EXPECT_THAT(pattern.selections_to_rank, ElementsAre(0, 0));
   EXPECT_TRUE(pattern.token.empty() && pattern.selection.empty() && pattern.wire.empty());
@@ -73,7 +85,7 @@ void expect_exact(const Routing& routing, const std::vector<std::vector<std::int
       }
     }
   }
-  const DispatchPattern pattern = make_dispatch_pattern(routing, ranks, num_ranks);
+  const DispatchPattern pattern = make_dispatch_pattern(routing, servers_on(ranks), num_ranks);
   auto token = pattern.token.begin();
   auto selection = pattern.selection.begin();
   auto wire = pattern.wire.begin();
@@ -85,7 +97,7 @@ void expect_exact(const Routing& routing, const std::vector<std::vector<std::int
     ASSERT_THAT(selections, testing::ElementsAreArray(selections_of_rank[rank]));
     for (const std::int64_t s : selections) {
       ASSERT_EQ(tokens.at(static_cast<std::size_t>(wire->row)), token_of_selection[s]);
-      ASSERT_EQ(wire->expert, routing.expert[s]);
+      ASSERT_EQ(wire->slice, routing.expert[s]);
       ASSERT_EQ(wire->gate, routing.gate[s]);
       ++wire;
     }

@@ -140,7 +140,7 @@ class SmallDecoder {
   ModelConfig config_;
   ParameterStore store_;
   std::unique_ptr<ExpertKernels> kernels_ = make_cpu_expert_kernels();
-  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher();
+  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(slices_of_model());
   OpenParameterGate gate_;
   SystemClock clock_;
   RouterStatistics statistics_{2, 4};
