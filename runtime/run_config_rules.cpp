@@ -1,5 +1,6 @@
 #include "runtime/run_config_rules.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -73,6 +74,11 @@ void check_router(const ModelConfig& model, Rules& rules) {
                 "value released_code, allowed: paper with model.router.kind top_p (the released "
                 "code has no Top-P)",
                 {"model.router.kind"});
+  rules.require(router.forced == "none" || router.kind == RouterKind::kTopK, "model.router.forced",
+                "value " + router.forced +
+                    ", allowed: none with model.router.kind top_p (a workload chooses top_k "
+                    "experts)",
+                {"model.router.kind"});
   if (router.kind != RouterKind::kTopK) return;
   rules.require(router.top_k <= model.experts.count, "model.router.top_k",
                 value(router.top_k) + ", allowed: at most model.experts.count " +
@@ -94,6 +100,9 @@ void check_training(const RunConfig& config, Rules& rules) {
                 value(train.microbatches) + ", allowed: a divisor of train.global_batch " +
                     std::to_string(train.global_batch),
                 {"train.global_batch"});
+  const auto& weights = train.source_weights;
+  rules.require(weights.empty() || std::ranges::any_of(weights, [](auto w) { return w > 0; }),
+                "train.source_weights", "all 0, allowed: at least one above 0");
 }
 
 void check_evaluation(const RunConfig& config, Rules& rules) {

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "core/model/router_statistics.h"
+#include "core/model/workload.h"
 
 namespace hetmoe {
 
@@ -26,6 +27,8 @@ struct Microbatch {
   std::span<const std::int32_t> document_begin;  ///< like inputs, or empty: no document limits
   std::int64_t global_tokens = 0;                ///< over all ranks
   std::int64_t microbatches = 1;                 ///< in the step; gradients are averaged over them
+  std::int64_t step = 0;                         ///< from 1; 0: evaluation
+  std::int64_t first_token = 0;                  ///< its index in the step's global batch
 
   std::int64_t tokens() const { return sequences * length; }
 };
@@ -35,6 +38,7 @@ struct PassState {
   Microbatch microbatch;
   RouterStatistics* statistics = nullptr;  ///< local in forward, global from then on
   LayerSeconds seconds;
+  const Workload* forced = nullptr;  ///< chooses the experts; none: the router does
 };
 
 }  // namespace hetmoe

@@ -66,8 +66,13 @@ struct RouterConfig {
                 "Gates sum to 1 over the selected experts. auto: true, but false for top_k 1.");
     visit.field("allow_untrained", allow_untrained, "",
                 "Allow renormalize true with top_k 1, where the router learns nothing.");
-    visit.field("forced", forced, "", "Routing that ignores the router, for measurements.",
-                only_off("none"));
+    visit.field(
+        "forced", forced, "",
+        "Experts chosen by a workload and not by the router, for measurements (kind top_k). "
+        "W0: balanced; W1: some hot experts; W2: a hot rank; W3: spread heat; W4: W3 on "
+        "ragged sources; W5: experts and ranks with nothing; W6: a hot spot that moves; "
+        "W7: bursts.",
+        one_of({"none", "W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7"}));
     visit.field("parameter_penalty", parameter_penalty, "",
                 "Coefficient of the parameter penalty (0.1 in HMoE).", at_least(0, 1e6));
     visit.field("load_balance", load_balance, "",

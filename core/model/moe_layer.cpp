@@ -83,7 +83,8 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
   const auto wide = wide_type(x);
   saved.x = x;
   saved.pass = &pass;
-  saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_);
+  saved.routing =
+      route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_, forced_experts(pass));
   add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
 
   const ReceivedTokens* received = nullptr;
@@ -101,6 +102,20 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
   }
   const Stopwatch watch(clock_, pass.seconds.combine_wait);
   return saved.exchange->finish_combine();
+}
+
+std::vector<std::int32_t> MoeLayer::forced_experts(const PassState& pass) const {
+  const bool expected = router_config_.forced != "none";
+  HETMOE_CHECK(expected == (pass.forced != nullptr), "forced routing is ", router_config_.forced);
+  if (!expected) return {};
+  const Microbatch& microbatch = pass.microbatch;
+  const auto each = static_cast<std::size_t>(router_config_.top_k);
+  std::vector<std::int32_t> experts(microbatch.tokens() * each);
+  for (std::int64_t token = 0; token < microbatch.tokens(); ++token) {
+    pass.forced->select(layer_, microbatch.step, microbatch.first_token + token,
+                        std::span(experts).subspan(token * each, each));
+  }
+  return experts;
 }
 
 at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {

@@ -33,6 +33,7 @@ class MoeLayer {
   struct Autograd;
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
+  std::vector<std::int32_t> forced_experts(const PassState& pass) const;
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
   at::Tensor router_backward(std::span<const double> dgates, Saved& saved);
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;

@@ -45,11 +45,14 @@ class Selection {
   Selection(std::int64_t experts, const RouterConfig& config)
       : config_(config), renormalize_(renormalizes(config)), order_(experts) {}
 
+  /// `forced`: the experts to take, or empty.
   template <typename A>
-  void append(const A* p, bool finite, Routing& routing) {
+  void append(const A* p, bool finite, std::span<const std::int32_t> forced, Routing& routing) {
     std::iota(order_.begin(), order_.end(), 0);
     std::int64_t count = std::min<std::int64_t>(config_.top_k, order_.size());
-    if (finite) {
+    if (finite && !forced.empty()) {
+      std::copy(forced.begin(), forced.end(), order_.begin());
+    } else if (finite) {
       std::sort(order_.begin(), order_.end(), [p](std::int32_t a, std::int32_t b) {
         return p[a] > p[b] || (p[a] == p[b] && a < b);
       });
@@ -58,7 +61,7 @@ class Selection {
     }
     A sum = 0;
     for (std::int64_t i = 0; i < count; ++i) sum += p[order_[i]];
-    const A divisor = renormalize_ && finite ? sum : A(1);
+    const A divisor = renormalize_ && sum > 0 ? sum : A(1);
     for (std::int64_t i = 0; i < count; ++i) {
       routing.expert.push_back(order_[i]);
       routing.gate.push_back(finite ? p[order_[i]] / divisor : 0.0);
@@ -106,11 +109,15 @@ double released_gate_gradient(const AuxiliaryGradient& auxiliary, std::int32_t e
 
 }  // namespace
 
-Routing route(const at::Tensor& logits, const RouterConfig& config) {
+Routing route(const at::Tensor& logits, const RouterConfig& config,
+              std::span<const std::int32_t> forced) {
   HETMOE_CHECK(logits.dim() == 2 && logits.is_contiguous(), "logits have ", logits.dim(),
                " dimensions");
   const std::int64_t tokens = logits.size(0);
   const std::int64_t experts = logits.size(1);
+  const std::size_t forced_each = forced.empty() ? 0 : config.top_k;
+  HETMOE_CHECK(forced.size() == forced_each * tokens, forced.size(), " forced experts of ", tokens,
+               " tokens");
   Routing routing;
   routing.probabilities = at::empty_like(logits);
   routing.offset.reserve(tokens + 1);
@@ -124,7 +131,7 @@ Routing route(const at::Tensor& logits, const RouterConfig& config) {
     for (std::int64_t t = 0; t < tokens; ++t, in += experts, p += experts) {
       const bool finite = softmax(in, p, experts);
       if (!finite) std::fill_n(p, experts, scalar_t(0));
-      selection.append(p, finite, routing);
+      selection.append(p, finite, forced.subspan(t * forced_each, forced_each), routing);
     }
   });
   return routing;

@@ -17,8 +17,11 @@ namespace hetmoe {
 /// Gates are P over the selected set, renormalised if the configuration says so.
 /// A token with a non-finite logit goes to experts 0..K-1 with gate 0 and probability 0: it is
 /// counted, and a NaN never becomes an index.
-/// Shape: logits [T, E], fp32 (fp64). Source: HMoE, appendix F.
-Routing route(const at::Tensor& logits, const RouterConfig& config);
+/// `forced`, unless empty, are the top_k experts of every token, ascending, in place of the most
+/// probable ones; P and the gates stay those of the logits (0 where P vanishes on all of them).
+/// Shape: logits [T, E], fp32 (fp64); forced [T * top_k]. Source: HMoE, appendix F.
+Routing route(const at::Tensor& logits, const RouterConfig& config,
+              std::span<const std::int32_t> forced = {});
 
 /// Adds what the auxiliary losses need of these tokens to `layer`.
 void add_statistics(const Routing& routing, std::span<const double> relative_width,

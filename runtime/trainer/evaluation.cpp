@@ -17,6 +17,7 @@ EvaluationRecord evaluate(const EvaluationParts& parts, std::int64_t step) {
       std::min(parts.reader.num_windows(), (parts.config.evaluate.tokens + length - 1) / length);
   const std::int64_t at_once = train.global_batch / train.microbatches;
   RouterStatistics statistics(parts.config.model.num_layers, parts.config.model.experts.count);
+  const auto forced = forced_workload(parts.config.model, train.seed);
   Batch batch;
   parts.gate.wait_all();
   std::array<double, 1> loss_sum = {0};
@@ -31,9 +32,12 @@ EvaluationRecord evaluate(const EvaluationParts& parts, std::int64_t step) {
                                   .targets = batch.targets,
                                   .document_begin = batch.document_begin,
                                   .global_tokens = count * length,
-                                  .microbatches = 1},
+                                  .microbatches = 1,
+                                  .step = 0,
+                                  .first_token = mine.first * length},
                    .statistics = &statistics,
-                   .seconds = {}};
+                   .seconds = {},
+                   .forced = forced ? &*forced : nullptr};
     loss_sum[0] += parts.decoder.evaluate(pass);
   }
   parts.control.all_reduce(buffer_of(std::span<double>(loss_sum)), Reduction::kSum).wait();

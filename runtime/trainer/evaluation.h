@@ -20,7 +20,8 @@ struct EvaluationParts {
 };
 
 /// Loss over the first `evaluate.tokens` tokens of the held-out text, in corpus order, the same
-/// windows whatever the number of ranks. Auxiliary losses are not part of it. Collective.
+/// windows whatever the number of ranks, evenly read. Forced routing is that of step 0, with tokens
+/// counted from the first window. Auxiliary losses are not part of it. Collective.
 EvaluationRecord evaluate(const EvaluationParts& parts, std::int64_t step);
 
 }  // namespace hetmoe

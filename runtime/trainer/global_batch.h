@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
+
+#include "runtime/run_config.h"
 
 namespace hetmoe {
 
@@ -12,6 +15,16 @@ struct PlaceRange {
   std::int64_t count = 0;
 };
 PlaceRange places_of_rank(PlaceRange all, int rank, int num_ranks);
+
+/// Likewise in proportion to weights >= 0 of the ranks, one of them above 0, by largest remainder,
+/// lower ranks first; a rank of weight 0 gets none.
+PlaceRange places_of_rank(PlaceRange all, int rank, std::span<const std::int64_t> weights);
+
+/// How many sequences of a training step each rank reads, relative to the others:
+/// train.source_weights, else those of the forced workload, which are even but for W4 and W5.
+/// Errors: AgreedError (configuration) when the number given is not that of the ranks; the same on
+/// every rank, so all must ask.
+std::vector<std::int64_t> source_weights(const RunConfig& config, int num_ranks);
 
 /// first, first + 1, ...: the places of a range one by one.
 std::vector<std::int64_t> places(PlaceRange range);

@@ -50,6 +50,8 @@ TrainingStep::TrainingStep(const StepParts& parts)
                 .cosine = parts.config.train.schedule == Schedule::kCosine,
                 .final_ratio = parts.config.train.min_learning_rate_ratio,
                 .total_steps = parts.config.train.steps},
+      source_weights_(source_weights(parts.config, parts.control.size())),
+      forced_(forced_workload(parts.config.model, parts.config.train.seed)),
       relative_width_(relative_widths(expert_widths(parts.config.model.experts))),
       router_statistics_(parts.config.model.num_layers, parts.config.model.experts.count) {}
 
@@ -91,7 +93,7 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
   LapClock clock(parts_.clock);
   const std::int64_t sequences = train.global_batch / train.microbatches;
   const PlaceRange mine =
-      places_of_rank({index * sequences, sequences}, parts_.control.rank(), parts_.control.size());
+      places_of_rank({index * sequences, sequences}, parts_.control.rank(), source_weights_);
   parts_.reader.read(step, places(mine), batch_);
   seconds.data += clock.lap();
 
@@ -101,9 +103,12 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
                                 .targets = batch_.targets,
                                 .document_begin = batch_.document_begin,
                                 .global_tokens = sequences * train.sequence_length,
-                                .microbatches = train.microbatches},
+                                .microbatches = train.microbatches,
+                                .step = step,
+                                .first_token = mine.first * train.sequence_length},
                  .statistics = &router_statistics_,
-                 .seconds = {}};
+                 .seconds = {},
+                 .forced = forced_ ? &*forced_ : nullptr};
   router_statistics_.clear();
   totals.loss_sum += parts_.decoder.forward(pass);
   split_pass(clock.lap(), pass.seconds, seconds.forward, seconds);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -43,6 +44,8 @@ struct StepOutcome {
 /// One training step: the parameters of step n from those of step n - 1. No logging, no files.
 class TrainingStep {
  public:
+  /// Errors: AgreedError when train.source_weights are not as many as the ranks. Collective in
+  /// that all ranks construct it.
   explicit TrainingStep(const StepParts& parts);
 
   /// Collective over the world. `step` counts from 1. A step whose loss, norm or routing is not
@@ -61,6 +64,8 @@ class TrainingStep {
 
   StepParts parts_;
   LearningRateSchedule schedule_;
+  std::vector<std::int64_t> source_weights_;
+  std::optional<Workload> forced_;
   std::vector<double> relative_width_;
   RouterStatistics router_statistics_;
   Batch batch_;

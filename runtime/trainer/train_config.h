@@ -20,6 +20,7 @@ struct TrainConfig {
   std::int64_t global_batch = 8;
   std::int64_t microbatches = 1;
   std::int64_t sequence_length = 256;
+  std::vector<std::int64_t> source_weights;
   double learning_rate = 1e-3;
   std::int64_t warmup_steps = 100;
   Schedule schedule = Schedule::kConstant;
@@ -44,6 +45,10 @@ struct TrainConfig {
                 at_least(1, 1 << 24));
     visit.field("sequence_length", sequence_length, "tokens", "Length of a sequence.",
                 at_least(1, 1 << 24));
+    visit.field("source_weights", source_weights, "",
+                "Sequences that each rank reads, relative to the others, one number per rank; 0: "
+                "none. Empty: evenly, or as model.router.forced W4 and W5 have it.",
+                between(0, 1e6));
     visit.field("learning_rate", learning_rate, "", "Learning rate after the warm-up.",
                 at_least(0, 1000));
     visit.field("warmup_steps", warmup_steps, "steps",

@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <map>
 
 #include "core/model/initial_values.h"
+#include "core/model/workload.h"
+#include "parallel/agreement.h"
 #include "parallel/communicator/local_communicator.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/training_world.h"
@@ -87,6 +90,11 @@ RunConfig tied(RunConfig config) {
   return config;
 }
 
+RunConfig forced(const char* workload, RunConfig config) {
+  config.model.router.forced = workload;
+  return config;
+}
+
 struct StepCase {
   const char* name;
   RunConfig config;
@@ -111,8 +119,65 @@ INSTANTIATE_TEST_SUITE_P(
                     StepCase{"top_p", with_top_p(small_training())},
                     StepCase{"released", with_released_penalty(small_training())},
                     StepCase{"microbatches", with_microbatches(small_training())},
-                    StepCase{"tied", tied(small_training())}),
+                    StepCase{"tied", tied(small_training())},
+                    StepCase{"forced_spread", forced("W3", small_training())},
+                    StepCase{"forced_ragged", forced("W4", with_microbatches(small_training()))}),
     [](const auto& instance) { return instance.param.name; });
+
+/// 1, 3, 0, 1, 3, 0, ...: the first rank has some.
+std::vector<std::int64_t> uneven_weights(int ranks) {
+  std::vector<std::int64_t> weights;
+  for (int rank = 0; rank < ranks; ++rank) weights.push_back(std::array{1, 3, 0}[rank % 3]);
+  return weights;
+}
+
+TEST(SourceWeights, ChangeWhoReadsAndNotTheResult) {
+  const RunConfig even = small_training();
+  RunConfig uneven = even;
+  Communicator& world = test_world();
+  uneven.train.source_weights = uneven_weights(world.size());
+  TrainingWorld training(uneven, world, cut_placement(even.model, world.size()));
+  OneRank expected(even);
+  const StepOutcome expected_outcome = expected.step(1);
+  expect_same_outcome(training.step(1), expected_outcome);
+  expect_same_gradients(training, expected, expected_outcome.grad_norm);
+}
+
+TEST(SourceWeights, OfAnotherNumberOfRanksAreRefusedByAll) {
+  RunConfig config = small_training();
+  Communicator& world = test_world();
+  config.train.source_weights = uneven_weights(world.size() + 1);
+  EXPECT_THROW(TrainingWorld(config, world, cut_placement(config.model, world.size())),
+               AgreedError);
+}
+
+class ForcedRouting : public testing::TestWithParam<const char*> {};
+
+TEST_P(ForcedRouting, GivesTheLoadsOfTheWorkloadAndTheLossOfOneRank) {
+  const RunConfig config = forced(GetParam(), with_microbatches(small_training()));
+  const int layers = config.model.num_layers;
+  const Workload workload(workload_of(GetParam()), 4, 2, config.train.seed);
+  Communicator& world = test_world();
+  for (const std::int64_t step : {1, 11, 12}) {
+    TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+    OneRank expected(config);
+    std::vector<std::vector<std::int64_t>> load(layers, std::vector<std::int64_t>(4, 0));
+    for (int layer = 0; layer < layers; ++layer) {
+      for (int token = 0; token < 6 * 6; ++token) {
+        std::array<std::int32_t, 2> experts = {};
+        workload.select(layer, step, token, experts);
+        for (const std::int32_t expert : experts) ++load[layer][expert];
+      }
+    }
+    const StepOutcome outcome = training.step(step);
+    EXPECT_EQ(outcome.load, load) << "step " << step;
+    expect_same_outcome(outcome, expected.step(step));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Workloads, ForcedRouting,
+                         testing::Values("W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7"),
+                         [](const auto& workload) { return workload.param; });
 
 TEST(TrainingStep, EveryRowOfEveryParameterHasExactlyOneOwner) {
   const RunConfig config = small_training();

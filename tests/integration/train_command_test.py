@@ -48,6 +48,45 @@ class Finished(CommandLineCase):
         self.assertEqual(*losses)
 
 
+class Forced(CommandLineCase):
+    """12 losses of training and 2 on held-out text, 5 windows at a time of which ranks take parts."""
+
+    def setUp(self):
+        super().setUp()
+        words = " ".join(f"word{number % 97}" for number in range(20000))
+        self.write("text.txt", "\n\n".join(words[start:start + 100] for start in range(0, len(words), 100)))
+        code, _, err = self.run_command(HETMOE, "data", "prepare", "text.txt", "--out", "data", "--tokenizer", "bytes",
+                                        "--document-separator", "blank-line", "--valid-fraction", "0.1")
+        self.assertEqual(code, 0, err)
+
+    def losses(self, *settings, ranks=0):
+        run = f"run{len(list(self.folder.glob('run*')))}"
+        arguments = [part for setting in settings for part in ("--set", setting)]
+        code, _, err = self.train("small.yaml", "--run-dir", run, "--set", "train.steps=12", "--set",
+                                  "train.learning_rate=0.01", "--set", "model.initializer_range=0.1", "--set",
+                                  "model.vocab_size=257", "--set", "data.valid=data/valid", "--set", "train.global_batch=5",
+                                  "--set", "evaluate.every_steps=6", "--set", "evaluate.tokens=208", *arguments, ranks=ranks)
+        self.assertEqual(code, 0, err)
+        lines = self.read_lines(f"{run}/metrics.jsonl")
+        return [line["loss"] if "loss" in line else line["eval_loss"] for line in lines]
+
+    def assert_same(self, first, second):
+        self.assertEqual((len(first), len(second)), (14, 14))
+        for one, other in zip(first, second):
+            self.assertAlmostEqual(one, other, delta=1e-5 * one)
+
+    def test_source_weights_do_not_change_the_losses(self):
+        even = self.losses(ranks=2)
+        self.assert_same(self.losses("train.source_weights=[1, 3]", ranks=2), even)
+
+    def test_a_workload_gives_the_same_losses_on_any_number_of_ranks(self):
+        for workload in ("W3", "W5"):  # in W5 rank 1 reads nothing
+            with self.subTest(workload):
+                one = self.losses(f"model.router.forced={workload}")
+                self.assert_same(self.losses(f"model.router.forced={workload}", ranks=2), one)
+        self.assertNotEqual(one, self.losses())
+
+
 class Refused(CommandLineCase):
     def assert_refused(self, outcome, code, *texts):
         self.assertEqual(outcome[0], code, outcome)
@@ -109,6 +148,12 @@ class Refused(CommandLineCase):
         self.write("plan.json", json.dumps(plan))
         outcome = self.train("small.yaml", "--set", "placement.strategy=plan.json", "--run-dir", "run", ranks=2)
         self.assert_refused(outcome, 2, "plan.json")
+
+    def test_source_weights_for_another_number_of_ranks(self):
+        outcome = self.train("small.yaml", "--run-dir", "run", "--set", "train.source_weights=[1, 3, 2]", ranks=2)
+        self.assert_refused(outcome, 2, "train.source_weights: 3 numbers, allowed: 2, one for each rank, or none")
+        self.assert_one_line(outcome[2])
+        self.assertEqual(self.read_json("run/exit.json")["code"], 2)
 
     def test_a_model_larger_than_the_machine(self):
         outcome = self.train("small.yaml", "--run-dir", "run", "--set", "model.experts.mean_width=500000",

@@ -80,7 +80,6 @@ TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
       {"parallel.expert_group_size=2", "value 2, this version only has 0"},
       {"parallel.device=cuda", "value cuda, this version only has auto, cpu"},
       {"model.hyper.enabled=true", "value true, this version only has false"},
-      {"model.router.forced=uniform", "value uniform, this version only has none"},
       {"train.recompute=experts", "value experts, this version only has none"},
   };
   for (const auto& [setting, message] : absent) {
@@ -115,6 +114,28 @@ TEST(RunConfigFaults, ARouterThatWouldNotLearnMustBeAskedForTwice) {
             "model.router.allow_untrained)");
   EXPECT_EQ(complaint(once, {"model.router.allow_untrained=true"}), "");
   EXPECT_EQ(complaint("model: {router: {top_k: 1}}"), "");
+}
+
+TEST(RunConfigFaults, ForcedRoutingIsOneOfTheWorkloadsAndNeedsTopK) {
+  EXPECT_EQ(complaint("", {"model.router.forced=W8"}),
+            "--set model.router.forced=W8: model.router.forced: value W8, allowed: none, W0, W1, "
+            "W2, W3, W4, W5, W6, W7");
+  for (const char* name : {"none", "W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7"}) {
+    EXPECT_EQ(complaint("", {std::string("model.router.forced=") + name}), "");
+  }
+  EXPECT_EQ(complaint("model: {router: {kind: top_p, forced: W3}}"),
+            "x.yaml:1: model.router.forced: value W3, allowed: none with model.router.kind top_p "
+            "(a workload chooses top_k experts)");
+}
+
+TEST(RunConfigFaults, SourceWeightsAreNotAllZeroNorNegative) {
+  EXPECT_EQ(complaint("train: {source_weights: [0, 3]}"), "");
+  EXPECT_EQ(complaint("train: {source_weights: [0, 0]}"),
+            "x.yaml:1: train.source_weights: all 0, allowed: at least one above 0");
+  EXPECT_EQ(complaint("train: {source_weights: [1, -3]}"),
+            "x.yaml:1: train.source_weights: value [1, -3], allowed: 0..1000000");
+  EXPECT_EQ(complaint("train: {source_weights: [1, 1000001]}"),
+            "x.yaml:1: train.source_weights: value [1, 1000001], allowed: 0..1000000");
 }
 
 TEST(RunConfigFaults, TheReleasedPenaltyIsDefinedForTopKOnly) {

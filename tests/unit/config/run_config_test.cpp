@@ -106,6 +106,7 @@ train:
   global_batch: 8
   microbatches: 1
   sequence_length: 256
+  source_weights: []
   learning_rate: 0.001
   warmup_steps: 100
   schedule: constant

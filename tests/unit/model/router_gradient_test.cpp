@@ -25,7 +25,8 @@ struct LossCase {
   double load_balance = 0;
   double entropy = 0;
   PenaltyForm form = PenaltyForm::kPaper;
-  double gates = 1;  ///< how much the gates count
+  double gates = 1;     ///< how much the gates count
+  bool forced = false;  ///< experts that the logits do not decide
 };
 
 RouterConfig config_of(const LossCase& c) {
@@ -37,6 +38,16 @@ RouterConfig config_of(const LossCase& c) {
           .load_balance = c.load_balance,
           .entropy = c.entropy,
           .penalty_form = c.form};
+}
+
+/// Two experts for every token, seldom the most probable ones.
+std::vector<std::int32_t> forced_experts() {
+  std::vector<std::int32_t> experts;
+  for (std::int32_t t = 0; t < kTokens; ++t) {
+    experts.push_back(t % 4);
+    experts.push_back(4);
+  }
+  return experts;
 }
 
 std::vector<double> plain_softmax(const double* logits) {
@@ -93,7 +104,9 @@ TEST_P(RouteBackward, MatchesFiniteDifferencesOfThePlainFormulas) {
   const LossCase& c = GetParam();
   at::Tensor logits = test_values("logits", {kTokens, kExperts});
   const RouterConfig config = config_of(c);
-  const Routing routing = route(logits, config);
+  const Routing routing =
+      route(logits, config, c.forced ? forced_experts() : std::vector<std::int32_t>());
+  EXPECT_EQ(routing.expert == forced_experts(), c.forced);
   const at::Tensor weights = test_values("weights", {routing.selections()});
   std::vector<double> gate_weight(weights.const_data_ptr<double>(),
                                   weights.const_data_ptr<double>() + routing.selections());
@@ -128,6 +141,12 @@ INSTANTIATE_TEST_SUITE_P(
                              PenaltyForm::kReleasedCode, 0},
                     LossCase{"all_of_top_k", RouterKind::kTopK, Renormalize::kTrue, 0.7, 0.3, 0.4},
                     LossCase{"all_of_top_p", RouterKind::kTopP, Renormalize::kTrue, 0.7, 0.3, 0.4},
+                    LossCase{.name = "forced_renormalised", .forced = true},
+                    LossCase{.name = "forced", .renormalize = Renormalize::kFalse, .forced = true},
+                    LossCase{"all_of_forced", RouterKind::kTopK, Renormalize::kTrue, 0.7, 0.3, 0.4,
+                             PenaltyForm::kPaper, 1, true},
+                    LossCase{"all_of_forced_released", RouterKind::kTopK, Renormalize::kTrue, 5,
+                             0.3, 0.4, PenaltyForm::kReleasedCode, 1, true},
                     LossCase{"all_of_top_p_released", RouterKind::kTopP, Renormalize::kFalse, 0.7,
                              0.3, 0.4, PenaltyForm::kReleasedCode}),
     [](const auto& instance) { return instance.param.name; });

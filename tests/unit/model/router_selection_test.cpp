@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "core/base/error.h"
 #include "core/model/router.h"
 
 namespace hetmoe {
@@ -188,6 +189,37 @@ TEST_P(NonFiniteLogit, GoesToTheFirstExpertsWithGateZeroAndIsCounted) {
 INSTANTIATE_TEST_SUITE_P(Router, NonFiniteLogit,
                          testing::Combine(testing::Values(kNan, kInfinity, -kInfinity),
                                           testing::Values(0, 2, 3)));
+
+TEST(ForcedRouting, TakesTheGivenExpertsWithTheGatesOfTheirProbabilities) {
+  // softmax of (ln 6, ln 3, 0) is (6, 3, 1) / 10.
+  const at::Tensor logits = logits_of(
+      {{std::log(6.0), std::log(3.0), 0}, {std::log(6.0), std::log(3.0), 0}}, at::kDouble);
+  const std::vector<std::int32_t> forced = {1, 2, 0, 2};
+  const Routing routing = route(logits, top_k(2), forced);
+  EXPECT_EQ(routing.expert, forced);
+  EXPECT_THAT(routing.offset, ElementsAre(0, 2, 4));
+  const std::vector<double> gates = {3.0 / 4, 1.0 / 4, 6.0 / 7, 1.0 / 7};
+  const std::vector<double> plain = {0.3, 0.1, 0.6, 0.1};
+  const Routing unscaled = route(logits, top_k(2, Renormalize::kFalse), forced);
+  for (std::size_t s = 0; s < 4; ++s) {
+    EXPECT_NEAR(routing.gate[s], gates[s], 1e-15);
+    EXPECT_NEAR(unscaled.gate[s], plain[s], 1e-15);
+  }
+  EXPECT_NEAR(routing.probabilities[0][0].item<double>(), 0.6, 1e-15);
+}
+
+TEST(ForcedRouting, KeepsTheRuleForNonFiniteLogitsAndStaysFiniteWhereProbabilitiesVanish) {
+  const Routing routing = route(logits_of({{1, kNan, 3}, {0, 0, 3e38}}), top_k(2),
+                                std::vector<std::int32_t>{1, 2, 0, 1});
+  EXPECT_THAT(routing.expert, ElementsAre(0, 1, 0, 1));
+  EXPECT_THAT(routing.gate, ElementsAre(0, 0, 0, 0));
+  EXPECT_EQ(routing.non_finite_tokens, 1);
+}
+
+TEST(ForcedRouting, MustNameTopKExpertsForEveryToken) {
+  const std::vector<std::int32_t> forced = {0, 1, 2};
+  EXPECT_THROW(route(logits_of({{1, 2, 3}, {1, 2, 3}}), top_k(2), forced), InternalError);
+}
 
 TEST(NonFiniteLogits, InEveryTokenLeaveFiniteStatistics) {
   const Routing routing = route(logits_of({{kNan, kNan}, {kInfinity, 0}}), top_k(1));
