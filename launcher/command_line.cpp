@@ -71,6 +71,10 @@ void add_plan(CLI::App& app, Action& action) {
       ->take_all()
       ->allow_extra_args(false)
       ->excludes(problem);
+  command
+      ->add_option("--cluster", options->cluster_path,
+                   "Cluster file: plan for the least predicted seconds")
+      ->type_name("FILE.yaml");
   auto* strategy =
       command
           ->add_option("--strategy", options->strategy,

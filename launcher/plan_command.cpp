@@ -8,6 +8,7 @@
 
 #include "core/base/error.h"
 #include "launcher/error_text.h"
+#include "parallel/placement/cluster_file.h"
 #include "parallel/placement/cost.h"
 #include "parallel/placement/exact_planner.h"
 #include "parallel/placement/plan_json.h"
@@ -29,8 +30,14 @@ std::string read_text(const std::string& path) {
 }
 
 PlanProblem problem_of(const PlanOptions& options) {
-  if (!options.problem_path.empty()) return read_problem(read_text(options.problem_path));
-  return uniform_problem(load_run_config(options.config_path, options.settings), options.ranks);
+  if (!options.problem_path.empty()) {
+    PlanProblem problem = read_problem(read_text(options.problem_path));
+    if (!options.cluster_path.empty()) problem.cluster = read_cluster_file(options.cluster_path);
+    return problem;
+  }
+  RunConfig config = load_run_config(options.config_path, options.settings);
+  if (!options.cluster_path.empty()) config.placement.cluster = options.cluster_path;
+  return uniform_problem(config, options.ranks, configured_cluster(config));
 }
 
 int report_infeasible(const Infeasibility& found, bool json) {

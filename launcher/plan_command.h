@@ -10,6 +10,7 @@ struct PlanOptions {
   std::string config_path;            ///< a configuration, planned from a uniform load
   std::vector<std::string> settings;  ///< "a.b=c" of the configuration
   int ranks = 0;                      ///< for a configuration
+  std::string cluster_path;           ///< plan by its speeds; empty: what the problem says
   std::string strategy = "slices";
   bool exact = false;
   double exact_seconds = 60;  ///< per layer

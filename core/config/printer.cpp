@@ -1,12 +1,21 @@
 #include "core/config/printer.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
+#include <variant>
 
 #include "core/config/value_text.h"
 
 namespace hetmoe {
 namespace {
+
+constexpr std::size_t kColumns = 96;
+
+bool is_list(const Field& field) {
+  return std::holds_alternative<std::vector<std::int64_t>*>(field.value) ||
+         std::holds_alternative<std::vector<double>*>(field.value);
+}
 
 std::vector<std::string> split(const std::string& key) {
   std::vector<std::string> words;
@@ -34,7 +43,6 @@ std::string open_sections(const std::vector<std::string>& previous,
 }
 
 std::string wrapped(std::string_view text, const std::string& indent) {
-  constexpr std::size_t kColumns = 96;
   std::string out;
   std::string line;
   while (!text.empty()) {
@@ -58,7 +66,10 @@ std::string yaml_document(const std::vector<Field>& fields) {
   for (const auto& field : fields) {
     const auto words = split(field.key);
     const std::string indent = open_sections(previous, words, text);
-    text += indent + words.back() + ": " + yaml_text(field.value) + "\n";
+    const std::string line = words.back() + ": " + yaml_text(field.value);
+    text += is_list(field) && indent.size() + line.size() > kColumns
+                ? indent + words.back() + ":\n" + wrapped(yaml_text(field.value), indent + "  ")
+                : indent + line + "\n";
     previous = words;
   }
   return text;

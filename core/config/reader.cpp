@@ -23,6 +23,17 @@ std::string with_range(const std::string& type, const Allowed& allowed) {
   return range.empty() ? type : type + ", " + range;
 }
 
+/// Tables are long: the first faulty entry is named instead of the list.
+std::optional<std::string> refusal_of_entry(const std::vector<double>& numbers,
+                                            const Allowed& allowed) {
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (allowed.accepts_number(numbers[i])) continue;
+    return "entry " + std::to_string(i) + " is " + number_text(numbers[i]) + ", " +
+           allowed.refusal_of_number(numbers[i]);
+  }
+  return {};
+}
+
 /// Gives why a value is refused; nothing when it is good.
 std::optional<std::string> refusal(const Field& field) {
   const Allowed& allowed = field.allowed;
@@ -48,6 +59,8 @@ std::optional<std::string> refusal(const Field& field) {
             if (auto fault = check_number(static_cast<double>(number))) return fault;
           }
           return {};
+        } else if constexpr (std::is_same_v<Target, std::vector<double>*>) {
+          return refusal_of_entry(*target, allowed);
         } else if constexpr (std::is_pointer_v<Target> && !std::is_same_v<Target, std::string*>) {
           return check_number(static_cast<double>(*target));
         } else {
@@ -67,9 +80,10 @@ std::vector<ConfigFault> range_faults(const std::vector<Field>& fields) {
   return faults;
 }
 
-void ConfigReader::read_file(const std::string& path) {
-  const ConfigNode root = read_yaml_file(path);
-  file_ = {std::make_shared<const std::string>(path), 0};
+void ConfigReader::read_file(const std::string& path) { read_tree(read_yaml_file(path)); }
+
+void ConfigReader::read_tree(const ConfigNode& root) {
+  file_ = {root.origin.source, 0};
   if (root.kind != ConfigNode::Kind::kSection) {
     throw ConfigError(root.origin.text() + ": " + describe_node(root) +
                       ", allowed: sections such as model: and train:");

@@ -20,6 +20,8 @@ class ConfigReader {
   /// Unknown keys, keys given twice and values of a wrong type become faults.
   /// Errors: ConfigError when the file cannot be read or is not YAML.
   void read_file(const std::string& path);
+  /// The same from a tree that came from elsewhere; its origins name the places.
+  void read_tree(const ConfigNode& root);
   /// One "a.b=value"; what it sets wins over earlier values, but cannot be a section.
   void read_setting(const std::string& setting);
 

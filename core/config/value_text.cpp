@@ -20,7 +20,8 @@ namespace {
 
 using Refusal = std::optional<std::string>;
 
-constexpr std::size_t kMostListItems = 1024;
+constexpr std::size_t kMostIntegers = 1024;
+constexpr std::size_t kMostNumbers = 4096;  // tables of measured figures
 constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kLongestShown = 60;
 
@@ -78,21 +79,31 @@ struct Assign {
   }
 
   Refusal operator()(std::vector<std::int64_t>* field) const {
-    if (node.kind != ConfigNode::Kind::kList || node.children.size() > kMostListItems) {
-      return "a list of at most " + std::to_string(kMostListItems) + " integers";
-    }
-    std::vector<std::int64_t> numbers(node.children.size());
-    for (std::size_t i = 0; i < numbers.size(); ++i) {
-      if (parse_number(node.children[i], numbers[i]) != std::errc()) return "a list of integers";
-    }
-    *field = std::move(numbers);
-    return {};
+    return assign_list(field, kMostIntegers, "integers");
+  }
+  Refusal operator()(std::vector<double>* field) const {
+    return assign_list(field, kMostNumbers, "finite numbers");
   }
 
   Refusal operator()(const EnumReference& field) const {
     const auto word = std::find(field.words.begin(), field.words.end(), node.text);
     if (!is_text() || word == field.words.end()) return type_text(field);
     field.set(field.target, static_cast<int>(word - field.words.begin()));
+    return {};
+  }
+
+  template <typename Number>
+  Refusal assign_list(std::vector<Number>* field, std::size_t most, const char* items) const {
+    if (node.kind != ConfigNode::Kind::kList || node.children.size() > most) {
+      return "a list of at most " + std::to_string(most) + " " + items;
+    }
+    std::vector<Number> numbers(node.children.size());
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      if (parse_number(node.children[i], numbers[i]) != std::errc()) {
+        return std::string("a list of ") + items;
+      }
+    }
+    *field = std::move(numbers);
     return {};
   }
 };
@@ -131,6 +142,12 @@ struct YamlText {
     return "[" + text + "]";
   }
 
+  std::string operator()(const std::vector<double>* field) const {
+    std::string text;
+    for (const auto number : *field) text += (text.empty() ? "" : ", ") + number_text(number);
+    return "[" + text + "]";
+  }
+
   std::string operator()(const EnumReference& field) const {
     const auto index = static_cast<std::size_t>(field.get(field.target));
     HETMOE_CHECK(index < field.words.size(), "enumerator ", index, " has no word");
@@ -147,6 +164,7 @@ struct TypeText {
   std::string operator()(const double*) const { return "number"; }
   std::string operator()(const std::string*) const { return "text"; }
   std::string operator()(const std::vector<std::int64_t>*) const { return "list of integers"; }
+  std::string operator()(const std::vector<double>*) const { return "list of numbers"; }
   std::string operator()(const EnumReference& field) const {
     std::string text;
     for (const auto& word : field.words) text += (text.empty() ? "" : ", ") + word;

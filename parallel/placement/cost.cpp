@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "parallel/placement/step_cost.h"
 #include "parallel/placement/validation.h"
 
 namespace hetmoe {
@@ -35,7 +36,9 @@ LayerCost cost_of(const PlanLayer& layer, const LayerPlacement& placement, int r
           .traffic_ratio = rows / whole_rows};
 }
 
-std::string bound_of(const PlanProblem& problem, const Plan& plan, double largest_bytes) {
+std::string bound_of(const PlanProblem& problem, const Plan& plan, const StepSeconds& seconds,
+                     double largest_bytes) {
+  if (seconds.exchange > seconds.compute) return "traffic";
   for (const LayerCost& cost : plan.layers)
     if (cost.flops_max_over_mean > 1 + problem.tolerance + kRoundingSlack) return "compute";
   if (largest_bytes > memory_cap_bytes(problem) * (1 + kRoundingSlack)) return "memory";
@@ -91,7 +94,12 @@ Plan evaluate(const PlanProblem& problem, Placement placement) {
   const std::vector<double> bytes = expert_bytes_of_ranks(problem, placement);
   const double largest = *std::max_element(bytes.begin(), bytes.end());
   plan.memory_max_over_mean = largest / (total_bytes(problem) / problem.ranks);
-  plan.bound_by = bound_of(problem, plan, largest);
+  StepSeconds seconds;
+  if (problem.cluster) {
+    seconds = predict_step(problem, placement);
+    plan.predicted_step_seconds = seconds.total();
+  }
+  plan.bound_by = bound_of(problem, plan, seconds, largest);
   plan.placement = std::move(placement);
   return plan;
 }

@@ -16,9 +16,9 @@ std::vector<std::int64_t> effective_loads(const PlanLayer& layer);
 /// The figures of one placement under a problem: per layer the largest rank's FLOPs over the mean
 /// and the traffic, over all layers the largest rank's expert bytes over the mean without replicas.
 /// FLOPs of a slice: tokens * share * width. Of replicas the lowest rank owns
-/// (bytes_per_parameter), the others hold bytes_per_replica_parameter. `bound_by`: "compute" when a
-/// layer misses the tolerance, else "memory" when the cap is missed. The placement must be valid
-/// (validate_placement); ConfigError otherwise.
+/// (bytes_per_parameter), the others hold bytes_per_replica_parameter. With a cluster the predicted
+/// seconds too. `bound_by` as Plan says. The placement must be valid (validate_placement);
+/// ConfigError otherwise.
 Plan evaluate(const PlanProblem& problem, Placement placement);
 
 /// Expert bytes of each rank over all layers of a valid placement.

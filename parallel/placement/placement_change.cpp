@@ -40,27 +40,6 @@ std::int64_t traffic(const LayerPlacement& placement, const std::vector<std::int
   return sum;
 }
 
-bool fits(const LayerPlacement& placement, const LayerLimits& limits) {
-  const std::vector<std::int64_t> rows = rows_of_ranks(placement, limits.ranks);
-  for (std::size_t rank = 0; rank < rows.size(); ++rank) {
-    if (rows[rank] > limits.room[rank]) return false;
-  }
-  return true;
-}
-
-bool is_balanced(const LayerPlacement& placement, const LayerLimits& limits) {
-  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
-  std::vector<std::int64_t> work(static_cast<std::size_t>(limits.ranks), 0);
-  for (const PlacedSlice& slice : placement.slices) {
-    work[slice.rank] += loads[slice.expert] * slice.width();
-  }
-  const double mean =
-      static_cast<double>(std::accumulate(work.begin(), work.end(), std::int64_t{0})) /
-      limits.ranks;
-  return static_cast<double>(*std::max_element(work.begin(), work.end())) <=
-         mean * (1 + limits.tolerance);
-}
-
 /// The fresh ranks under new names: pairs with the most common rows first.
 LayerPlacement renamed(const LayerPlacement& current, const LayerPlacement& fresh, int ranks) {
   const auto common = common_rows(fresh, current, ranks);
@@ -110,6 +89,27 @@ void reorder_pieces(LayerPlacement& placement, const LayerPlacement& current) {
 
 }  // namespace
 
+bool fits_room(const LayerPlacement& placement, const LayerLimits& limits) {
+  const std::vector<std::int64_t> rows = rows_of_ranks(placement, limits.ranks);
+  for (std::size_t rank = 0; rank < rows.size(); ++rank) {
+    if (rows[rank] > limits.room[rank]) return false;
+  }
+  return true;
+}
+
+bool is_balanced(const LayerPlacement& placement, const LayerLimits& limits) {
+  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
+  std::vector<std::int64_t> work(static_cast<std::size_t>(limits.ranks), 0);
+  for (const PlacedSlice& slice : placement.slices) {
+    work[slice.rank] += loads[slice.expert] * slice.width();
+  }
+  const double mean =
+      static_cast<double>(std::accumulate(work.begin(), work.end(), std::int64_t{0})) /
+      limits.ranks;
+  return static_cast<double>(*std::max_element(work.begin(), work.end())) <=
+         mean * (1 + limits.tolerance);
+}
+
 std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& after) {
   std::int64_t moved = 0;
   for (const PlacedSlice& slice : after.slices) {
@@ -121,17 +121,21 @@ std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& afte
   return moved;
 }
 
+LayerPlacement follow(const LayerPlacement& current, const LayerPlacement& fresh,
+                      const LayerLimits& limits) {
+  LayerPlacement placement = renamed(current, fresh, limits.ranks);
+  reorder_pieces(placement, current);
+  const bool follows = moved_rows(current, placement) <= moved_rows(current, fresh);
+  return follows && fits_room(placement, limits) ? placement : fresh;
+}
+
 LayerPlacement keep_or_follow(const LayerPlacement& current, LayerPlacement fresh,
                               const LayerLimits& limits) {
   const std::vector<std::int64_t> loads = effective_loads(limits.layer);
   const bool is_cheap = static_cast<double>(traffic(current, loads)) <=
                         kTrafficWorthMoving * static_cast<double>(traffic(fresh, loads));
-  if (is_cheap && fits(current, limits) && is_balanced(current, limits)) return current;
-  LayerPlacement placement = renamed(current, fresh, limits.ranks);
-  reorder_pieces(placement, current);
-  const bool follows = moved_rows(current, placement) <= moved_rows(current, fresh);
-  if (follows && fits(placement, limits)) return placement;
-  return fresh;
+  if (is_cheap && fits_room(current, limits) && is_balanced(current, limits)) return current;
+  return follow(current, fresh, limits);
 }
 
 }  // namespace hetmoe

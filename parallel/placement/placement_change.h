@@ -18,9 +18,16 @@ struct LayerLimits {
 /// Rows of one layer that are on another rank than before.
 std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& after);
 
+bool fits_room(const LayerPlacement& placement, const LayerLimits& limits);
+bool is_balanced(const LayerPlacement& placement, const LayerLimits& limits);
+
+/// The fresh placement with its ranks renamed so that rows stay where they are, as far as the room
+/// allows. Pure.
+LayerPlacement follow(const LayerPlacement& current, const LayerPlacement& fresh,
+                      const LayerLimits& limits);
+
 /// The current placement where it meets the limits at no more than 1.05 times the fresh one's
-/// traffic: a plan of a plan moves nothing. Else the fresh one with its ranks renamed so that rows
-/// stay where they are, as far as the room allows. Pure.
+/// traffic: a plan of a plan moves nothing. Else the fresh one, following it. Pure.
 LayerPlacement keep_or_follow(const LayerPlacement& current, LayerPlacement fresh,
                               const LayerLimits& limits);
 

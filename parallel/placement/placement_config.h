@@ -27,7 +27,9 @@ struct PlacementConfig {
     visit.field("every", every, "steps",
                 "How often the planner is asked whether slices should move; 0: never.",
                 at_least(0));
-    visit.field("cluster", cluster, "", "File of measured speeds to plan by.", only_off(""));
+    visit.field("cluster", cluster, "",
+                "File of measured speeds to plan by, in predicted seconds; empty: by FLOPs and "
+                "traffic.");
     visit.field("memory_cap_ratio", memory_cap_ratio, "",
                 "Most expert bytes of a rank, over the mean of all ranks.", at_least(1, 1e6));
     visit.field("tolerance", tolerance, "",

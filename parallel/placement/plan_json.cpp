@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <iomanip>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -14,6 +15,8 @@
 
 #include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/config/tree.h"
+#include "parallel/placement/cluster_file.h"
 
 namespace hetmoe {
 namespace {
@@ -85,12 +88,46 @@ class Node {
     return value_.get<std::string>();
   }
 
+  bool boolean() const {
+    if (!value_.is_boolean()) wrong_type("true or false");
+    return value_.get<bool>();
+  }
+
   bool is_null() const { return value_.is_null(); }
+
+  /// As the configuration's reader takes it, with this place as the origin of everything.
+  ConfigNode config_node() const {
+    return config_node(
+        value_, "",
+        {std::make_shared<const std::string>(detail::concatenate(what_, ": ", pointer_)), 0});
+  }
 
   [[noreturn]] void fault(const std::string& text) const { refuse(what_, pointer_, text); }
 
  private:
   static constexpr auto kReplace = json::error_handler_t::replace;
+
+  static ConfigNode config_node(const json& value, const std::string& key,
+                                const ConfigOrigin& origin) {
+    using Kind = ConfigNode::Kind;
+    ConfigNode node;
+    node.key = key;
+    node.origin = origin;
+    node.quoted = value.is_string();
+    node.kind = value.is_object()  ? Kind::kSection
+                : value.is_array() ? Kind::kList
+                : value.is_null()  ? Kind::kNothing
+                                   : Kind::kText;
+    if (node.kind == Kind::kText) {
+      node.text = value.is_string() ? value.get<std::string>() : value.dump();
+    }
+    if (value.is_structured()) {
+      for (const auto& [name, child] : value.items()) {
+        node.children.push_back(config_node(child, name, origin));
+      }
+    }
+    return node;
+  }
 
   [[noreturn]] void wrong_type(const char* wanted) const {
     fault(std::string("is ") + value_.type_name() + ", allowed: " + wanted);
@@ -193,6 +230,9 @@ void read_limits(const Node& root, PlanProblem& problem) {
   if (root.has("tolerance")) problem.tolerance = root.at("tolerance").number();
   if (root.has("granularity"))
     problem.granularity = root.at("granularity").integer(1, kLargestInteger);
+  if (root.has("bytes_per_value")) problem.bytes_per_value = root.at("bytes_per_value").number();
+  if (root.has("microbatches"))
+    problem.microbatches = static_cast<int>(root.at("microbatches").integer(1, 1 << 24));
   if (root.has("replicas")) problem.replicas = root.at("replicas").integer(0, kLargestInteger);
 }
 
@@ -203,7 +243,7 @@ PlanProblem read_problem(std::string_view text) {
   const Node root(value, "planner problem", "");
   root.check_keys({"hidden_size", "bytes_per_parameter", "bytes_per_replica_parameter", "ranks",
                    "memory_cap_ratio", "memory_cap_bytes", "tolerance", "granularity", "replicas",
-                   "layers", "current"});
+                   "layers", "current", "cluster", "strict", "bytes_per_value", "microbatches"});
   PlanProblem problem;
   problem.hidden_size = root.at("hidden_size").integer(-kLargestInteger, kLargestInteger);
   problem.ranks = static_cast<int>(root.at("ranks").integer(-(1 << 30), 1 << 30));
@@ -212,6 +252,9 @@ PlanProblem read_problem(std::string_view text) {
     problem.layers.push_back(read_layer(layer));
   if (root.has("current") && !root.at("current").is_null())
     problem.current = read_plan_node(root.at("current")).placement;
+  if (root.has("cluster") && !root.at("cluster").is_null())
+    problem.cluster = read_cluster(root.at("cluster").config_node());
+  if (root.has("strict")) problem.strict = root.at("strict").boolean();
   validate_problem(problem);
   return problem;
 }

@@ -10,7 +10,8 @@ namespace hetmoe {
 /// Reading is strict: unknown or repeated keys, wrong types, numbers out of range, oversized or
 /// deeply nested texts end in a one-line ConfigError that holds the JSON pointer of the fault.
 
-/// The contract's planner problem, validated. `current`, when present, is a plan.
+/// The contract's planner problem, validated. `current`, when present, is a plan; `cluster` has the
+/// keys of a cluster file, and its faults are a line each.
 PlanProblem read_problem(std::string_view json);
 
 /// The contract's plan. Its placement must still be validated against the model

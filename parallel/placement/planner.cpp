@@ -11,6 +11,7 @@
 #include "parallel/placement/cost.h"
 #include "parallel/placement/placement_change.h"
 #include "parallel/placement/slice_planner.h"
+#include "parallel/placement/timed_planner.h"
 #include "parallel/placement/validation.h"
 #include "parallel/placement/whole_experts.h"
 
@@ -23,6 +24,7 @@ constexpr std::int64_t kLargestWidth = std::int64_t{1} << 20;
 constexpr std::int64_t kLargestTokens = std::int64_t{1} << 32;
 constexpr std::int64_t kLargestHiddenSize = std::int64_t{1} << 20;
 constexpr int kLargestRanks = 1 << 16;
+constexpr int kMostMicrobatches = 1 << 24;
 
 template <typename Value>
 void require(bool holds, const std::string& pointer, Value value, const std::string& allowed) {
@@ -50,6 +52,7 @@ void validate_layer(const PlanLayer& layer, const std::string& pointer) {
 
 Placement place_in_slices(const PlanProblem& problem) {
   return place_layers(problem, [&](std::size_t layer, const std::vector<std::int64_t>& room) {
+    if (problem.cluster) return place_by_seconds(problem, layer, room);
     LayerPlacement fresh = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
                                         problem.granularity, room);
     if (!problem.current) return fresh;
@@ -114,6 +117,11 @@ void validate_problem(const PlanProblem& problem) {
   require(in(problem.tolerance, 0, 1e6), "/tolerance", problem.tolerance, "0 to 1e6");
   require(problem.granularity >= 1 && problem.granularity <= kLargestWidth, "/granularity",
           problem.granularity, detail::concatenate("1 to ", kLargestWidth));
+  require(in(problem.bytes_per_value, 1, 16), "/bytes_per_value", problem.bytes_per_value,
+          "1 to 16");
+  require(problem.microbatches >= 1 && problem.microbatches <= kMostMicrobatches, "/microbatches",
+          problem.microbatches, detail::concatenate("1 to ", kMostMicrobatches));
+  require(problem.cluster || !problem.strict, "/strict", "true", "false without a cluster");
   require(problem.replicas == 0, "/replicas", problem.replicas, "0 (none are made yet)");
   require(!problem.layers.empty(), "/layers", "empty", "at least one layer");
   for (std::size_t layer = 0; layer < problem.layers.size(); ++layer)
@@ -164,8 +172,9 @@ std::vector<std::int64_t> room_for_layer(const PlanProblem& problem, std::size_t
 Plan plan(const PlanProblem& problem, PlanStrategy strategy) {
   validate_problem(problem);
   Plan result = evaluate(problem, place_in_strategy(problem, strategy));
-  // Finer granules would have met the tolerance.
-  if (strategy == PlanStrategy::kSlices && result.bound_by == "compute") {
+  // Finer granules would have met the tolerance, where it was not given up for time.
+  const bool had_to_meet = !problem.cluster || problem.strict;
+  if (strategy == PlanStrategy::kSlices && had_to_meet && result.bound_by == "compute") {
     result.bound_by = "granularity";
   }
   return result;

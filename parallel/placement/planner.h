@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel/placement/cluster.h"
 #include "parallel/placement/placement.h"
 
 namespace hetmoe {
@@ -30,11 +31,19 @@ struct PlanProblem {
   std::int64_t replicas = 0;
   std::vector<PlanLayer> layers;
   std::optional<Placement> current;  ///< what a migration would start from
+
+  /// With it plans are made for the least predicted seconds (step_cost.h); tokens are then real
+  /// ones, those of a step.
+  std::optional<Cluster> cluster;
+  bool strict = false;         ///< with a cluster: only placements within the tolerance
+  double bytes_per_value = 2;  ///< of the compute type: copies of weights, and rows that travel
+  int microbatches = 1;        ///< of equal size, whose tokens add up to the step's
 };
 
 enum class PlanStrategy : std::uint8_t {
   /// Experts cut where balance or memory needs it, at little traffic (slice_planner.h). With a
-  /// current placement: layers that still meet the limits stay as they are.
+  /// current placement: layers that still meet the limits stay as they are. With a cluster: by
+  /// seconds (timed_planner.h).
   kSlices,
   /// Whole experts, largest FLOPs first (ties: the lower expert) onto the least loaded rank that
   /// has room (ties: fewest bytes so far, then the lower rank).
@@ -56,8 +65,12 @@ struct Plan {
   Placement placement;
   std::vector<LayerCost> layers;
   double memory_max_over_mean = 1;
+  /// With a cluster: the sum over layers of LayerStepCost::seconds, experts only.
   std::optional<double> predicted_step_seconds;
-  std::string bound_by = "none";  ///< compute, traffic, memory, granularity or none
+  /// "traffic": with a cluster, the exchange takes longer than the busiest ranks' products, over
+  /// all layers; else "compute": a layer misses the tolerance ("granularity" where finer granules
+  /// would have met it: slices that had to); else "memory": the cap is missed; else "none".
+  std::string bound_by = "none";
 };
 
 /// A pure function: no clock, no randomness, no communication; the same bytes on every rank of the

@@ -36,10 +36,9 @@ Work work_of(const PlanProblem& problem, const Plan& plan) {
 
 double seconds_per_step(const RebalanceQuestion& question, const PlanProblem& problem,
                         const Plan& plan) {
-  const double seconds = plan.predicted_step_seconds
-                             ? *plan.predicted_step_seconds
-                             : work_of(problem, plan).largest * question.seconds_per_token_unit;
-  return seconds * static_cast<double>(question.microbatches);
+  return plan.predicted_step_seconds
+             ? *plan.predicted_step_seconds
+             : work_of(problem, plan).largest * question.seconds_per_token_unit;
 }
 
 double gain_seconds(const RebalanceQuestion& question, const PlanProblem& problem,

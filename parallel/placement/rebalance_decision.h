@@ -7,7 +7,7 @@
 
 namespace hetmoe {
 
-/// [layers][experts]: tokens per microbatch.
+/// [layers][experts]: tokens of a step.
 using Loads = std::vector<std::vector<std::int64_t>>;
 
 /// Whether to move slices now, while routing drifts.
@@ -18,7 +18,6 @@ struct RebalanceQuestion {
   /// Measured: one token through one hidden unit, forward and backward. Prices compute where the
   /// problem has no cluster.
   double seconds_per_token_unit = 0;
-  std::int64_t microbatches = 1;  ///< per step
   std::int64_t steps_until_next_look = 0;
   double moving_bytes_per_second = 1e9;  ///< of the busiest rank
 };

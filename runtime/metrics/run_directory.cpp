@@ -99,7 +99,8 @@ fs::path RunDirectory::log_file(int rank) const {
 void RunDirectory::release() const {
   std::error_code failure;
   if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
-  for (const fs::path& file : {config_file(), plan_file(), events_file(), metrics_file()}) {
+  for (const fs::path& file :
+       {config_file(), plan_file(), cluster_file(), events_file(), metrics_file()}) {
     fs::remove(file, failure);
   }
 }

@@ -28,10 +28,11 @@ class RunDirectory {
   std::filesystem::path events_file() const { return path_ / "events.jsonl"; }
   std::filesystem::path config_file() const { return path_ / "config.yaml"; }
   std::filesystem::path plan_file() const { return path_ / "plan.json"; }
+  std::filesystem::path cluster_file() const { return path_ / "cluster.yaml"; }
   std::filesystem::path log_file(int rank) const;
 
   /// Gives back a folder in which no step was taken: metrics.jsonl (if empty), config.yaml,
-  /// plan.json and events.jsonl go, exit.json and the logs stay. Never throws.
+  /// plan.json, cluster.yaml and events.jsonl go, exit.json and the logs stay. Never throws.
   void release() const;
 
   /// `exit.json`: {"code", "reason"}; whole or absent.

@@ -13,7 +13,7 @@
 namespace hetmoe {
 namespace {
 
-// What moving is reckoned with until the first move has been measured: a slow network.
+// Of a slow network.
 constexpr double kFirstBytesPerSecond = 1e9;
 
 double median(std::vector<double> values) {
@@ -31,6 +31,23 @@ void add(const Loads& more, Loads& sum) {
   }
 }
 
+/// What a step of the window routed on average.
+Loads loads_per_step(Loads sums, std::int64_t steps) {
+  for (auto& layer : sums) {
+    for (std::int64_t& tokens : layer) {
+      tokens = std::llround(static_cast<double>(tokens) / static_cast<double>(steps));
+    }
+  }
+  return sums;
+}
+
+/// What moving is reckoned with until the first move has been measured.
+double first_bytes_per_second(const PlanProblem& problem) {
+  if (!problem.cluster) return kFirstBytesPerSecond;
+  const bool one_node = problem.ranks <= problem.cluster->ranks_per_node;
+  return (one_node ? problem.cluster->same_node : problem.cluster->other_node).bytes_per_second;
+}
+
 }  // namespace
 
 Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communicator& control,
@@ -40,7 +57,7 @@ Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communica
       control_(control),
       clock_(clock),
       widths_(expert_widths(config.model.experts)),
-      bytes_per_second_(kFirstBytesPerSecond) {}
+      bytes_per_second_(first_bytes_per_second(problem_)) {}
 
 void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measured) {
   ++window_.steps;
@@ -63,30 +80,18 @@ bool Rebalancing::is_due(std::int64_t step) const {
   return step % placement.every == 0 && step < config_.train.steps;
 }
 
-Loads Rebalancing::loads_per_microbatch(const Window& window) const {
-  Loads loads = window.tokens;
-  const auto passes = static_cast<double>(window.steps * config_.train.microbatches);
-  for (auto& layer : loads) {
-    for (std::int64_t& tokens : layer) {
-      tokens = std::llround(static_cast<double>(tokens) / passes);
-    }
-  }
-  return loads;
-}
-
 RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& current) const {
   RebalanceQuestion question;
   question.problem = problem_;
   question.problem.current = current;
-  const Loads tokens = loads_per_microbatch(window_);
+  const Loads tokens = loads_per_step(window_.tokens, window_.steps);
   for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
     question.problem.layers[layer].tokens = tokens[layer];
   }
-  question.earlier_tokens = earlier_.steps > 0 ? loads_per_microbatch(earlier_) : tokens;
+  question.earlier_tokens = earlier_.steps > 0 ? loads_per_step(earlier_.tokens, earlier_.steps) : tokens;
   question.strategy = plan_strategy_of(config_.placement.strategy);
   question.seconds_per_token_unit =
       window_.token_units > 0 ? window_.expert_seconds / window_.token_units : 0;
-  question.microbatches = config_.train.microbatches;
   question.steps_until_next_look = std::min(config_.placement.every, config_.train.steps - step);
   question.moving_bytes_per_second = bytes_per_second_;
   return question;

@@ -18,7 +18,8 @@ namespace hetmoe {
 /// others take its plan.
 class Rebalancing {
  public:
-  /// `problem` holds the limits; its loads and current placement are filled in here. `control` and
+  /// `problem` holds the limits, and on rank 0 the cluster where one is configured; its loads and
+  /// current placement are filled in here. `control` and
   /// `clock` must outlive this, and the configuration too.
   Rebalancing(const RunConfig& config, PlanProblem problem, Communicator& control,
               const Clock& clock);
@@ -50,7 +51,6 @@ class Rebalancing {
   };
 
   RebalanceQuestion question(std::int64_t step, const Placement& current) const;
-  Loads loads_per_microbatch(const Window& window) const;
   RebalanceAnswer decide(std::int64_t step, const Placement& current);
 
   const RunConfig& config_;

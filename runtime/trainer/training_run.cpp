@@ -123,6 +123,15 @@ Plan feasible_plan(const RunConfig& config, Communicator& control) {
   return plan;
 }
 
+/// Only rank 0 plans, and so only rank 0 reads the cluster file.
+PlanProblem problem_of_run(const RunConfig& config, Communicator& control) {
+  std::optional<Cluster> cluster;
+  collectively(control, [&] {
+    if (control.rank() == 0) cluster = configured_cluster(config);
+  });
+  return uniform_problem(config, control.size(), cluster);
+}
+
 std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
   return "rank " + std::to_string(traffic.control->rank()) + " of " +
          std::to_string(traffic.control->size()) + ", process " + std::to_string(getpid()) +
@@ -140,7 +149,7 @@ TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config,
       plan_(feasible_plan(config_, *traffic.control)),
       data_(open_data(config_, *traffic.control)),
       parts_(config_, traffic, plan_.placement, *data_.train, request.clock),
-      rebalancing_(config_, uniform_problem(config_, traffic.control->size()), *traffic.control,
+      rebalancing_(config_, problem_of_run(config_, *traffic.control), *traffic.control,
                    request.clock) {
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
                  std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
@@ -152,6 +161,7 @@ void TrainingRun::start_log(const ComputeChoice& compute) {
     if (!is_first()) return;
     write_file_atomically(directory_.config_file(), resolved_yaml(config_));
     write_file_atomically(directory_.plan_file(), write_plan(plan_));
+    copy_cluster_file(config_, directory_);
     log_ = std::make_unique<RunLog>(config_, directory_, plan_.placement, traffic_.control->size(),
                                     request_.clock, Output{request_.out, request_.terminal});
     log_->started(summarize_run({.config = config_,

@@ -3,7 +3,9 @@
 import json
 import unittest
 
-from command_line import HETMOE, CommandLineCase
+from command_line import HETMOE, PROJECT, CommandLineCase
+
+CLUSTER = PROJECT / "configs/clusters/h100_8x_400gbps.yaml"
 
 PROBLEM = {
     "hidden_size": 768,
@@ -58,6 +60,57 @@ class Plan(CommandLineCase):
         self.assertGreater(error["needed"], 1e6)
         self.assertIn("hetmoe: no placement meets the constraint memory", err)
         self.assertFalse((self.folder / "plan.json").exists())
+
+    def test_a_cluster_file_gives_seconds_and_the_fastest_plan(self):
+        seconds, roomy = {}, dict(PROBLEM, memory_cap_ratio=4)
+        for strategy in ("slices", "whole", "contiguous"):
+            code, out, err = self.plan(roomy, "--json", "--cluster", CLUSTER, "--strategy", strategy)
+            self.assertEqual((code, err), (0, ""))
+            seconds[strategy] = json.loads(out)["predicted_step_seconds"]
+        self.assertLessEqual(seconds["slices"], min(seconds.values()))
+        self.assertIsNone(json.loads(self.plan(PROBLEM, "--json")[1])["predicted_step_seconds"])
+        _, out, _ = self.plan(PROBLEM, "--cluster", CLUSTER)
+        self.assertIn("experts per step: ", out)
+
+    def test_a_configuration_is_planned_by_its_cluster(self):
+        precision = ["--set", "train.precision=bf16"]
+        code, by_option, err = self.run_command(
+            HETMOE, "plan", "small.yaml", *precision, "--ranks", "3", "--json", "--cluster", CLUSTER)
+        self.assertEqual((code, err), (0, ""))
+        code, by_key, _ = self.run_command(HETMOE, "plan", "small.yaml", *precision, "--ranks", "3", "--json",
+                                           "--set", f"placement.cluster={CLUSTER}")
+        self.assertEqual((code, by_key), (0, by_option))
+        self.assertGreater(json.loads(by_option)["predicted_step_seconds"], 0)
+
+    def test_a_cluster_file_that_is_missing_faulty_or_of_another_precision_is_refused(self):
+        code, out, err = self.plan(PROBLEM, "--cluster", "absent.yaml")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("absent.yaml: cannot be read", err)
+        text = CLUSTER.read_text()
+        line = text[:text.index("threads: 1")].count("\n") + 1
+        self.write("faulty.yaml", text.replace("threads: 1", "threads: 0"))
+        code, _, err = self.plan(PROBLEM, "--cluster", "faulty.yaml")
+        self.assertEqual(code, 2)
+        self.assertIn(f"faulty.yaml:{line}: threads: value 0, allowed: 1..", err)
+        code, _, err = self.run_command(HETMOE, "plan", "small.yaml", "--ranks", "2", "--cluster", CLUSTER)
+        self.assertEqual(code, 2)
+        self.assertIn("are those of bf16, allowed: those of train.precision", err)
+
+    def test_a_run_plans_by_its_cluster_and_keeps_a_copy(self):
+        text = CLUSTER.read_text().replace('precision: "bf16"', 'precision: "fp32"')
+        self.write("cluster.yaml", text)
+        arguments = ["small.yaml", "--set", "placement.cluster=cluster.yaml"]
+        code, out, _ = self.run_command(HETMOE, "plan", *arguments, "--ranks", "2", "--json")
+        self.assertEqual(code, 0)
+        code, _, err = self.train(*arguments, "--run-dir", "run", ranks=2)
+        self.assertEqual((code, err), (0, ""))
+        self.assertEqual((self.folder / "run/cluster.yaml").read_text(), text)
+        self.assertEqual(self.read_json("run/plan.json"), json.loads(out))
+        self.write("cluster.yaml", "name: 3\n")
+        code, _, err = self.train(*arguments, "--run-dir", "faulty", ranks=2)
+        self.assertEqual(code, 2)
+        self.assertIn("cluster.yaml: precision: is missing", err)
+        self.assertFalse((self.folder / "faulty/cluster.yaml").exists())
 
     def test_a_faulty_problem_is_refused_by_pointer(self):
         faulty = dict(PROBLEM, layers=[{"widths": [1, 0], "tokens": [1, 1]}])

@@ -1,13 +1,17 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/config/field.h"
 #include "core/config/printer.h"
+#include "core/config/reader.h"
 #include "core/config/value_text.h"
+#include "core/config/yaml_reader.h"
 
 namespace hetmoe {
 namespace {
@@ -117,6 +121,54 @@ TEST(FieldReading, WordsAreThoseOfTheEnumeration) {
   EXPECT_EQ(assign(color.value, ConfigNode{}).value_or(""), "red, green");
   EXPECT_FALSE(assign(color.value, text_node("green")).has_value());
   EXPECT_EQ(outer.color, Color::kGreen);
+}
+
+ConfigNode list_node(const std::vector<std::string>& texts) {
+  ConfigNode node;
+  node.kind = ConfigNode::Kind::kList;
+  for (const auto& text : texts) node.children.push_back(text_node(text));
+  return node;
+}
+
+TEST(FieldReading, TablesAreListsOfFiniteNumbers) {
+  std::vector<double> table = {7};
+  EXPECT_EQ(assign(&table, text_node("1")), "a list of at most 4096 finite numbers");
+  EXPECT_EQ(assign(&table, list_node(std::vector<std::string>(4097, "1"))),
+            "a list of at most 4096 finite numbers");
+  for (const char* text : {"inf", "nan", "1e999", "x", ""}) {
+    EXPECT_EQ(assign(&table, list_node({"1", text})), "a list of finite numbers") << text;
+  }
+  EXPECT_EQ(table, std::vector<double>{7});
+  EXPECT_FALSE(assign(&table, list_node({"1", "2.5e-7"})).has_value());
+  EXPECT_EQ(table, (std::vector<double>{1, 2.5e-7}));
+  EXPECT_EQ(type_text(&table), "list of numbers");
+}
+
+struct Table {
+  std::vector<double> table;
+  template <typename Visitor>
+  void fields(Visitor& visit) {
+    visit.field("table", table, "", "Figures.", above_up_to(0, 10));
+  }
+};
+
+TEST(FieldListing, TheFirstFaultyEntryOfATableIsNamed) {
+  Table config{{1, 2, -3, -4}};
+  EXPECT_EQ(range_faults(list_fields(config)),
+            (std::vector<ConfigFault>{{"table", "entry 2 is -3, allowed: > 0 and <= 10", {}}}));
+}
+
+TEST(FieldListing, LongTablesAreWrappedAndReadBackBitForBit) {
+  Table config;
+  for (int i = 0; i < 300; ++i) config.table.push_back(std::exp(-0.1 * i) / 3);
+  const std::string text = yaml_document(list_fields(config));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U);
+  const ConfigNode tree = parse_yaml(text, "printed");
+  Table read;
+  ASSERT_EQ(tree.children.size(), 1U);
+  EXPECT_FALSE(assign(&read.table, tree.children[0]).has_value());
+  EXPECT_EQ(read.table, config.table);
 }
 
 TEST(FieldListing, AFieldIsReadPrintedAndExplainedFromOneListing) {

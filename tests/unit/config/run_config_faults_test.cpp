@@ -76,7 +76,6 @@ TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
       {"metrics.peak_flops=1e12", "value 1000000000000, this version only has 0"},
       {"topology.ranks_per_node=2", "value 2, this version only has 0"},
       {"placement.replicas=1", "value 1, this version only has 0"},
-      {"placement.cluster=c.yaml", "value c.yaml, this version only has \"\""},
       {"parallel.expert_group_size=2", "value 2, this version only has 0"},
       {"parallel.device=cuda", "value cuda, this version only has auto, cpu"},
       {"model.hyper.enabled=true", "value true, this version only has false"},

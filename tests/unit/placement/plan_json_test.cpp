@@ -72,7 +72,42 @@ TEST(ReadProblem, faults_are_named_by_json_pointer_on_one_line) {
   EXPECT_THAT(spoil("[1000,0]", "1000"), HasSubstr("/layers/0/tokens is number"));
   EXPECT_THAT(spoil("\"replicas\":0", "\"memory_cap_bytes\":5"), HasSubstr("both"));
   EXPECT_THAT(spoil("0.02", "1e999"), HasSubstr("too large"));
-  EXPECT_THAT(spoil("\"replicas\":0", "\"cluster\":{}"), HasSubstr("unknown key \"cluster\""));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"cluster\":3"),
+              HasSubstr("planner problem: /cluster: 3, allowed: sections"));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"strict\":1"), HasSubstr("/strict is number"));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"strict\":true"),
+              HasSubstr("/strict is true, allowed: false without a cluster"));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"bytes_per_value\":0"), HasSubstr("/bytes_per_value is 0"));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"microbatches\":0"), HasSubstr("/microbatches is 0"));
+}
+
+TEST(ReadProblem, a_cluster_has_the_keys_of_its_file) {
+  const std::string cluster =
+      R"({"name":"c","source":"s","precision":"fp32","threads":2,"peak_flops_per_second":1e10,)"
+      R"("memory":{"bytes":0,"bytes_per_second":1e10,"optimizer_bytes_per_second":5e9},)"
+      R"("expert_products":{"hidden_sizes":[64],"rows":[1,2],"widths":[8],)"
+      R"("forward_seconds":[1e-6,2e-6],"backward_seconds":[2e-6,4e-6]},)"
+      R"("dense_products":{"sizes":[1],"forward_flops_per_second":[1],"backward_flops_per_second":[1]},)"
+      R"("attention":{"sizes":[1],"forward_flops_per_second":[1],"backward_flops_per_second":[1]},)"
+      R"("output_head":{"sizes":[1],"forward_flops_per_second":[1],"backward_flops_per_second":[1]},)"
+      R"("layer":{"seconds":0,"seconds_per_value":0},"links":{"ranks_per_node":3,)"
+      R"("same_node":{"latency_seconds":0,"bytes_per_second":1e9},)"
+      R"("other_node":{"latency_seconds":1e-5,"bytes_per_second":1e8}}})";
+  const auto with = [&](const std::string& text) {
+    return replaced(kProblem, "\"replicas\":0",
+                    "\"replicas\":0,\"strict\":true,\"cluster\":" + text);
+  };
+  const PlanProblem problem = read_problem(with(cluster));
+  EXPECT_TRUE(problem.strict);
+  ASSERT_TRUE(problem.cluster.has_value());
+  EXPECT_EQ(problem.cluster->expert_products.backward_seconds, (std::vector{2e-6, 4e-6}));
+  EXPECT_EQ(problem.cluster->ranks_per_node, 3);
+  EXPECT_EQ(problem.cluster->other_node.latency_seconds, 1e-5);
+  EXPECT_THAT(problem_fault(with(replaced(cluster, "1e9", "-1"))),
+              HasSubstr("planner problem: /cluster: links.same_node.bytes_per_second: value -1, "
+                        "allowed: > 0"));
+  EXPECT_THAT(problem_fault(with(replaced(cluster, "\"threads\":2,", ""))),
+              HasSubstr("threads: is missing"));
 }
 
 TEST(ReadProblem, hostile_texts_end_in_an_error) {

@@ -47,9 +47,6 @@ TEST(RebalanceDecision, WeighsTheGainAgainstTheMoveUntilTheNextLook) {
   EXPECT_FALSE(decide_rebalance(question).moves);
   question.steps_until_next_look = 19;
   EXPECT_TRUE(decide_rebalance(question).moves);
-  question.microbatches = 2;
-  question.steps_until_next_look = 10;
-  EXPECT_TRUE(decide_rebalance(question).moves);
 }
 
 TEST(RebalanceDecision, DoesNotFollowAHotSpotThatOnlyOneWindowSaw) {

@@ -1,0 +1,212 @@
+#include "parallel/placement/step_cost.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "core/base/check.h"
+#include "parallel/placement/cluster_speed.h"
+#include "parallel/placement/cost.h"
+#include "parallel/placement/placement_change.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr double kMatrices = 3;  // gate, up, down
+constexpr double kGradientBytes = 4;
+constexpr double kMomentBytes = 8;
+constexpr double kMigratedBytes = 12;
+constexpr double kSelectionBytes = 16;  // row, expert and gate of a selection (dispatch_pattern.h)
+constexpr double kGateGradientBytes = 8;  // fp64
+
+/// One of the four ways of rows through the network.
+struct Transfer {
+  double bytes_per_row = 0;
+  int calls = 1;
+};
+
+std::array<Transfer, 4> transfers(const PlanProblem& problem) {
+  const double row = static_cast<double>(problem.hidden_size) * problem.bytes_per_value;
+  return {{{row + kSelectionBytes, 3},       // counts, selections, rows
+           {row, 1},                         // partial results
+           {row, 1},                         // gradients of the results
+           {row + kGateGradientBytes, 2}}};  // gradients of rows and gates
+}
+
+/// Rows of one rank over links of one kind, in the busier direction.
+struct BusierRows {
+  double same_node = 0;
+  double other_node = 0;
+};
+
+class Topology {
+ public:
+  Topology(int ranks, int ranks_per_node) : ranks_(ranks), per_node_(ranks_per_node) {}
+
+  int node(int rank) const { return rank / per_node_; }
+  int nodes() const { return node(ranks_ - 1) + 1; }
+  int same_node_peers(int rank) const {
+    return std::min(ranks_, (node(rank) + 1) * per_node_) - node(rank) * per_node_ - 1;
+  }
+  int other_node_peers(int rank) const { return ranks_ - 1 - same_node_peers(rank); }
+
+  /// Of every expert's tokens each rank has an equal part.
+  std::vector<BusierRows> busier_rows(const std::vector<RankRows>& rows) const {
+    std::vector<double> held_by_node(static_cast<std::size_t>(nodes()), 0.0);
+    double held = 0;
+    for (int rank = 0; rank < ranks_; ++rank) {
+      held_by_node[node(rank)] += rows[rank].held;
+      held += rows[rank].held;
+    }
+    std::vector<BusierRows> busier;
+    for (int rank = 0; rank < ranks_; ++rank) {
+      const double own = rows[rank].held, near = held_by_node[node(rank)];
+      busier.push_back({std::max(own * same_node_peers(rank), near - own) / ranks_,
+                        std::max(own * other_node_peers(rank), held - near) / ranks_});
+    }
+    return busier;
+  }
+
+ private:
+  int ranks_;
+  int per_node_;
+};
+
+void add_compute(const PlanProblem& problem, std::size_t layer, const LayerPlacement& placement,
+                 std::vector<RankLayerCost>& ranks) {
+  const std::vector<std::int64_t> loads = effective_loads(problem.layers[layer]);
+  for (const PlacedSlice& slice : placement.slices) {
+    const double rows =
+        static_cast<double>(loads[slice.expert]) * slice.share / problem.microbatches;
+    const double seconds =
+        expert_forward_seconds(*problem.cluster, problem.hidden_size, rows, slice.width()) +
+        expert_backward_seconds(*problem.cluster, problem.hidden_size, rows, slice.width());
+    ranks[slice.rank].compute_seconds += seconds * problem.microbatches;
+  }
+}
+
+double transfer_seconds(const Cluster& cluster, const Transfer& transfer, RankTraffic traffic) {
+  const RankTraffic peers_only = {.same_node_peers = traffic.same_node_peers,
+                                  .other_node_peers = traffic.other_node_peers};
+  traffic.same_node_bytes *= transfer.bytes_per_row;
+  traffic.other_node_bytes *= transfer.bytes_per_row;
+  return all_to_all_seconds(cluster, traffic) +
+         (transfer.calls - 1) * all_to_all_seconds(cluster, peers_only);
+}
+
+void add_exchange(const PlanProblem& problem, LayerStepCost& cost) {
+  const Topology topology(problem.ranks, problem.cluster->ranks_per_node);
+  std::vector<RankRows> rows;
+  for (const RankLayerCost& rank : cost.ranks) rows.push_back(rank.rows);
+  const std::vector<BusierRows> busier = topology.busier_rows(rows);
+  for (const Transfer& transfer : transfers(problem)) {
+    double longest = 0;
+    for (int rank = 0; rank < problem.ranks; ++rank) {
+      const RankTraffic traffic = {busier[rank].same_node / problem.microbatches,
+                                   busier[rank].other_node / problem.microbatches,
+                                   topology.same_node_peers(rank), topology.other_node_peers(rank)};
+      const double seconds =
+          transfer_seconds(*problem.cluster, transfer, traffic) * problem.microbatches;
+      cost.ranks[rank].exchange_seconds += seconds;
+      longest = std::max(longest, seconds);
+    }
+    cost.exchange_seconds += longest;
+  }
+}
+
+template <typename Term>
+int busiest(const std::vector<RankLayerCost>& ranks, Term term) {
+  const auto most = std::max_element(
+      ranks.begin(), ranks.end(), [&](const auto& a, const auto& b) { return a.*term < b.*term; });
+  return static_cast<int>(most - ranks.begin());
+}
+
+void add_memory(const PlanProblem& problem, const PlacedSlice& slice, bool is_replica,
+                RankMemory& memory) {
+  const double parameters =
+      static_cast<double>(slice.width()) * kMatrices * static_cast<double>(problem.hidden_size);
+  memory.weights += parameters * problem.bytes_per_value;
+  memory.gradients += parameters * kGradientBytes;
+  if (is_replica) return;
+  memory.moments += parameters * kMomentBytes;
+  memory.masters += parameters * std::max(0.0, problem.bytes_per_parameter - kGradientBytes -
+                                                   kMomentBytes - problem.bytes_per_value);
+}
+
+}  // namespace
+
+std::vector<RankRows> rows_of_ranks(const PlanLayer& layer, const LayerPlacement& placement,
+                                    int ranks) {
+  const std::vector<std::int64_t> loads = effective_loads(layer);
+  std::vector<RankRows> rows(static_cast<std::size_t>(ranks));
+  double all = 0;
+  for (const PlacedSlice& slice : placement.slices) {
+    const double tokens = static_cast<double>(loads[slice.expert]) * slice.share;
+    rows[slice.rank].held += tokens;
+    all += tokens;
+  }
+  for (RankRows& rank : rows) {
+    rank.in = rank.held * (ranks - 1) / ranks;
+    rank.out = (all - rank.held) / ranks;
+  }
+  return rows;
+}
+
+LayerStepCost price_layer(const PlanProblem& problem, std::size_t layer,
+                          const LayerPlacement& placement) {
+  HETMOE_CHECK(problem.cluster.has_value(), "a price in seconds needs a cluster");
+  LayerStepCost cost;
+  for (const RankRows& rows : rows_of_ranks(problem.layers[layer], placement, problem.ranks)) {
+    cost.ranks.push_back({.rows = rows});
+  }
+  add_compute(problem, layer, placement, cost.ranks);
+  add_exchange(problem, cost);
+  cost.compute_rank = busiest(cost.ranks, &RankLayerCost::compute_seconds);
+  cost.compute_seconds = cost.ranks[cost.compute_rank].compute_seconds;
+  cost.exchange_rank = busiest(cost.ranks, &RankLayerCost::exchange_seconds);
+  cost.fixed_seconds = problem.cluster->layer_seconds * problem.microbatches;
+  return cost;
+}
+
+StepSeconds predict_step(const PlanProblem& problem, const Placement& placement) {
+  StepSeconds step;
+  for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
+    const LayerStepCost cost = price_layer(problem, layer, placement.layers[layer]);
+    step.compute += cost.compute_seconds;
+    step.exchange += cost.exchange_seconds;
+    step.fixed += cost.fixed_seconds;
+  }
+  return step;
+}
+
+std::vector<RankMemory> memory_of_ranks(const PlanProblem& problem, const Placement& placement) {
+  std::vector<RankMemory> ranks(static_cast<std::size_t>(problem.ranks));
+  for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
+    const std::vector<std::int64_t> loads = effective_loads(problem.layers[layer]);
+    const PlacedSlice* previous = nullptr;
+    for (const PlacedSlice& slice : placement.layers[layer].slices) {
+      const bool is_replica = previous != nullptr && previous->expert == slice.expert &&
+                              previous->begin == slice.begin;  // sorted: the owner came first
+      add_memory(problem, slice, is_replica, ranks[slice.rank]);
+      const double rows =
+          static_cast<double>(loads[slice.expert]) * slice.share / problem.microbatches;
+      const auto values = static_cast<double>(problem.hidden_size + 2 * slice.width());
+      ranks[slice.rank].activations += rows * values * problem.bytes_per_value;
+      previous = &slice;
+    }
+  }
+  return ranks;
+}
+
+double migration_bytes(const PlanProblem& problem, const Placement& before,
+                       const Placement& after) {
+  HETMOE_CHECK(before.layers.size() == after.layers.size(), before.layers.size(), " layers become ",
+               after.layers.size());
+  double rows = 0;
+  for (std::size_t layer = 0; layer < before.layers.size(); ++layer) {
+    rows += static_cast<double>(moved_rows(before.layers[layer], after.layers[layer]));
+  }
+  return rows * kMatrices * static_cast<double>(problem.hidden_size) * kMigratedBytes;
+}
+
+}  // namespace hetmoe
