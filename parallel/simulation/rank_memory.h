@@ -1,0 +1,31 @@
+#pragma once
+
+#include "parallel/simulation/held_parameters.h"
+#include "parallel/simulation/layer_time.h"
+
+namespace hetmoe {
+
+/// Bytes of one rank at the end of a microbatch's forward pass, when most is held.
+struct RankMemory {
+  double weights = 0;          ///< compute copies
+  double gradients = 0;        ///< fp32, and a receive buffer for the owned dense ones
+  double optimizer_state = 0;  ///< moments, and masters in bf16
+  double activations = 0;      ///< of own tokens, all layers
+  double received = 0;         ///< rows and hidden values of its slices, all layers
+
+  double sum() const {
+    return weights + gradients + optimizer_state + activations + received;
+  }
+};
+
+/// Weights, gradients and optimizer state: exact. `ranks`: of the world.
+RankMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held);
+
+/// What a layer's forward pass keeps of one rank's own tokens, and the last hidden states: an
+/// estimate from the list of saved tensors (README.md).
+double activation_bytes(const SimulatedWorld& world, double tokens);
+
+/// What one layer keeps of the rows that a rank received.
+double received_bytes(const SimulatedWorld& world, const LayerTime& layer);
+
+}  // namespace hetmoe

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <vector>
+
+#include "parallel/placement/placement.h"
+#include "parallel/simulation/routed_tokens.h"
+
+namespace hetmoe {
+
+/// What one token of an expert group sends to each of the group's ranks, on average.
+struct TokenDestinations {
+  std::vector<double> rows;        ///< [ranks]: a token's row goes once to a rank, if at all
+  std::vector<double> selections;  ///< [ranks]: its experts that have slices there
+};
+
+/// Sends every set of experts to the ranks that hold slices of one of them. Slices with a share
+/// other than 1 (replicas) are a broken invariant, as in dispatch.
+TokenDestinations destinations_of(const RoutedTokens& routed, const LayerPlacement& placement,
+                                  int ranks);
+
+}  // namespace hetmoe
