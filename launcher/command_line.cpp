@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "launcher/data_command.h"
 #include "launcher/plan_command.h"
+#include "launcher/simulate_command.h"
 #include "launcher/train_command.h"
 #include "runtime/run_config.h"
 
@@ -98,6 +99,69 @@ void add_plan(CLI::App& app, Action& action) {
     }
     action = [options] { return run_plan_command(*options); };
   });
+}
+
+void add_simulate(CLI::App& app, Action& action) {
+  auto* command =
+      app.add_subcommand("simulate", "Predict a step on a cluster, without starting ranks");
+  auto options = std::make_shared<SimulateOptions>();
+  command->add_option("CONFIG", options->config_path, "Configuration file")
+      ->required()
+      ->type_name("");
+  command->add_option("--cluster", options->cluster_path, "Speeds of the cluster's ranks and links")
+      ->required()
+      ->type_name("FILE");
+  command->add_option("--ranks", options->ranks, "Ranks, up to 16384")
+      ->required()
+      ->type_name("N")
+      ->check(CLI::Range(1, 16384));
+  command
+      ->add_option("--workload", options->workload,
+                   "How routing loads experts: W0 (even; default) to W7, or all")
+      ->type_name("W0..W7|all");
+  command
+      ->add_option("--width-ratios", options->width_ratios,
+                   "Largest over smallest expert, one line of a comparison each: 1,2.56,9")
+      ->type_name("R,...")
+      ->delimiter(',')
+      ->check(CLI::Range(1.0, 1000.0));
+  command
+      ->add_option("--strategy", options->strategy,
+                   "slices, whole, eplb or contiguous (default: placement.strategy)")
+      ->type_name("NAME");
+  command
+      ->add_option("--ranks-per-node", options->ranks_per_node, "Default: as in the cluster file")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--expert-group-size", options->expert_group_size,
+                   "Ranks that together hold one copy of all experts (default: all ranks)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--sequences-per-rank", options->sequences_per_rank,
+                   "Let the batch grow with the ranks: sequences of each rank in a step")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1 << 20));
+  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
+      ->type_name("a.b=c")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
+  command->add_option("--seed", options->seed, "Of the workload (default: train.seed)")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--svg", options->svg_path, "Draw each rank's time, with and without balancing")
+      ->type_name("FILE");
+  command->add_flag("--json", options->json, "Print one JSON document");
+  command->footer(
+      "Example:\n"
+      "  hetmoe simulate configs/hmoe_3b_top_k.yaml --ranks 64 --sequences-per-rank 10 --workload "
+      "W3 "
+      "\\\n      --cluster configs/clusters/h100_8x_400gbps.yaml --svg step.svg");
+  command->callback(
+      [options, &action] { action = [options] { return run_simulate_command(*options); }; });
 }
 
 void add_prepare(CLI::App& data, Action& action) {
@@ -199,6 +263,7 @@ int run_command_line(int argc, const char* const* argv) {
   Action action;
   add_train(app, action);
   add_plan(app, action);
+  add_simulate(app, action);
   auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
   data->require_subcommand(1);
   data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");

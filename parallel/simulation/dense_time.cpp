@@ -27,10 +27,9 @@ double dense_seconds(const Cluster& cluster, const SimulatedWorld& world, double
       2 * hidden * (2 * query_width + 2 * key_width + static_cast<double>(model.experts.count));
   const double seen = (static_cast<double>(world.sequence_length) + 1) / 2;  // causal, on average
   const double scores = 4 * seen * query_width;
-  const double layer =
-      cluster.layer_seconds + tokens * hidden * cluster.layer_seconds_per_value +
-      product_seconds(cluster.dense_products, hidden_size, tokens * products) +
-      product_seconds(cluster.attention, world.sequence_length, tokens * scores);
+  const double layer = cluster.layer_seconds + tokens * hidden * cluster.layer_seconds_per_value +
+                       product_seconds(cluster.dense_products, hidden_size, tokens * products) +
+                       product_seconds(cluster.attention, world.sequence_length, tokens * scores);
   const double head = product_seconds(cluster.output_head, hidden_size,
                                       tokens * 2 * hidden * static_cast<double>(model.vocab_size));
   const double embedding = tokens * embedding_bytes(world) / cluster.memory_bytes_per_second;

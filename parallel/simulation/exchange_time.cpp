@@ -76,10 +76,11 @@ std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const Simu
     const auto exchange = [&](double bytes_per_selection) {
       const Flow& row = rows[i];
       const Flow& selection = selections[i];
-      return std::max(call(row.out_same_node * row_bytes + selection.out_same_node * bytes_per_selection,
-                           row.out_other_node * row_bytes + selection.out_other_node * bytes_per_selection),
-                      call(row.in_same_node * row_bytes + selection.in_same_node * bytes_per_selection,
-                           row.in_other_node * row_bytes + selection.in_other_node * bytes_per_selection));
+      return std::max(
+          call(row.out_same_node * row_bytes + selection.out_same_node * bytes_per_selection,
+               row.out_other_node * row_bytes + selection.out_other_node * bytes_per_selection),
+          call(row.in_same_node * row_bytes + selection.in_same_node * bytes_per_selection,
+               row.in_other_node * row_bytes + selection.in_other_node * bytes_per_selection));
     };
     const double latency = call(0, 0);  // of what travels beside the rows in a call of its own
     const double counts = call(kCountBytes * near, kCountBytes * far);

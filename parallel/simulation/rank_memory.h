@@ -13,9 +13,7 @@ struct RankMemory {
   double activations = 0;      ///< of own tokens, all layers
   double received = 0;         ///< rows and hidden values of its slices, all layers
 
-  double sum() const {
-    return weights + gradients + optimizer_state + activations + received;
-  }
+  double sum() const { return weights + gradients + optimizer_state + activations + received; }
 };
 
 /// Weights, gradients and optimizer state: exact. `ranks`: of the world.

@@ -48,9 +48,9 @@ std::vector<RoutedTokens> route_step(const Workload& workload, const RoutingShap
       continue;
     }
     std::vector<double> selected = expected(workload, layer, step, shape.top_k);
-    const auto same = std::find_if(
-        layers.begin(), layers.end(),
-        [&](const RoutedTokens& earlier) { return earlier.selected == selected; });
+    const auto same = std::find_if(layers.begin(), layers.end(), [&](const RoutedTokens& earlier) {
+      return earlier.selected == selected;
+    });
     RoutedTokens routed = same != layers.end() ? *same : count_tokens(workload, shape, layer, step);
     routed.selected = std::move(selected);
     layers.push_back(std::move(routed));

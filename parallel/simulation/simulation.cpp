@@ -157,7 +157,8 @@ void add_update(const Cluster& cluster, const SimulatedWorld& world, const Place
   simulation.even_seconds += slowest.sum();
 }
 
-double model_flops_per_token(const SimulatedWorld& world, const std::vector<DistinctLayer>& layers) {
+double model_flops_per_token(const SimulatedWorld& world,
+                             const std::vector<DistinctLayer>& layers) {
   const std::vector<std::int64_t> widths = expert_widths(world.model.experts);
   double per_token = dense_forward_flops_per_token(world.model, world.sequence_length);
   for (const DistinctLayer& layer : layers) {
@@ -175,8 +176,8 @@ void add_parts(StepParts& sum, const StepParts& parts, double weight) {
 }
 
 double Simulation::model_flops_utilization(const Cluster& cluster) const {
-  return model_flops / (step_seconds() * static_cast<double>(ranks.size()) *
-                        cluster.peak_flops_per_second);
+  return model_flops /
+         (step_seconds() * static_cast<double>(ranks.size()) * cluster.peak_flops_per_second);
 }
 
 Simulation simulate(const Cluster& cluster, const SimulatedWorld& world,

@@ -38,10 +38,11 @@ struct SimulatedRank {
 /// A step as predicted. Ranks wait for each other at every exchange of their expert group and at
 /// the end of the step, so the step is the sum of the slowest ranks' parts.
 struct Simulation {
-  StepParts parts;           ///< of the slowest rank of each phase; their sum is the step
-  double even_seconds = 0;   ///< the step if the experts' part were the same on all of a group's ranks
-  double model_flops = 0;    ///< three times the forward products, all ranks
-  double tokens = 0;         ///< of a step, all ranks
+  StepParts parts;  ///< of the slowest rank of each phase; their sum is the step
+  double even_seconds =
+      0;  ///< the step if the experts' part were the same on all of a group's ranks
+  double model_flops = 0;  ///< three times the forward products, all ranks
+  double tokens = 0;       ///< of a step, all ranks
   std::vector<SimulatedRank> ranks;
 
   double step_seconds() const { return parts.sum(); }

@@ -9,8 +9,8 @@ namespace hetmoe {
 namespace {
 
 /// Ranks that hold slices of each expert, without repeats.
-std::vector<std::vector<int>> ranks_of_experts(const LayerPlacement& placement,
-                                               std::size_t experts, int ranks) {
+std::vector<std::vector<int>> ranks_of_experts(const LayerPlacement& placement, std::size_t experts,
+                                               int ranks) {
   std::vector<std::vector<int>> holders(experts);
   std::vector<int> last_expert(static_cast<std::size_t>(ranks), -1);
   for (const PlacedSlice& slice : placement.slices) {  // sorted by expert
@@ -28,7 +28,8 @@ TokenDestinations destinations_of(const RoutedTokens& routed, const LayerPlaceme
                                   int ranks) {
   const auto holders = ranks_of_experts(placement, routed.selected.size(), ranks);
   const auto count = static_cast<std::size_t>(ranks);
-  TokenDestinations sent{.rows = std::vector<double>(count), .selections = std::vector<double>(count)};
+  TokenDestinations sent{.rows = std::vector<double>(count),
+                         .selections = std::vector<double>(count)};
   for (std::size_t expert = 0; expert < holders.size(); ++expert) {
     for (const int rank : holders[expert]) sent.selections[rank] += routed.selected[expert];
   }

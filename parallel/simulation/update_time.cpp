@@ -44,7 +44,8 @@ std::vector<UpdateSeconds> update_seconds(const Cluster& cluster, const Simulate
   for (int rank = 0; rank < world.ranks(); ++rank) {
     const HeldParameters& own = held[rank];
     const Peers dense = peers_of(world, rank, 0, 1);
-    const Peers slices = peers_of(world, rank, rank % world.expert_group_size, world.expert_group_size);
+    const Peers slices =
+        peers_of(world, rank, rank % world.expert_group_size, world.expert_group_size);
     const auto both = [&](double bytes) {
       return exchange_seconds(cluster, dense, own.dense * bytes, own.owned_dense * bytes) +
              exchange_seconds(cluster, slices, own.slices * bytes, own.owned_slices * bytes);

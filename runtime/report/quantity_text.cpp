@@ -58,6 +58,12 @@ std::string duration_text(double seconds) {
   return pair_text(whole / 86400, "d", whole % 86400 / 3600, "h");
 }
 
+std::string short_duration_text(double seconds) {
+  if (!std::isfinite(seconds)) return non_finite_text(seconds);
+  constexpr std::array kUnits = {"us", "ms", "s"};
+  return scaled_text(seconds * 1e6, 1000.0, kUnits);
+}
+
 std::string bytes_text(std::int64_t bytes) {
   constexpr std::array kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
   return scaled_text(static_cast<double>(bytes), 1024.0, kUnits);

@@ -14,6 +14,9 @@ std::string count_text(double count);
 /// "0.4 s", "12 s", "3 min 20 s", "2 h 05 min", "3 d 04 h". Negative counts as zero.
 std::string duration_text(double seconds);
 
+/// "0 us", "512 us", "45.6 ms", "1.23 s": three significant digits, for parts of a step.
+std::string short_duration_text(double seconds);
+
 /// "512 B", "812 MiB", "1.23 GiB".
 std::string bytes_text(std::int64_t bytes);
 

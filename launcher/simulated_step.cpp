@@ -1,0 +1,166 @@
+#include "launcher/simulated_step.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <utility>
+
+#include "parallel/placement/planner.h"
+#include "parallel/simulation/source_sequences.h"
+#include "runtime/trainer/initial_plan.h"
+
+namespace hetmoe {
+namespace {
+
+/// Steps that a planner has seen when it is first asked; matters where loads change (W6, W7).
+constexpr std::int64_t kPlannedAfter = 100;
+
+/// The steps that are averaged, after the rebalance. What does not change is looked at once, or a
+/// few times where chance is part of it; hot spots and bursts pass by.
+std::vector<std::int64_t> simulated_steps(WorkloadKind kind, std::int64_t tokens) {
+  std::int64_t count = tokens > kSampledTokens ? 1 : 4, apart = 1;
+  if (kind == WorkloadKind::kW6) count = 4, apart = 10;
+  if (kind == WorkloadKind::kW7) count = 8;
+  std::vector<std::int64_t> steps;
+  for (std::int64_t i = 0; i < count; ++i) steps.push_back(kPlannedAfter + 1 + i * apart);
+  return steps;
+}
+
+RoutingShape shape_of(const RunConfig& config) {
+  return {.layers = config.model.num_layers,
+          .experts = config.model.experts.count,
+          .top_k = std::min(config.model.router.top_k, config.model.experts.count),
+          .tokens = config.train.global_batch * config.train.sequence_length};
+}
+
+Workload workload_for(const SimulationRequest& request, WorkloadKind kind) {
+  const RoutingShape shape = shape_of(request.config);
+  return Workload(kind, shape.experts, shape.top_k, request.seed);
+}
+
+std::vector<std::vector<RoutedTokens>> routed_steps(const SimulationRequest& request,
+                                                    WorkloadKind kind) {
+  const RoutingShape shape = shape_of(request.config);
+  const Workload workload = workload_for(request, kind);
+  std::vector<std::vector<RoutedTokens>> steps;
+  for (const std::int64_t step : simulated_steps(kind, shape.tokens))
+    steps.push_back(route_step(workload, shape, step));
+  return steps;
+}
+
+std::vector<std::vector<double>> seen_selections(const SimulationRequest& request,
+                                                 WorkloadKind kind) {
+  const bool changes = kind == WorkloadKind::kW6 || kind == WorkloadKind::kW7;
+  return expected_selections(workload_for(request, kind), shape_of(request.config),
+                             changes ? kPlannedAfter : 1);
+}
+
+SimulatedWorld world_of(const SimulationRequest& request, WorkloadKind sources) {
+  const TrainConfig& train = request.config.train;
+  return {.model = request.config.model,
+          .is_bf16 = train.precision == Precision::kBf16,
+          .sequence_length = train.sequence_length,
+          .microbatches = train.microbatches,
+          .sequences = deal_sequences(train.global_batch / train.microbatches,
+                                      source_weights(sources, request.ranks)),
+          .expert_group_size = request.expert_group_size,
+          .ranks_per_node = request.ranks_per_node};
+}
+
+/// Sum over layers of the busiest rank's expert FLOPs over the sum of the means.
+double flops_ratio(const std::vector<std::vector<RoutedTokens>>& steps, const Placement& placement,
+                   int ranks) {
+  double largest = 0, mean = 0;
+  for (const std::vector<RoutedTokens>& layers : steps) {
+    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
+      std::vector<double> flops(static_cast<std::size_t>(ranks), 0.0);
+      for (const PlacedSlice& slice : placement.layers[layer].slices)
+        flops[slice.rank] +=
+            layers[layer].selected[slice.expert] * static_cast<double>(slice.width());
+      largest += *std::max_element(flops.begin(), flops.end());
+      mean += std::accumulate(flops.begin(), flops.end(), 0.0) / ranks;
+    }
+  }
+  return largest / mean;
+}
+
+Placement contiguous_plan(const SimulationRequest& request) {
+  return plan(uniform_problem(request.config, request.expert_group_size), PlanStrategy::kContiguous)
+      .placement;
+}
+
+}  // namespace
+
+void scale_batch(RunConfig& config, std::int64_t sequences_per_rank, int ranks) {
+  std::int64_t microbatches = std::min(config.train.microbatches, sequences_per_rank);
+  while (sequences_per_rank % microbatches != 0) --microbatches;
+  config.train.microbatches = microbatches;
+  config.train.global_batch = sequences_per_rank * ranks;
+}
+
+StepSimulator::StepSimulator(SimulationRequest request) : request_(std::move(request)) {
+  plan_strategy_of(request_.strategy);
+  Precision& precision = request_.config.train.precision;
+  if (precision == Precision::kAuto)
+    precision = request_.cluster.precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
+}
+
+SimulationReport StepSimulator::report(WorkloadKind kind) {
+  SimulationReport report{.config_name = request_.config_name,
+                          .workload = workload_name(kind),
+                          .seed = request_.seed,
+                          .cluster = request_.cluster,
+                          .world = world_of(request_, kind),
+                          .placements = {}};
+  const auto steps = routed_steps(request_, kind);
+  const auto add = [&](const std::string& name, const Placement& placement) {
+    report.placements.push_back(
+        {.name = name,
+         .simulation = simulate(request_.cluster, report.world, steps, placement),
+         .flops_max_over_mean = flops_ratio(steps, placement, request_.expert_group_size)});
+  };
+  add("contiguous", contiguous_plan(request_));
+  if (request_.strategy == "contiguous") return report;
+  add(request_.strategy + ", even load", uniform_plan());
+  add(request_.strategy, plan_of(seen_selections(request_, kind)));
+  return report;
+}
+
+SimulatedCase StepSimulator::compare(WorkloadKind kind) {
+  const std::vector<std::int64_t> widths = expert_widths(request_.config.model.experts);
+  const auto [smallest, largest] = std::minmax_element(widths.begin(), widths.end());
+  const SimulatedWorld world = world_of(request_, kind);
+  const auto steps = routed_steps(request_, kind);
+  const auto seconds = [&](const auto& routed, const Placement& placement) {
+    return simulate(request_.cluster, world, routed, placement).step_seconds();
+  };
+  const Simulation planned =
+      simulate(request_.cluster, world, steps, plan_of(seen_selections(request_, kind)));
+  return {.workload = workload_name(kind),
+          .width_ratio = static_cast<double>(*largest) / static_cast<double>(*smallest),
+          .contiguous_seconds = seconds(steps, contiguous_plan(request_)),
+          .planned_seconds = planned.step_seconds(),
+          .even_seconds = planned.even_seconds,
+          .uniform_seconds = seconds(routed_steps(request_, WorkloadKind::kW0), uniform_plan())};
+}
+
+const Placement& StepSimulator::uniform_plan() {
+  if (!uniform_plan_)
+    uniform_plan_ = plan(uniform_problem(request_.config, request_.expert_group_size),
+                         plan_strategy_of(request_.strategy))
+                        .placement;
+  return *uniform_plan_;
+}
+
+Placement StepSimulator::plan_of(const std::vector<std::vector<double>>& selections) const {
+  PlanProblem problem = uniform_problem(request_.config, request_.expert_group_size);
+  const double tokens = static_cast<double>(shape_of(request_.config).tokens) *
+                        request_.expert_group_size / request_.ranks;
+  for (std::size_t layer = 0; layer < selections.size(); ++layer) {
+    for (std::size_t expert = 0; expert < selections[layer].size(); ++expert)
+      problem.layers[layer].tokens[expert] = std::llround(selections[layer][expert] * tokens);
+  }
+  return plan(problem, plan_strategy_of(request_.strategy)).placement;
+}
+
+}  // namespace hetmoe
