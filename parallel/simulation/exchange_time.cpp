@@ -63,7 +63,11 @@ std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const Simu
   for (int i = 0; i < size; ++i) tokens.push_back(world.tokens(first + i));
   const auto rows = flows(world, first, tokens, destinations.rows);
   const auto selections = flows(world, first, tokens, destinations.selections);
-  const double row_bytes = static_cast<double>(world.model.hidden_size) * world.value_bytes();
+  const double hidden = static_cast<double>(world.model.hidden_size);
+  const double value_bytes = world.value_bytes();
+  const double row_bytes = hidden * value_bytes;
+  const double rows_of_token =
+      std::accumulate(destinations.rows.begin(), destinations.rows.end(), 0.0);
   for (int i = 0; i < size; ++i) {
     const int near = peers_on_node(world, first + i, first, first + size, 1);
     const int far = size - 1 - near;
@@ -84,11 +88,17 @@ std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const Simu
     };
     const double latency = call(0, 0);  // of what travels beside the rows in a call of its own
     const double counts = call(kCountBytes * near, kCountBytes * far);
+    // Rows are gathered (read, written) before they leave, and what returns is added up in fp32
+    // (read; the sum cleared, read, written and narrowed); this rank's own rows take the same way.
+    const double rows_out = tokens[i] * rows_of_token;
+    const double gather = rows_out * hidden * 2 * value_bytes / cluster.memory_bytes_per_second;
+    const double sum = (rows_out * (value_bytes + 8) + tokens[i] * (8 + value_bytes)) * hidden /
+                       cluster.memory_bytes_per_second;
     const double plain = exchange(0);
-    seconds[i] = {.dispatch = counts + latency + exchange(kSelectionBytes),
-                  .combine = plain,
-                  .dispatch_gradient = plain,
-                  .combine_gradient = latency + exchange(kGateGradientBytes)};
+    seconds[i] = {.dispatch = counts + latency + exchange(kSelectionBytes) + gather,
+                  .combine = plain + sum,
+                  .dispatch_gradient = plain + gather,
+                  .combine_gradient = latency + exchange(kGateGradientBytes) + sum};
   }
   return seconds;
 }

@@ -18,7 +18,8 @@ struct ExchangeSeconds {
 
 /// The exchanges of the ranks of one expert group, [expert_group_size], as
 /// parallel/dispatch does them: rows in the compute type, 16 bytes per selection, 8 per gate
-/// gradient, and the counts of rows ahead. Tokens of all sources are routed alike.
+/// gradient, the counts of rows ahead; and rows gathered and added up in memory. Tokens of all
+/// sources are routed alike. A group of one rank exchanges nothing.
 std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const SimulatedWorld& world,
                                               int group, const TokenDestinations& destinations);
 

@@ -205,6 +205,7 @@ constexpr const char* kStyle =
     ".panel{font-size:13px;font-weight:600}.tick{text-anchor:end;fill:#666}"
     ".middle,.axis{text-anchor:middle;fill:#666}.small{font-size:12px}"
     ".grid{stroke:#888;stroke-opacity:.35;stroke-width:.7}"
+    ".bar rect{shape-rendering:crispEdges}"
     "@media(prefers-color-scheme:dark){text{fill:#ddd}.tick,.middle,.axis{fill:#aaa}}</style>\n";
 
 }  // namespace
