@@ -117,7 +117,8 @@ void add_simulate(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 16384));
   command
       ->add_option("--workload", options->workload,
-                   "How routing loads experts: W0 (even; default) to W7, or all")
+                   "How routing loads experts: W0 (even) to W7, or all (default: "
+                   "model.router.forced, or W0)")
       ->type_name("W0..W7|all");
   command
       ->add_option("--width-ratios", options->width_ratios,

@@ -118,10 +118,17 @@ int compare_cases(const SimulateOptions& options, const std::vector<WorkloadKind
   return 0;
 }
 
+std::string workload_name_of(const SimulateOptions& options) {
+  if (!options.workload.empty()) return options.workload;
+  const std::string forced =
+      load_run_config(options.config_path, options.settings).model.router.forced;
+  return forced == "none" ? "W0" : forced;
+}
+
 }  // namespace
 
 int run_simulate_command(const SimulateOptions& options) {
-  const std::vector<WorkloadKind> workloads = workloads_of(options.workload);
+  const std::vector<WorkloadKind> workloads = workloads_of(workload_name_of(options));
   if (workloads.size() > 1 || !options.width_ratios.empty()) {
     return compare_cases(options, workloads);
   }

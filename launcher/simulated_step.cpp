@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "parallel/placement/planner.h"
-#include "parallel/simulation/source_sequences.h"
+#include "runtime/trainer/global_batch.h"
 #include "runtime/trainer/initial_plan.h"
 
 namespace hetmoe {
@@ -55,14 +55,22 @@ std::vector<std::vector<double>> seen_selections(const SimulationRequest& reques
                              changes ? kPlannedAfter : 1);
 }
 
+/// Those of the configuration if it has some, else of the workload.
+std::vector<std::int64_t> weights_of(const SimulationRequest& request, WorkloadKind kind) {
+  if (!request.config.train.source_weights.empty())
+    return source_weights(request.config, request.ranks);
+  const std::vector<double> weights = source_weights(kind, request.ranks);
+  return {weights.begin(), weights.end()};
+}
+
 SimulatedWorld world_of(const SimulationRequest& request, WorkloadKind sources) {
   const TrainConfig& train = request.config.train;
   return {.model = request.config.model,
           .is_bf16 = train.precision == Precision::kBf16,
           .sequence_length = train.sequence_length,
           .microbatches = train.microbatches,
-          .sequences = deal_sequences(train.global_batch / train.microbatches,
-                                      source_weights(sources, request.ranks)),
+          .sequences = counts_of_ranks(train.global_batch / train.microbatches,
+                                       weights_of(request, sources)),
           .expert_group_size = request.expert_group_size,
           .ranks_per_node = request.ranks_per_node};
 }
@@ -103,6 +111,7 @@ StepSimulator::StepSimulator(SimulationRequest request) : request_(std::move(req
   Precision& precision = request_.config.train.precision;
   if (precision == Precision::kAuto)
     precision = request_.cluster.precision == "bf16" ? Precision::kBf16 : Precision::kFp32;
+  request_.cluster.ranks_per_node = request_.ranks_per_node;
 }
 
 SimulationReport StepSimulator::report(WorkloadKind kind) {
@@ -145,15 +154,18 @@ SimulatedCase StepSimulator::compare(WorkloadKind kind) {
 }
 
 const Placement& StepSimulator::uniform_plan() {
-  if (!uniform_plan_)
-    uniform_plan_ = plan(uniform_problem(request_.config, request_.expert_group_size),
-                         plan_strategy_of(request_.strategy))
-                        .placement;
+  if (!uniform_plan_) {
+    const RoutingShape shape = shape_of(request_.config);
+    const std::vector<double> even(static_cast<std::size_t>(shape.experts),
+                                   static_cast<double>(shape.top_k) / shape.experts);
+    uniform_plan_ = plan_of({static_cast<std::size_t>(shape.layers), even});
+  }
   return *uniform_plan_;
 }
 
 Placement StepSimulator::plan_of(const std::vector<std::vector<double>>& selections) const {
-  PlanProblem problem = uniform_problem(request_.config, request_.expert_group_size);
+  PlanProblem problem =
+      uniform_problem(request_.config, request_.expert_group_size, request_.cluster);
   const double tokens = static_cast<double>(shape_of(request_.config).tokens) *
                         request_.expert_group_size / request_.ranks;
   for (std::size_t layer = 0; layer < selections.size(); ++layer) {

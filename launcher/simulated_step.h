@@ -31,7 +31,8 @@ void scale_batch(RunConfig& config, std::int64_t sequences_per_rank, int ranks);
 /// uniform load is made once and kept.
 class StepSimulator {
  public:
-  /// Errors: ConfigError for a strategy that is unknown or a plan file.
+  /// Errors: ConfigError for a strategy that is unknown or a plan file, and for
+  /// train.source_weights of another number of ranks.
   explicit StepSimulator(SimulationRequest request);
 
   /// Under contiguous placement, the strategy's plan for a uniform load (before the first

@@ -127,7 +127,7 @@ void add_microbatches(const Cluster& cluster, const SimulatedWorld& world,
     for (int i = 0; i < world.expert_group_size; ++i) {
       const int rank = group * world.expert_group_size + i;
       add_parts(simulation.ranks[rank].busy, time.busy[i], microbatches);
-      RankMemory& memory = simulation.ranks[rank].memory;
+      SimulatedMemory& memory = simulation.ranks[rank].memory;
       memory.activations = activation_bytes(world, world.tokens(rank));
       memory.received = time.received_bytes[i];
     }
@@ -148,7 +148,7 @@ void add_update(const Cluster& cluster, const SimulatedWorld& world, const Place
     for (const auto part : kParts) slowest.*part = std::max(slowest.*part, own.*part);
     SimulatedRank& simulated = simulation.ranks[rank];
     add_parts(simulated.busy, own, 1);
-    RankMemory memory = parameter_memory(world, held[rank]);
+    SimulatedMemory memory = parameter_memory(world, held[rank]);
     memory.activations = simulated.memory.activations;
     memory.received = simulated.memory.received;
     simulated.memory = memory;

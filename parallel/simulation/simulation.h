@@ -5,8 +5,8 @@
 
 #include "parallel/placement/cluster.h"
 #include "parallel/placement/placement.h"
-#include "parallel/simulation/rank_memory.h"
 #include "parallel/simulation/routed_tokens.h"
+#include "parallel/simulation/simulated_memory.h"
 #include "parallel/simulation/simulated_world.h"
 
 namespace hetmoe {
@@ -32,7 +32,7 @@ void add_parts(StepParts& sum, const StepParts& parts, double weight);
 struct SimulatedRank {
   StepParts busy;      ///< its own work and transfers
   double waiting = 0;  ///< seconds for slower ranks; with `busy` the step
-  RankMemory memory;
+  SimulatedMemory memory;
 };
 
 /// A step as predicted. Ranks wait for each other at every exchange of their expert group and at

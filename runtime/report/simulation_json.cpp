@@ -33,17 +33,17 @@ Json ranks_json(const Simulation& simulation) {
         simulation, [&](const SimulatedRank& rank) { return rank.busy.*part.member; });
   seconds["waiting"] =
       list_of_ranks(simulation, [](const SimulatedRank& rank) { return rank.waiting; });
-  const auto bytes = [&](double RankMemory::*member) {
+  const auto bytes = [&](double SimulatedMemory::*member) {
     return list_of_ranks(simulation,
                          [&](const SimulatedRank& rank) { return rank.memory.*member; });
   };
   return {{"seconds", seconds},
           {"memory_bytes",
-           {{"weights", bytes(&RankMemory::weights)},
-            {"gradients", bytes(&RankMemory::gradients)},
-            {"optimizer_state", bytes(&RankMemory::optimizer_state)},
-            {"activations", bytes(&RankMemory::activations)},
-            {"received", bytes(&RankMemory::received)}}}};
+           {{"weights", bytes(&SimulatedMemory::weights)},
+            {"gradients", bytes(&SimulatedMemory::gradients)},
+            {"optimizer_state", bytes(&SimulatedMemory::optimizer_state)},
+            {"activations", bytes(&SimulatedMemory::activations)},
+            {"received", bytes(&SimulatedMemory::received)}}}};
 }
 
 Json placement_json(const SimulatedPlacement& placement, const Cluster& cluster) {

@@ -18,20 +18,25 @@ PlaceRange places_of_rank(PlaceRange all, int rank, int num_ranks) {
           each + (rank < rest ? 1 : 0)};
 }
 
-PlaceRange places_of_rank(PlaceRange all, int rank, std::span<const std::int64_t> weights) {
+std::vector<std::int64_t> counts_of_ranks(std::int64_t all, std::span<const std::int64_t> weights) {
   const std::int64_t sum = std::reduce(weights.begin(), weights.end());
   HETMOE_CHECK(sum > 0, "weights of ", weights.size(), " ranks sum to ", sum);
   std::vector<std::int64_t> count;
   std::vector<std::int64_t> remainder;
   for (const std::int64_t weight : weights) {
-    count.push_back(all.count * weight / sum);
-    remainder.push_back(all.count * weight % sum);
+    count.push_back(all * weight / sum);
+    remainder.push_back(all * weight % sum);
   }
   std::vector<std::size_t> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, std::greater(), [&](std::size_t i) { return remainder[i]; });
-  const std::int64_t left = all.count - std::reduce(count.begin(), count.end());
+  const std::int64_t left = all - std::reduce(count.begin(), count.end());
   for (std::int64_t i = 0; i < left; ++i) ++count[order[i]];
+  return count;
+}
+
+PlaceRange places_of_rank(PlaceRange all, int rank, std::span<const std::int64_t> weights) {
+  const std::vector<std::int64_t> count = counts_of_ranks(all.count, weights);
   return {std::accumulate(count.begin(), count.begin() + rank, all.first), count[rank]};
 }
 

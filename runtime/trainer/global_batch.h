@@ -16,8 +16,12 @@ struct PlaceRange {
 };
 PlaceRange places_of_rank(PlaceRange all, int rank, int num_ranks);
 
-/// Likewise in proportion to weights >= 0 of the ranks, one of them above 0, by largest remainder,
-/// lower ranks first; a rank of weight 0 gets none.
+/// How many of `count` places each rank gets in proportion to weights >= 0, one of them above 0, by
+/// largest remainder, lower ranks first; a rank of weight 0 gets none.
+std::vector<std::int64_t> counts_of_ranks(std::int64_t count,
+                                          std::span<const std::int64_t> weights);
+
+/// Those of one rank, after the lower ranks' ones.
 PlaceRange places_of_rank(PlaceRange all, int rank, std::span<const std::int64_t> weights);
 
 /// How many sequences of a training step each rank reads, relative to the others:

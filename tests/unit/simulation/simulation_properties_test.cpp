@@ -1,10 +1,11 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "parallel/placement/planner.h"
 #include "parallel/simulation/simulation.h"
-#include "parallel/simulation/source_sequences.h"
 #include "tests/support/simulated_worlds.h"
 #include "tests/support/small_cluster.h"
 
@@ -13,7 +14,12 @@ namespace {
 
 /// Three layers of six experts, two per token, with or without equal widths.
 SimulatedWorld world_of(int ranks, WorkloadKind kind, bool is_homogeneous, std::int64_t sequences) {
-  SimulatedWorld world = small_world(deal_sequences(sequences, source_weights(kind, ranks)));
+  const std::vector<double> weights = source_weights(kind, ranks);
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::vector<std::int64_t> dealt;
+  for (const double weight : weights)
+    dealt.push_back(std::llround(static_cast<double>(sequences) * weight / sum));
+  SimulatedWorld world = small_world(dealt);
   world.model.num_layers = 3;
   world.model.experts = {.count = 6, .mean_width = 96, .widths = {}};
   if (is_homogeneous) world.model.experts.shape = WidthShape::kHomogeneous;

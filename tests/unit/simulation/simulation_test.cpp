@@ -63,8 +63,8 @@ TEST(Simulation, TheExchangesOfTwoRanksByHand) {
 TEST(Simulation, TheUpdateOfTwoRanksByHand) {
   SimulatedWorld world = small_world({1, 1});
   // Slices own 1,536 and 4,608 parameters; 13,888 dense ones level that out, cut between rows:
-  // 20,032 / 2 - 1,536 = 8,480 is in the middle of a row of "value", which begins at 6,848 = 107 * 64:
-  // the cut is 26 rows later, at 8,512.
+  // 20,032 / 2 - 1,536 = 8,480 is in the middle of a row of "value", which begins at 6,848 = 107 *
+  // 64: the cut is 26 rows later, at 8,512.
   const Placement placement{{{{{0, 0, 0, 8}, {1, 1, 0, 24}}}}};
   const Simulation two = simulate(small_cluster(), world, quarter_to_the_first(), placement);
   const double owned_0 = 8512, owned_1 = 13888 - 8512;
@@ -85,7 +85,7 @@ TEST(Simulation, MemoryByHand) {
   world.is_bf16 = true;
   const Placement placement{{{{{0, 0, 0, 8}, {1, 1, 0, 24}}}}};
   const Simulation two = simulate(small_cluster(), world, quarter_to_the_first(), placement);
-  const RankMemory& memory = two.ranks[0].memory;
+  const SimulatedMemory& memory = two.ranks[0].memory;
   EXPECT_DOUBLE_EQ(memory.weights, 2 * (13888 + 1536));
   EXPECT_DOUBLE_EQ(memory.gradients, 4 * (13888 + 1536 + 8512));
   EXPECT_DOUBLE_EQ(memory.optimizer_state, 12 * 10048);

@@ -1,8 +1,8 @@
-#include "parallel/simulation/rank_memory.h"
+#include "parallel/simulation/simulated_memory.h"
 
 namespace hetmoe {
 
-RankMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held) {
+SimulatedMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held) {
   const double receive_buffer = world.ranks() > 1 ? held.owned_dense : 0;
   return {.weights = held.held() * world.value_bytes(),
           .gradients = (held.held() + receive_buffer) * 4,

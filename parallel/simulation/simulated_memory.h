@@ -6,7 +6,7 @@
 namespace hetmoe {
 
 /// Bytes of one rank at the end of a microbatch's forward pass, when most is held.
-struct RankMemory {
+struct SimulatedMemory {
   double weights = 0;          ///< compute copies
   double gradients = 0;        ///< fp32, and a receive buffer for the owned dense ones
   double optimizer_state = 0;  ///< moments, and masters in bf16
@@ -17,7 +17,7 @@ struct RankMemory {
 };
 
 /// Weights, gradients and optimizer state: exact. `ranks`: of the world.
-RankMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held);
+SimulatedMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held);
 
 /// What a layer's forward pass keeps of one rank's own tokens, and the last hidden states: an
 /// estimate from the list of saved tensors (README.md).
