@@ -38,6 +38,15 @@ TEST(QuantityText, DurationsCarryTwoUnitsAtMost) {
   EXPECT_EQ(duration_text(3 * 86400 + 4 * 3600), "3 d 04 h");
 }
 
+TEST(QuantityText, ShortDurationsHaveThreeSignificantDigits) {
+  EXPECT_EQ(short_duration_text(0), "0 us");
+  EXPECT_EQ(short_duration_text(512e-6), "512 us");
+  EXPECT_EQ(short_duration_text(0.0456), "45.6 ms");
+  EXPECT_EQ(short_duration_text(0.99996), "1.00 s");
+  EXPECT_EQ(short_duration_text(1234), "1234 s");
+  EXPECT_EQ(short_duration_text(std::numeric_limits<double>::infinity()), "inf");
+}
+
 TEST(QuantityText, BytesUsePowersOf1024) {
   EXPECT_EQ(bytes_text(512), "512 B");
   EXPECT_EQ(bytes_text(1023), "1023 B");
