@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/base/error.h"
+#include "launcher/calibrate_command.h"
 #include "launcher/data_command.h"
 #include "launcher/plan_command.h"
 #include "launcher/simulate_command.h"
@@ -99,6 +100,46 @@ void add_plan(CLI::App& app, Action& action) {
     }
     action = [options] { return run_plan_command(*options); };
   });
+}
+
+void add_calibrate(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand(
+      "calibrate", "Measure this cluster for plan and simulate, alone or under mpirun or srun");
+  auto options = std::make_shared<CalibrateOptions>();
+  command->add_option("--out", options->out_path, "Cluster file to write")
+      ->required()
+      ->type_name("FILE");
+  auto* config = command
+                     ->add_option("CONFIG", options->config_path,
+                                  "Measure the sizes of this configuration (default: a grid)")
+                     ->type_name("");
+  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
+      ->type_name("a.b=c")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false)
+      ->needs(config);
+  command
+      ->add_option("--precision", options->precision,
+                   "fp32, bf16 or auto (default: the configuration's, or auto: the faster)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"fp32", "bf16", "auto"}));
+  command
+      ->add_option("--threads", options->threads,
+                   "Per rank (default: the configuration's, or the cores of the rank's affinity "
+                   "mask over the ranks that share it)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 4096));
+  command
+      ->add_option("--seconds", options->seconds,
+                   "Time to measure for, about; the least repetitions may take longer "
+                   "(default: 60)")
+      ->type_name("S")
+      ->check(CLI::Range(0.001, 86400.0));
+  command->add_flag("--json", options->json, "Print the cluster as one JSON document");
+  command->footer("Example:\n  mpirun -np 2 hetmoe calibrate --out cluster.yaml");
+  command->callback(
+      [options, &action] { action = [options] { return run_calibrate_command(*options); }; });
 }
 
 void add_simulate(CLI::App& app, Action& action) {
@@ -264,6 +305,7 @@ int run_command_line(int argc, const char* const* argv) {
   Action action;
   add_train(app, action);
   add_plan(app, action);
+  add_calibrate(app, action);
   add_simulate(app, action);
   auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
   data->require_subcommand(1);

@@ -3,16 +3,13 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <exception>
 #include <filesystem>
-#include <memory>
 #include <system_error>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
-#include "launcher/error_text.h"
+#include "launcher/world.h"
 #include "parallel/agreement.h"
-#include "parallel/communicator/local_communicator.h"
 #include "parallel/communicator/mpi_communicator.h"
 #include "runtime/report/console.h"
 #include "runtime/run_config.h"
@@ -56,45 +53,10 @@ void train(const TrainOptions& options, Communicator& world) {
   run_training(request);
 }
 
-/// An error of this rank alone: the others wait in a collective, so the whole job must end.
-int abort_job(Communicator& world, const std::string& message, ExitCode code) {
-  if (world.size() == 1) {
-    print_error(message);
-    return static_cast<int>(code);
-  }
-  print_error("rank " + std::to_string(world.rank()) + ": " + message);
-  world.abort(message, static_cast<int>(code));
-  return static_cast<int>(code);  // never reached; the compiler does not see through the seam
-}
-
-/// The code is agreed: rank 0 ends with it, the others with 0.
-int train_on(const TrainOptions& options, Communicator& world) {
-  try {
-    train(options, world);
-    return 0;
-  } catch (const AgreedError& error) {
-    if (world.rank() != 0) return 0;
-    print_error(error.what());
-    return static_cast<int>(error.exit_code());
-  } catch (const Error& error) {
-    return abort_job(world, error.what(), error.exit_code());
-  } catch (const std::exception& error) {
-    return abort_job(world, describe(error), ExitCode::kInternal);
-  }
-}
-
 }  // namespace
 
 int run_train_command(const TrainOptions& options) {
-  if (!MpiRuntime::is_launched()) {
-    LocalWorld world(1);
-    return train_on(options, *world.communicator(0));
-  }
-  int argument_count = 0;
-  char** arguments = nullptr;
-  MpiRuntime runtime(argument_count, arguments);
-  const auto world = runtime.world();
-  return train_on(options, *world);
+  return run_on_world([&](Communicator& world) { train(options, world); });
 }
 
 }  // namespace hetmoe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "core/base/clock.h"
+#include "parallel/communicator/communicator.h"
+#include "parallel/placement/cluster.h"
+#include "runtime/calibration/calibration_plan.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+struct CalibrationRequest {
+  const RunConfig& config;  ///< precision and threads as training takes them; may be auto and 0
+  CalibrationPlan plan;
+  Communicator& world;
+  const Clock& clock;
+  std::function<void(const std::string&)> progress;  ///< a line for people, on rank 0
+};
+
+/// Measures how fast the ranks of `world` compute and talk, all of them at once, in the process as
+/// training sets it up. Every number is that of the slowest rank. Collective: with the same request
+/// on all ranks; the result is the same on all. Blocking: about plan.seconds.
+/// Errors: CommunicationError.
+Cluster calibrate(const CalibrationRequest& request);
+
+}  // namespace hetmoe

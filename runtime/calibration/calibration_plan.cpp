@@ -1,0 +1,98 @@
+#include "runtime/calibration/calibration_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/model/parameter_specs.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr double kExpertShare = 0.6;
+constexpr std::int64_t kMostOptimizerElements = 16 << 20;
+
+std::vector<std::int64_t> ascending(std::vector<std::int64_t> values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+/// A granule, the narrowest and the widest expert, and one width between: cuts go down to a
+/// granule.
+std::vector<std::int64_t> widths_of(const RunConfig& config) {
+  const auto widths = expert_widths(config.model.experts);
+  const auto [narrow, wide] = std::minmax_element(widths.begin(), widths.end());
+  const auto between = static_cast<std::int64_t>(
+      std::llround(std::sqrt(static_cast<double>(*narrow) * static_cast<double>(*wide))));
+  const auto granule = std::min<std::int64_t>(config.placement.granularity, *narrow);
+  return ascending({granule, *narrow, between, *wide});
+}
+
+double all_expert_flops(const CalibrationPlan& plan) {
+  const auto sum = [](const std::vector<std::int64_t>& values) {
+    return static_cast<double>(std::reduce(values.begin(), values.end()));
+  };
+  // Three products, forward and twice backward.
+  return 18.0 * sum(plan.hidden_sizes) * sum(plan.rows) * sum(plan.widths);
+}
+
+}  // namespace
+
+CalibrationPlan standard_calibration_plan(double seconds) {
+  CalibrationPlan plan;
+  plan.hidden_sizes = {256, 512, 1024};
+  plan.rows = {1, 16, 64, 256, 1024, 4096};
+  plan.widths = {32, 128, 512, 2048};
+  plan.lengths = {128, 256, 512, 1024, 2048};
+  plan.model.head_dim = 64;
+  plan.optimizer_elements = kMostOptimizerElements;
+  plan.copy_bytes = 256 << 20;
+  plan.seconds = seconds;
+  return plan;
+}
+
+CalibrationPlan calibration_plan_for(const RunConfig& config, int ranks, double seconds) {
+  CalibrationPlan plan = standard_calibration_plan(seconds);
+  plan.model = config.model;
+  plan.model.head_dim = head_dim(config.model);
+  plan.hidden_sizes = {config.model.hidden_size};
+  plan.widths = widths_of(config);
+  const TrainConfig& train = config.train;
+  plan.lengths = {train.sequence_length};
+  const std::int64_t sequences = train.global_batch / train.microbatches;
+  const std::int64_t sequences_here = std::max<std::int64_t>(1, (sequences + ranks - 1) / ranks);
+  plan.tokens = std::max(plan.few_tokens, sequences_here * train.sequence_length);
+  // The hottest expert is met by every token of the microbatch, from all ranks.
+  const std::int64_t most = std::max<std::int64_t>(2, sequences * train.sequence_length);
+  std::erase_if(plan.rows, [&](std::int64_t rows) { return rows >= most; });
+  plan.rows.push_back(most);
+  const std::int64_t owned = total_parameters(config.model) / ranks;
+  plan.optimizer_elements = std::clamp<std::int64_t>(owned, 1, kMostOptimizerElements);
+  return plan;
+}
+
+void fit_into_time(CalibrationPlan& plan, double flops_per_second) {
+  const double runs = 2.0 * kCalibrationRounds;
+  while (plan.rows.size() > 2 &&
+         runs * all_expert_flops(plan) / flops_per_second > kExpertShare * plan.seconds) {
+    plan.rows.pop_back();
+  }
+}
+
+CalibrationSeconds divide_seconds(const CalibrationPlan& plan) {
+  const auto part = [&](double share, std::size_t points) {
+    return share * plan.seconds / kCalibrationRounds / static_cast<double>(points);
+  };
+  const std::size_t hidden_sizes = plan.hidden_sizes.size();
+  return {.peak = part(0.02, 1),
+          .expert_point = part(kExpertShare, hidden_sizes * plan.rows.size() * plan.widths.size()),
+          .dense_point = part(0.05, hidden_sizes),
+          .attention_point = part(0.05, plan.lengths.size()),
+          .head_point = part(0.05, hidden_sizes),
+          .memory = part(0.02, 1),
+          .layer_point = part(0.1, 4),
+          .link_point = part(0.03, 4)};
+}
+
+}  // namespace hetmoe

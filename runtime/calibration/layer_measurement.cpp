@@ -1,0 +1,150 @@
+#include "runtime/calibration/layer_measurement.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/model/decoder.h"
+#include "core/model/local_token_dispatcher.h"
+#include "runtime/calibration/dense_measurement.h"
+#include "runtime/calibration/model_shape.h"
+#include "runtime/calibration/random_tensor.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr int kLayers = 3;
+constexpr std::int64_t kVocabulary = 32;   // so that the output head hardly counts
+constexpr std::int64_t kExpertWidth = 32;  // so that products leave the rest visible
+constexpr double kLeastRemainder = 0.01;   // of the measured time: noise must not eat it all
+
+/// A decoder that one rank trains by itself.
+class SmallDecoder {
+ public:
+  SmallDecoder(const ModelConfig& model, std::int64_t sequences, std::int64_t length,
+               at::ScalarType type, const Clock& clock)
+      : model_(model),
+        length_(length),
+        inputs_(static_cast<std::size_t>(sequences * length)),
+        document_begin_(inputs_.size(), 0),
+        statistics_(model.num_layers, model.experts.count),
+        parameters_(model, all_slices(model), type),
+        kernels_(make_expert_kernels(type, model.hidden_size)),
+        dispatcher_(make_local_token_dispatcher()),
+        decoder_(model, {parameters_, *kernels_, *dispatcher_, gate_, clock}) {
+    parameters_.values().copy_(random_tensor({parameters_.elements()}, 0.02, type));
+    for (const TensorSpec& spec : parameters_.dense_specs()) {
+      if (!spec.is_matrix) at::Tensor(parameters_.dense(spec.name).value).fill_(1);
+    }
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      inputs_[i] = static_cast<std::int32_t>(i * 7 % kVocabulary);
+    }
+  }
+
+  /// Gives the seconds inside the expert kernels.
+  double train() {
+    statistics_.clear();
+    const auto tokens = static_cast<std::int64_t>(inputs_.size());
+    PassState pass{.microbatch = {.sequences = tokens / length_,
+                                  .length = length_,
+                                  .inputs = inputs_,
+                                  .targets = inputs_,
+                                  .document_begin = document_begin_,
+                                  .global_tokens = tokens},
+                   .statistics = &statistics_,
+                   .seconds = {}};
+    decoder_.forward(pass);
+    decoder_.backward(pass);
+    return pass.seconds.expert;
+  }
+
+ private:
+  static std::vector<Slice> all_slices(const ModelConfig& model) {
+    const auto widths = expert_widths(model.experts);
+    std::vector<Slice> slices;
+    for (int layer = 0; layer < model.num_layers; ++layer) {
+      for (int expert = 0; expert < model.experts.count; ++expert) {
+        slices.push_back({layer, expert, 0, widths[expert]});
+      }
+    }
+    return slices;
+  }
+
+  ModelConfig model_;
+  std::int64_t length_;
+  std::vector<std::int32_t> inputs_, document_begin_;
+  RouterStatistics statistics_;
+  ParameterStore parameters_;
+  std::unique_ptr<ExpertKernels> kernels_;
+  std::unique_ptr<TokenDispatcher> dispatcher_;
+  OpenParameterGate gate_;
+  Decoder decoder_;
+};
+
+ModelConfig small_model(const CalibrationPlan& plan, std::int64_t hidden_size) {
+  ModelConfig model = model_at(plan, hidden_size);
+  model.num_layers = kLayers;
+  model.vocab_size = kVocabulary;
+  model.experts.widths.assign(static_cast<std::size_t>(model.experts.count), kExpertWidth);
+  return model;
+}
+
+LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
+                         std::int64_t hidden_size, std::int64_t tokens, at::ScalarType type,
+                         const Clock& clock, double seconds) {
+  AttentionShape shape = attention_shape(plan, hidden_size, std::min(tokens, plan.lengths.front()));
+  shape.sequences = tokens / shape.length;
+  SmallDecoder decoder(small_model(plan, hidden_size), shape.sequences, shape.length, type, clock);
+  const auto products = layer_products(type, hidden_size, shape);
+  // Taken off run by run: processors change their pace, and the rest is a small difference.
+  const double remainder = measurement.medians(seconds, [&] {
+    double expert = 0;
+    const double all = measurement.seconds_of([&] { expert = decoder.train(); });
+    const double of_products = measurement.seconds_of(products);
+    const double of_layer = (all - expert) / kLayers;
+    return std::vector<double>{std::max(of_layer - of_products, kLeastRemainder * of_layer)};
+  })[0];
+  return {.values = static_cast<double>(shape.sequences * shape.length * hidden_size),
+          .seconds = remainder};
+}
+
+}  // namespace
+
+LayerFit fit_layers(const std::vector<LayerPoint>& points) {
+  // Each residual is divided by its seconds: small layers count as much as large ones.
+  double weight = 0, x = 0, y = 0, xx = 0, xy = 0;
+  for (const LayerPoint& point : points) {
+    const double w = 1.0 / (point.seconds * point.seconds);
+    weight += w;
+    x += w * point.values;
+    y += w * point.seconds;
+    xx += w * point.values * point.values;
+    xy += w * point.values * point.seconds;
+  }
+  const double determinant = weight * xx - x * x;
+  const bool one_size = determinant <= 1e-12 * weight * xx;
+  const LayerFit through_origin{0, xy / xx};
+  if (one_size) return through_origin;
+  const LayerFit line{(y * xx - x * xy) / determinant, (weight * xy - x * y) / determinant};
+  if (line.seconds < 0) return through_origin;
+  if (line.seconds_per_value < 0) return {y / weight, 0};
+  return line;
+}
+
+void measure_layers(Measurement& measurement, const CalibrationPlan& plan, at::ScalarType type,
+                    const Clock& clock, double seconds_per_point, Cluster& cluster) {
+  std::vector<LayerPoint> points;
+  const std::size_t hidden_sizes = std::min<std::size_t>(2, plan.hidden_sizes.size());
+  for (std::size_t i = 0; i < hidden_sizes; ++i) {
+    for (const std::int64_t tokens : {plan.few_tokens, plan.tokens}) {
+      points.push_back(measure_point(measurement, plan, plan.hidden_sizes[i], tokens, type, clock,
+                                     seconds_per_point));
+    }
+  }
+  const LayerFit fit = fit_layers(points);
+  cluster.layer_seconds = fit.seconds;
+  cluster.layer_seconds_per_value = fit.seconds_per_value;
+}
+
+}  // namespace hetmoe
