@@ -44,6 +44,8 @@ std::vector<LayerPlacement> fresh_candidates(const PlanProblem& problem, const P
     candidates.push_back(place_slices(layer, problem.ranks, tolerance, problem.granularity, room));
   }
   candidates.push_back(whole_in_room(problem, layer, room));
+  candidates.push_back(place_equal_count(layer, problem.ranks));
+  candidates.push_back(place_contiguous(layer, problem.ranks));
   return candidates;
 }
 

@@ -36,8 +36,10 @@ TEST(TimedPlanner, NoSlowerThanTheBalancedPlanOrWholeExpertsThatFit) {
     PlanProblem problem = timed_instance(seed);
     const Plan timed = plan(problem, PlanStrategy::kSlices);
     EXPECT_FALSE(missed_cap(problem, timed).has_value()) << seed;
-    const Plan whole = plan(problem, PlanStrategy::kWhole);
-    if (!missed_cap(problem, whole)) {
+    for (const auto strategy :
+         {PlanStrategy::kWhole, PlanStrategy::kEqualCount, PlanStrategy::kContiguous}) {
+      const Plan whole = plan(problem, strategy);
+      if (missed_cap(problem, whole)) continue;
       EXPECT_LE(*timed.predicted_step_seconds, *whole.predicted_step_seconds) << seed;
     }
     PlanProblem untimed = problem;
