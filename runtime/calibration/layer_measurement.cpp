@@ -19,6 +19,10 @@ constexpr std::int64_t kVocabulary = 32;   // so that the output head hardly cou
 constexpr std::int64_t kExpertWidth = 32;  // so that products leave the rest visible
 constexpr double kLeastRemainder = 0.01;   // of the measured time: noise must not eat it all
 
+void fill(at::Tensor& values, at::ScalarType type) {
+  values.copy_(random_tensor({values.numel()}, 0.02, type));
+}
+
 /// A decoder that one rank trains by itself.
 class SmallDecoder {
  public:
@@ -31,9 +35,11 @@ class SmallDecoder {
         statistics_(model.num_layers, model.experts.count),
         parameters_(model, all_slices(model), type),
         kernels_(make_expert_kernels(type, model.hidden_size)),
-        dispatcher_(make_local_token_dispatcher()),
+        dispatcher_(make_local_token_dispatcher(all_slices(model))),
         decoder_(model, {parameters_, *kernels_, *dispatcher_, gate_, clock}) {
-    parameters_.values().copy_(random_tensor({parameters_.elements()}, 0.02, type));
+    fill(parameters_.dense_values(), type);
+    for (int layer = 0; layer < model.num_layers; ++layer)
+      fill(parameters_.slice_values(layer), type);
     for (const TensorSpec& spec : parameters_.dense_specs()) {
       if (!spec.is_matrix) at::Tensor(parameters_.dense(spec.name).value).fill_(1);
     }
