@@ -51,6 +51,45 @@ std::vector<Flow> flows(const SimulatedWorld& world, int first, const std::vecto
   return result;
 }
 
+/// Bytes of rows and of what travels with each selection.
+Flow bytes_of(const Flow& rows, double row_bytes, const Flow& selections, double selection_bytes) {
+  const auto bytes = [&](double Flow::*way) {
+    return rows.*way * row_bytes + selections.*way * selection_bytes;
+  };
+  return {.out_same_node = bytes(&Flow::out_same_node),
+          .out_other_node = bytes(&Flow::out_other_node),
+          .in_same_node = bytes(&Flow::in_same_node),
+          .in_other_node = bytes(&Flow::in_other_node)};
+}
+
+/// One call of one rank: the busier direction.
+double call_seconds(const Cluster& cluster, int near_peers, int far_peers, const Flow& bytes) {
+  const auto one_way = [&](double same_node_bytes, double other_node_bytes) {
+    return all_to_all_seconds(cluster, {.same_node_bytes = same_node_bytes,
+                                        .other_node_bytes = other_node_bytes,
+                                        .same_node_peers = near_peers,
+                                        .other_node_peers = far_peers});
+  };
+  return std::max(one_way(bytes.out_same_node, bytes.out_other_node),
+                  one_way(bytes.in_same_node, bytes.in_other_node));
+}
+
+/// Rows are gathered (read, written) before they leave, and what returns is added up in fp32 (read;
+/// the sum cleared, read, written and narrowed). A rank's own rows take the same way.
+struct CopySeconds {
+  double gather = 0;
+  double sum = 0;
+};
+
+CopySeconds copy_seconds(const Cluster& cluster, const SimulatedWorld& world, double tokens,
+                         double rows_out) {
+  const double value_bytes = world.value_bytes();
+  const double per_byte =
+      static_cast<double>(world.model.hidden_size) / cluster.memory_bytes_per_second;
+  return {.gather = rows_out * 2 * value_bytes * per_byte,
+          .sum = (rows_out * (value_bytes + 8) + tokens * (8 + value_bytes)) * per_byte};
+}
+
 }  // namespace
 
 std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const SimulatedWorld& world,
@@ -63,42 +102,26 @@ std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const Simu
   for (int i = 0; i < size; ++i) tokens.push_back(world.tokens(first + i));
   const auto rows = flows(world, first, tokens, destinations.rows);
   const auto selections = flows(world, first, tokens, destinations.selections);
-  const double hidden = static_cast<double>(world.model.hidden_size);
-  const double value_bytes = world.value_bytes();
-  const double row_bytes = hidden * value_bytes;
+  const double row_bytes = static_cast<double>(world.model.hidden_size) * world.value_bytes();
   const double rows_of_token =
       std::accumulate(destinations.rows.begin(), destinations.rows.end(), 0.0);
   for (int i = 0; i < size; ++i) {
     const int near = peers_on_node(world, first + i, first, first + size, 1);
     const int far = size - 1 - near;
-    const auto call = [&](double same_node_bytes, double other_node_bytes) {
-      return all_to_all_seconds(cluster, {.same_node_bytes = same_node_bytes,
-                                          .other_node_bytes = other_node_bytes,
-                                          .same_node_peers = near,
-                                          .other_node_peers = far});
+    const auto rows_with = [&](double selection_bytes) {
+      return call_seconds(cluster, near, far,
+                          bytes_of(rows[i], row_bytes, selections[i], selection_bytes));
     };
-    const auto exchange = [&](double bytes_per_selection) {
-      const Flow& row = rows[i];
-      const Flow& selection = selections[i];
-      return std::max(
-          call(row.out_same_node * row_bytes + selection.out_same_node * bytes_per_selection,
-               row.out_other_node * row_bytes + selection.out_other_node * bytes_per_selection),
-          call(row.in_same_node * row_bytes + selection.in_same_node * bytes_per_selection,
-               row.in_other_node * row_bytes + selection.in_other_node * bytes_per_selection));
-    };
-    const double latency = call(0, 0);  // of what travels beside the rows in a call of its own
-    const double counts = call(kCountBytes * near, kCountBytes * far);
-    // Rows are gathered (read, written) before they leave, and what returns is added up in fp32
-    // (read; the sum cleared, read, written and narrowed); this rank's own rows take the same way.
-    const double rows_out = tokens[i] * rows_of_token;
-    const double gather = rows_out * hidden * 2 * value_bytes / cluster.memory_bytes_per_second;
-    const double sum = (rows_out * (value_bytes + 8) + tokens[i] * (8 + value_bytes)) * hidden /
-                       cluster.memory_bytes_per_second;
-    const double plain = exchange(0);
-    seconds[i] = {.dispatch = counts + latency + exchange(kSelectionBytes) + gather,
-                  .combine = plain + sum,
-                  .dispatch_gradient = plain + gather,
-                  .combine_gradient = latency + exchange(kGateGradientBytes) + sum};
+    const double latency = call_seconds(cluster, near, far, {});  // selections have their own call
+    const double counts =
+        call_seconds(cluster, near, far,
+                     {.out_same_node = kCountBytes * near, .out_other_node = kCountBytes * far});
+    const CopySeconds copies = copy_seconds(cluster, world, tokens[i], tokens[i] * rows_of_token);
+    const double plain = rows_with(0);
+    seconds[i] = {.dispatch = counts + latency + rows_with(kSelectionBytes) + copies.gather,
+                  .combine = plain + copies.sum,
+                  .dispatch_gradient = plain + copies.gather,
+                  .combine_gradient = latency + rows_with(kGateGradientBytes) + copies.sum};
   }
   return seconds;
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <numeric>
+#include <span>
 #include <vector>
 
 #include "runtime/report/quantity_text.h"

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "tests/support/simulated_worlds.h"
 #include "tests/support/small_cluster.h"
 
@@ -128,6 +130,14 @@ TEST(Simulation, AnotherNodeIsReachedOverItsOwnLinks) {
   };
   // Three calls at 10 us instead of 1, and twice the rows and the gate gradients at 0.1 GB/s.
   EXPECT_NEAR(combine(far) - combine(near), 3 * 9e-6 + (2 * rows + 3 * 8) * (1e-8 - 1e-9), 1e-12);
+
+  // Nodes of three ranks: the second group of two has one on each of two nodes.
+  SimulatedWorld both = small_world({1, 1, 1, 1});
+  both.expert_group_size = 2;
+  both.ranks_per_node = 3;
+  const Simulation four = simulate(small_cluster(), both, quarter_to_the_first(), placement);
+  EXPECT_DOUBLE_EQ(four.parts.combine, combine(far));
+  EXPECT_DOUBLE_EQ(std::max(four.ranks[0].busy.combine, four.ranks[1].busy.combine), combine(near));
 }
 
 }  // namespace
