@@ -166,6 +166,7 @@ const Placement& StepSimulator::uniform_plan() {
 Placement StepSimulator::plan_of(const std::vector<std::vector<double>>& selections) const {
   PlanProblem problem =
       uniform_problem(request_.config, request_.expert_group_size, request_.cluster);
+  problem.replicas = 0;  // the simulator sends every token to all ranks that hold its experts
   const double tokens = static_cast<double>(shape_of(request_.config).tokens) *
                         request_.expert_group_size / request_.ranks;
   for (std::size_t layer = 0; layer < selections.size(); ++layer) {

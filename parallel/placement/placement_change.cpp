@@ -1,11 +1,13 @@
 #include "parallel/placement/placement_change.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <numeric>
 #include <tuple>
 
 #include "parallel/placement/cost.h"
+#include "parallel/placement/replicas.h"
 
 namespace hetmoe {
 namespace {
@@ -28,15 +30,11 @@ std::vector<std::vector<std::int64_t>> common_rows(const LayerPlacement& from,
   return common;
 }
 
-std::vector<std::int64_t> rows_of_ranks(const LayerPlacement& placement, int ranks) {
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks), 0);
-  for (const PlacedSlice& slice : placement.slices) rows[slice.rank] += slice.width();
-  return rows;
-}
-
-std::int64_t traffic(const LayerPlacement& placement, const std::vector<std::int64_t>& loads) {
-  std::int64_t sum = 0;
-  for (const PlacedSlice& slice : placement.slices) sum += loads[slice.expert];
+double traffic(const LayerPlacement& placement, const std::vector<std::int64_t>& loads) {
+  double sum = 0;
+  for (const PlacedSlice& slice : placement.slices) {
+    sum += static_cast<double>(loads[slice.expert]) * slice.share;
+  }
   return sum;
 }
 
@@ -90,24 +88,20 @@ void reorder_pieces(LayerPlacement& placement, const LayerPlacement& current) {
 }  // namespace
 
 bool fits_room(const LayerPlacement& placement, const LayerLimits& limits) {
-  const std::vector<std::int64_t> rows = rows_of_ranks(placement, limits.ranks);
-  for (std::size_t rank = 0; rank < rows.size(); ++rank) {
-    if (rows[rank] > limits.room[rank]) return false;
-  }
-  return true;
+  const std::vector<std::int64_t> rows = counted_rows(limits.problem, placement);
+  return std::equal(rows.begin(), rows.end(), limits.room.begin(), std::less_equal<>());
 }
 
 bool is_balanced(const LayerPlacement& placement, const LayerLimits& limits) {
-  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
-  std::vector<std::int64_t> work(static_cast<std::size_t>(limits.ranks), 0);
+  constexpr double kRounding = 1e-12;  // of shares
+  const std::vector<std::int64_t> loads = effective_loads(limits.problem.layers[limits.layer]);
+  std::vector<double> work(static_cast<std::size_t>(limits.problem.ranks), 0.0);
   for (const PlacedSlice& slice : placement.slices) {
-    work[slice.rank] += loads[slice.expert] * slice.width();
+    work[slice.rank] += static_cast<double>(loads[slice.expert] * slice.width()) * slice.share;
   }
-  const double mean =
-      static_cast<double>(std::accumulate(work.begin(), work.end(), std::int64_t{0})) /
-      limits.ranks;
-  return static_cast<double>(*std::max_element(work.begin(), work.end())) <=
-         mean * (1 + limits.tolerance);
+  const double mean = std::accumulate(work.begin(), work.end(), 0.0) / limits.problem.ranks;
+  return *std::max_element(work.begin(), work.end()) <=
+         mean * (1 + limits.problem.tolerance + kRounding);
 }
 
 std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& after) {
@@ -123,19 +117,17 @@ std::int64_t moved_rows(const LayerPlacement& before, const LayerPlacement& afte
 
 LayerPlacement follow(const LayerPlacement& current, const LayerPlacement& fresh,
                       const LayerLimits& limits) {
-  LayerPlacement placement = renamed(current, fresh, limits.ranks);
+  LayerPlacement placement = renamed(current, fresh, limits.problem.ranks);
   reorder_pieces(placement, current);
   const bool follows = moved_rows(current, placement) <= moved_rows(current, fresh);
   return follows && fits_room(placement, limits) ? placement : fresh;
 }
 
-LayerPlacement keep_or_follow(const LayerPlacement& current, LayerPlacement fresh,
-                              const LayerLimits& limits) {
-  const std::vector<std::int64_t> loads = effective_loads(limits.layer);
-  const bool is_cheap = static_cast<double>(traffic(current, loads)) <=
-                        kTrafficWorthMoving * static_cast<double>(traffic(fresh, loads));
-  if (is_cheap && fits_room(current, limits) && is_balanced(current, limits)) return current;
-  return follow(current, fresh, limits);
+bool is_worth_keeping(const LayerPlacement& current, const LayerPlacement& fresh,
+                      const LayerLimits& limits) {
+  const std::vector<std::int64_t> loads = effective_loads(limits.problem.layers[limits.layer]);
+  const bool is_cheap = traffic(current, loads) <= kTrafficWorthMoving * traffic(fresh, loads);
+  return is_cheap && fits_room(current, limits) && is_balanced(current, limits);
 }
 
 }  // namespace hetmoe

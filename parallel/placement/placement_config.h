@@ -36,8 +36,10 @@ struct PlacementConfig {
                 "Work of the busiest rank may exceed the mean by this part.", at_least(0, 1e6));
     visit.field("granularity", granularity, "hidden units", "Cuts lie at multiples of it.",
                 at_least(1, 1 << 20));
-    visit.field("replicas", replicas, "slices", "Copies beyond the first, per layer.",
-                only_off("0"));
+    visit.field("replicas", replicas, "slices",
+                "Copies beyond the first, per layer, at most: where memory has room a hot expert "
+                "is served by several ranks instead of being cut.",
+                between(0, 1 << 20));
   }
 };
 

@@ -10,6 +10,7 @@
 #include "core/base/error.h"
 #include "parallel/placement/cost.h"
 #include "parallel/placement/placement_change.h"
+#include "parallel/placement/replicas.h"
 #include "parallel/placement/slice_planner.h"
 #include "parallel/placement/timed_planner.h"
 #include "parallel/placement/validation.h"
@@ -25,6 +26,7 @@ constexpr std::int64_t kLargestTokens = std::int64_t{1} << 32;
 constexpr std::int64_t kLargestHiddenSize = std::int64_t{1} << 20;
 constexpr int kLargestRanks = 1 << 16;
 constexpr int kMostMicrobatches = 1 << 24;
+constexpr std::int64_t kMostReplicas = 1 << 20;
 
 template <typename Value>
 void require(bool holds, const std::string& pointer, Value value, const std::string& allowed) {
@@ -53,11 +55,14 @@ void validate_layer(const PlanLayer& layer, const std::string& pointer) {
 Placement place_in_slices(const PlanProblem& problem) {
   return place_layers(problem, [&](std::size_t layer, const std::vector<std::int64_t>& room) {
     if (problem.cluster) return place_by_seconds(problem, layer, room);
-    LayerPlacement fresh = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
-                                        problem.granularity, room);
+    const LayerPlacement cut = place_slices(problem.layers[layer], problem.ranks, problem.tolerance,
+                                            problem.granularity, room);
+    LayerPlacement fresh = with_replicas(problem, layer, cut, room);
     if (!problem.current) return fresh;
-    return keep_or_follow(problem.current->layers[layer], std::move(fresh),
-                          {problem.layers[layer], problem.ranks, problem.tolerance, room});
+    const LayerLimits limits = {problem, layer, room};
+    const LayerPlacement& current = problem.current->layers[layer];
+    if (is_worth_keeping(current, fresh, limits)) return current;
+    return with_replicas(problem, layer, follow(current, cut, limits), room);
   });
 }
 
@@ -122,7 +127,8 @@ void validate_problem(const PlanProblem& problem) {
   require(problem.microbatches >= 1 && problem.microbatches <= kMostMicrobatches, "/microbatches",
           problem.microbatches, detail::concatenate("1 to ", kMostMicrobatches));
   require(problem.cluster || !problem.strict, "/strict", "true", "false without a cluster");
-  require(problem.replicas == 0, "/replicas", problem.replicas, "0 (none are made yet)");
+  require(problem.replicas >= 0 && problem.replicas <= kMostReplicas, "/replicas", problem.replicas,
+          detail::concatenate("0 to ", kMostReplicas));
   require(!problem.layers.empty(), "/layers", "empty", "at least one layer");
   for (std::size_t layer = 0; layer < problem.layers.size(); ++layer)
     validate_layer(problem.layers[layer], detail::concatenate("/layers/", layer));
@@ -140,9 +146,8 @@ Placement place_layers(
   std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
   for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
     placement.layers.push_back(place(layer, room_for_layer(problem, layer, rows)));
-    for (const PlacedSlice& slice : placement.layers.back().slices) {
-      rows[slice.rank] += slice.width();
-    }
+    const std::vector<std::int64_t> more = counted_rows(problem, placement.layers.back());
+    for (std::size_t rank = 0; rank < rows.size(); ++rank) rows[rank] += more[rank];
   }
   return placement;
 }

@@ -28,7 +28,7 @@ struct PlanProblem {
   std::optional<double> memory_cap_bytes;
   double tolerance = 0.02;        ///< largest FLOPs over the mean - 1, per layer
   std::int64_t granularity = 32;  ///< cuts lie at its multiples
-  std::int64_t replicas = 0;
+  std::int64_t replicas = 0;      ///< copies of slices beyond the first, per layer, at most
   std::vector<PlanLayer> layers;
   std::optional<Placement> current;  ///< what a migration would start from
 

@@ -114,6 +114,44 @@ void add_exchange(const PlanProblem& problem, LayerStepCost& cost) {
   }
 }
 
+/// Once a step: gradients of replicas to their owners, compute copies back.
+void add_replicas(const PlanProblem& problem, const LayerPlacement& placement,
+                  LayerStepCost& cost) {
+  const Topology topology(problem.ranks, problem.cluster->ranks_per_node);
+  std::vector<RankTraffic> to_owners(static_cast<std::size_t>(problem.ranks));
+  std::vector<RankTraffic> at_owners = to_owners;
+  bool any = false;
+  const PlacedSlice* owner = nullptr;
+  for (const PlacedSlice& slice : placement.slices) {
+    const bool is_replica =
+        owner != nullptr && owner->expert == slice.expert && owner->begin == slice.begin;
+    if (!is_replica) {
+      owner = &slice;
+      continue;
+    }
+    any = true;
+    const double parameters =
+        static_cast<double>(slice.width()) * kMatrices * static_cast<double>(problem.hidden_size);
+    const auto kind = topology.node(owner->rank) == topology.node(slice.rank)
+                          ? &RankTraffic::same_node_bytes
+                          : &RankTraffic::other_node_bytes;
+    to_owners[slice.rank].*kind += parameters * (kGradientBytes + problem.bytes_per_value);
+    at_owners[owner->rank].*kind += parameters * (kGradientBytes + problem.bytes_per_value);
+  }
+  if (!any) return;
+  double longest = 0;
+  for (int rank = 0; rank < problem.ranks; ++rank) {
+    const RankTraffic traffic = {
+        std::max(to_owners[rank].same_node_bytes, at_owners[rank].same_node_bytes),
+        std::max(to_owners[rank].other_node_bytes, at_owners[rank].other_node_bytes),
+        2 * topology.same_node_peers(rank), 2 * topology.other_node_peers(rank)};  // two calls
+    const double seconds = all_to_all_seconds(*problem.cluster, traffic);
+    cost.ranks[rank].exchange_seconds += seconds;
+    longest = std::max(longest, seconds);
+  }
+  cost.exchange_seconds += longest;
+}
+
 template <typename Term>
 int busiest(const std::vector<RankLayerCost>& ranks, Term term) {
   const auto most = std::max_element(
@@ -161,6 +199,7 @@ LayerStepCost price_layer(const PlanProblem& problem, std::size_t layer,
   }
   add_compute(problem, layer, placement, cost.ranks);
   add_exchange(problem, cost);
+  add_replicas(problem, placement, cost);
   cost.compute_rank = busiest(cost.ranks, &RankLayerCost::compute_seconds);
   cost.compute_seconds = cost.ranks[cost.compute_rank].compute_seconds;
   cost.exchange_rank = busiest(cost.ranks, &RankLayerCost::exchange_seconds);

@@ -23,7 +23,7 @@ std::vector<RankRows> rows_of_ranks(const PlanLayer& layer, const LayerPlacement
 struct RankLayerCost {
   RankRows rows;
   double compute_seconds = 0;   ///< products of its slices, forward and backward
-  double exchange_seconds = 0;  ///< its own part of the four transfers
+  double exchange_seconds = 0;  ///< its own part of the transfers
 };
 
 /// What one layer costs in a step, term by term.
@@ -44,9 +44,10 @@ struct LayerStepCost {
 ///   and
 ///             combine, forward, then both backward (with 8 bytes per selection back); each lasts
 ///             as long as for the rank with the most bytes in or out. Calls that carry counts and
-///             selections cost their latency.
+///             selections cost their latency. Where there are replicas their gradients go to the
+///             owners and compute copies come back, once a step.
 ///   fixed     the cluster's time per layer
-/// all times the microbatches, each with its part of the tokens. Rank r is on node
+/// all else times the microbatches, each with its part of the tokens. Rank r is on node
 /// r / ranks_per_node. Nothing overlaps. `problem.cluster` is there; the placement is valid. Pure.
 LayerStepCost price_layer(const PlanProblem& problem, std::size_t layer,
                           const LayerPlacement& placement);

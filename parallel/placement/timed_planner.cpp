@@ -6,6 +6,7 @@
 
 #include "parallel/placement/cost.h"
 #include "parallel/placement/placement_change.h"
+#include "parallel/placement/replicas.h"
 #include "parallel/placement/slice_planner.h"
 #include "parallel/placement/step_cost.h"
 #include "parallel/placement/whole_experts.h"
@@ -54,7 +55,7 @@ std::vector<LayerPlacement> fresh_candidates(const PlanProblem& problem, const P
 LayerPlacement place_by_seconds(const PlanProblem& problem, std::size_t layer,
                                 const std::vector<std::int64_t>& room) {
   const PlanLayer& loads = problem.layers[layer];
-  const LayerLimits limits = {loads, problem.ranks, problem.tolerance, room};
+  const LayerLimits limits = {problem, layer, room};
   const auto counts = [&](const LayerPlacement& placement) {
     return fits_room(placement, limits) && (!problem.strict || is_balanced(placement, limits));
   };
@@ -62,23 +63,29 @@ LayerPlacement place_by_seconds(const PlanProblem& problem, std::size_t layer,
     const LayerStepCost cost = price_layer(problem, layer, placement);
     return cost.compute_seconds + cost.exchange_seconds;
   };
+  /// With replicas instead of cuts, if that takes less time than it costs to keep them equal.
+  const auto best_form = [&](const LayerPlacement& cut) {
+    LayerPlacement copied = with_replicas(problem, layer, cut, room);
+    const bool pays = copied != cut && counts(copied) && seconds_of(copied) < seconds_of(cut);
+    return pays ? std::move(copied) : cut;
+  };
   const std::vector<LayerPlacement> candidates = fresh_candidates(problem, loads, room);
   const LayerPlacement* best = nullptr;
   double least = std::numeric_limits<double>::infinity();
   for (const LayerPlacement& candidate : candidates) {
-    const double seconds = counts(candidate) ? seconds_of(candidate) : least;
+    const double seconds = counts(candidate) ? seconds_of(best_form(candidate)) : least;
     if (seconds >= least) continue;
     best = &candidate;
     least = seconds;
   }
   const LayerPlacement& fresh = best != nullptr ? *best : candidates.front();
-  if (!problem.current) return fresh;
+  if (!problem.current) return best_form(fresh);
   const double worth_moving = kSecondsWorthMoving * least;
   const LayerPlacement& current = problem.current->layers[layer];
   if (counts(current) && seconds_of(current) <= worth_moving) return current;
   // Renamed ranks may lie on other nodes.
-  LayerPlacement followed = follow(current, fresh, limits);
-  return seconds_of(followed) <= worth_moving ? std::move(followed) : fresh;
+  LayerPlacement followed = best_form(follow(current, fresh, limits));
+  return seconds_of(followed) <= worth_moving ? std::move(followed) : best_form(fresh);
 }
 
 }  // namespace hetmoe

@@ -78,11 +78,13 @@ PlanProblem uniform_problem(const RunConfig& config, int ranks,
   PlanProblem problem;
   problem.hidden_size = config.model.hidden_size;
   problem.bytes_per_parameter = is_bf16 ? 18 : 16;
+  problem.bytes_per_replica_parameter = is_bf16 ? 6 : 8;
   problem.bytes_per_value = is_bf16 ? 2 : 4;
   problem.ranks = ranks;
   problem.memory_cap_ratio = config.placement.memory_cap_ratio;
   problem.tolerance = config.placement.tolerance;
   problem.granularity = config.placement.granularity;
+  problem.replicas = config.placement.replicas;
   problem.microbatches = static_cast<int>(config.train.microbatches);
   problem.cluster = cluster;
   // Without a cluster only the proportions of a load count.

@@ -9,6 +9,7 @@
 #include "parallel/agreement.h"
 #include "parallel/communicator/rank_hosts.h"
 #include "parallel/ownership/dense_partition.h"
+#include "parallel/placement/held_slices.h"
 #include "runtime/trainer/process_memory.h"
 
 namespace hetmoe {
@@ -18,13 +19,24 @@ constexpr std::int64_t kGradientBytes = 4;
 constexpr std::int64_t kMomentBytes = 8;
 constexpr std::int64_t kMasterBytes = 4;  ///< in fp32 the compute copy is the master
 
-std::vector<std::int64_t> slice_elements(const RunConfig& config, const Placement& placement,
-                                         int ranks) {
-  std::vector<std::int64_t> elements(static_cast<std::size_t>(ranks), 0);
-  for (const LayerPlacement& layer : placement.layers) {
-    for (const PlacedSlice& slice : layer.slices) {
-      elements[slice.rank] += kExpertMatrices * slice.width() * config.model.hidden_size;
+/// Elements of slices, [ranks].
+struct SliceElements {
+  std::vector<std::int64_t> held;
+  std::vector<std::int64_t> owned;
+};
+
+SliceElements slice_elements(const RunConfig& config, const Placement& placement, int ranks) {
+  SliceElements elements;
+  for (int rank = 0; rank < ranks; ++rank) {
+    std::int64_t held_rows = 0, owned_rows = 0;
+    for (const LayerPlacement& layer : placement.layers) {
+      for (const HeldSlice& held : held_slices(layer, 0, rank)) {
+        held_rows += held.slice.width();
+        owned_rows += held.owner == rank ? held.slice.width() : 0;
+      }
     }
+    elements.held.push_back(kExpertMatrices * held_rows * config.model.hidden_size);
+    elements.owned.push_back(kExpertMatrices * owned_rows * config.model.hidden_size);
   }
   return elements;
 }
@@ -41,9 +53,9 @@ std::int64_t parameter_bytes(const RunConfig& config, const Placement& placement
                              int rank) {
   const auto specs = dense_tensor_specs(config.model);
   const auto slices = slice_elements(config, placement, ranks);
-  const auto cuts = partition_dense(specs, slices);
-  const std::int64_t held = cuts.back() + slices[rank];
-  const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices[rank];
+  const auto cuts = partition_dense(specs, slices.owned);
+  const std::int64_t held = cuts.back() + slices.held[rank];
+  const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices.owned[rank];
   const bool fp32 = config.train.precision == Precision::kFp32;
   return held * ((fp32 ? 4 : 2) + kGradientBytes) +
          owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes));
