@@ -10,6 +10,7 @@ namespace hetmoe {
 namespace {
 
 constexpr double kExpertShare = 0.6;
+constexpr double kExpectedShareOfPeak = 0.6;
 constexpr std::int64_t kMostOptimizerElements = 16 << 20;
 
 std::vector<std::int64_t> ascending(std::vector<std::int64_t> values) {
@@ -75,7 +76,8 @@ CalibrationPlan calibration_plan_for(const RunConfig& config, int ranks, double 
 void fit_into_time(CalibrationPlan& plan, double flops_per_second) {
   const double runs = 2.0 * kCalibrationRounds;
   while (plan.rows.size() > 2 &&
-         runs * all_expert_flops(plan) / flops_per_second > kExpertShare * plan.seconds) {
+         runs * all_expert_flops(plan) / (kExpectedShareOfPeak * flops_per_second) >
+             kExpertShare * plan.seconds) {
     plan.rows.pop_back();
   }
 }

@@ -16,14 +16,18 @@ constexpr std::int64_t kMostSlices = 8;
 constexpr std::int64_t kMostLayers = 4;
 constexpr std::int64_t kSelectedPerToken = 2;
 constexpr double kFlopsOfOneRun = 4e9;
+constexpr double kBytesOfOneRun = 128 << 20;  // more than caches hold; memory must be filled first
 
-double flops_of_slice(std::int64_t hidden_size, std::int64_t rows, std::int64_t width) {
-  return 18.0 * static_cast<double>(hidden_size * rows * width);
+/// The part of one run that a slice may fill: by its work, or by its weights and gradients.
+double part_of_run(std::int64_t hidden_size, std::int64_t rows, std::int64_t width) {
+  const auto products = 3.0 * static_cast<double>(hidden_size * width);
+  return std::max(6.0 * products * static_cast<double>(rows) / kFlopsOfOneRun,
+                  8.0 * products / kBytesOfOneRun);
 }
 
-/// How many pieces of work fit into one run, from one up to `most`.
-std::int64_t pieces_in_one_run(double flops, std::int64_t most) {
-  return std::clamp(static_cast<std::int64_t>(kFlopsOfOneRun / flops), std::int64_t{1}, most);
+/// How many pieces fit into one run, from one up to `most`.
+std::int64_t pieces_in_one_run(double part, std::int64_t most) {
+  return std::clamp(static_cast<std::int64_t>(1.0 / part), std::int64_t{1}, most);
 }
 
 /// A layer's slices of one width, each with equally many rows.
@@ -72,16 +76,16 @@ class EqualLayers {
  public:
   EqualLayers(at::ScalarType type, std::int64_t hidden_size, std::int64_t rows, std::int64_t width)
       : kernels_(make_expert_kernels(type, hidden_size)) {
-    const double flops = flops_of_slice(hidden_size, rows, width);
-    const std::int64_t count = pieces_in_one_run(flops, kMostSlices);
-    const std::int64_t layers = pieces_in_one_run(flops * static_cast<double>(count), kMostLayers);
+    const double part = part_of_run(hidden_size, rows, width);
+    const std::int64_t count = pieces_in_one_run(part, kMostSlices);
+    const std::int64_t layers = pieces_in_one_run(part * static_cast<double>(count), kMostLayers);
     for (std::int64_t layer = 0; layer < layers; ++layer) {
       layers_.emplace_back(type, hidden_size, rows, width, count);
     }
     slices_ = static_cast<double>(count * layers);
   }
 
-  /// Seconds of forward and backward, per slice.
+  /// Seconds of forward and backward of all slices.
   std::vector<double> run(const Measurement& measurement) {
     const double forward = measurement.seconds_of([&] {
       for (EqualSlices& layer : layers_) layer.forward(*kernels_);
@@ -91,7 +95,7 @@ class EqualLayers {
         layer->backward(*kernels_);
       }
     });
-    return {forward / slices_, backward / slices_};
+    return {forward, backward};
   }
 
   double slices() const { return slices_; }
@@ -115,10 +119,10 @@ ExpertProducts measure_expert_products(Measurement& measurement, const Calibrati
     for (const std::int64_t rows : plan.rows) {
       for (const std::int64_t width : plan.widths) {
         EqualLayers layers(type, hidden_size, rows, width);
-        const auto seconds = measurement.medians(seconds_per_point / layers.slices(),
-                                                 [&] { return layers.run(measurement); });
-        products.forward_seconds.push_back(seconds[0]);
-        products.backward_seconds.push_back(seconds[1]);
+        const auto seconds =
+            measurement.medians(seconds_per_point, [&] { return layers.run(measurement); });
+        products.forward_seconds.push_back(seconds[0] / layers.slices());
+        products.backward_seconds.push_back(seconds[1] / layers.slices());
       }
     }
   }

@@ -109,7 +109,8 @@ LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
     const double all = measurement.seconds_of([&] { expert = decoder.train(); });
     const double of_products = measurement.seconds_of(products);
     const double of_layer = (all - expert) / kLayers;
-    return std::vector<double>{std::max(of_layer - of_products, kLeastRemainder * of_layer)};
+    const double rest = std::max(of_layer - of_products, kLeastRemainder * of_layer);
+    return std::vector<double>{rest, all + of_products - rest};
   })[0];
   return {.values = static_cast<double>(shape.sequences * shape.length * hidden_size),
           .seconds = remainder};

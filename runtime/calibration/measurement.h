@@ -18,7 +18,8 @@ class Measurement {
   /// Seconds that one call takes.
   double seconds_of(const std::function<void()>& work) const;
 
-  /// One run of the work; gives the seconds of its parts, always equally many.
+  /// One run of the work; gives the seconds of its parts, always equally many, which sum to what
+  /// the run takes.
   using Parts = std::function<std::vector<double>()>;
 
   /// Median of each part over repetitions, and of those the slowest rank's: at every layer of
