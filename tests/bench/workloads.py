@@ -1,0 +1,140 @@
+"""What balancing keeps and what the simulator foretells, measured with real runs on this machine.
+
+  workloads.py kept [ROUNDS]        throughput under W1..W7 on two ranks over that under even routing with
+                                    the same sources: slices after a rebalance, beside contiguous experts
+  workloads.py simulated [ROUNDS]   median step seconds of real runs beside `hetmoe simulate` with a
+                                    cluster file calibrated in the same minutes
+
+One JSON line per case, then one with the summary. Runs alternate; medians. Needs a release build and an
+otherwise idle machine of two cores.
+"""
+
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+HETMOE = PROJECT / "build" / "hetmoe"
+ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+
+CONFIGURATION = """\
+model: {{vocab_size: 2048, hidden_size: {hidden}, num_layers: 4, num_heads: 8, num_kv_heads: 8,
+        experts: {{count: 8, mean_width: {width}}}}}
+data: {{train: random}}
+train: {{steps: {steps}, global_batch: 8, sequence_length: 256, precision: bf16}}
+evaluate: {{every_steps: 0}}
+parallel: {{threads: 1}}
+"""
+SIZES = {"S": {"hidden": 128, "width": 256, "steps": 40}, "M": {"hidden": 256, "width": 512, "steps": 30},
+         "L": {"hidden": 512, "width": 1024, "steps": 14}}
+EVERY = 10  # steps between looks
+
+
+def launched(ranks, *command):
+    mpirun = ["mpirun", "--map-by", ":OVERSUBSCRIBE", "--bind-to", "core", "-np", str(ranks)]
+    done = subprocess.run([*mpirun, HETMOE, *command], env=ENVIRONMENT, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"hetmoe {' '.join(map(str, command))}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def settings(values):
+    return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+
+
+def write_configuration(folder, size):
+    path = folder / f"{size}.yaml"
+    path.write_text(CONFIGURATION.format(**SIZES[size]))
+    return path
+
+
+def step_lines(folder, config, ranks, values, first_step):
+    """Metrics of the steps from `first_step` of a run of its own."""
+    run = pathlib.Path(tempfile.mkdtemp(dir=folder))
+    launched(ranks, "train", config, "--run-dir", run / "run", *settings(values))
+    lines = [json.loads(line) for line in (run / "run" / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["step"] >= first_step]
+
+
+def median_of(lines, key):
+    return statistics.median(line[key] for line in lines)
+
+
+def kept(folder, rounds):
+    config = write_configuration(folder, "M")
+    sources = {"W4": "[1, 3]", "W5": "[1, 0]"}  # those that the workloads imply
+    fractions = {}
+    for ratio in (1, 2.56, 9):
+        for workload in [f"W{number}" for number in range(1, 8)]:
+            shared = {"model.experts.ratio": ratio, "train.steps": 40,
+                      "train.source_weights": sources.get(workload, "[]")}
+            cases = {
+                "even": {"model.router.forced": "W0", "placement.every": EVERY},
+                "slices": {"model.router.forced": workload, "placement.every": EVERY},
+                "contiguous": {"model.router.forced": workload, "placement.strategy": "contiguous"},
+            }
+            rates = {name: [] for name in cases}
+            balance = {}
+            for _ in range(rounds):
+                for name, values in cases.items():
+                    lines = step_lines(folder, config, 2, shared | values, 2 * EVERY + 1)
+                    rates[name].append(median_of(lines, "tokens_per_second"))
+                    balance[name] = median_of(lines, "flops_max_over_mean")
+            result = {"case": "kept", "workload": workload, "width_ratio": ratio}
+            for name in ("slices", "contiguous"):
+                result[f"kept_{name}"] = statistics.median(
+                    rate / even for rate, even in zip(rates[name], rates["even"]))
+                result[f"flops_max_over_mean_{name}"] = balance[name]
+            result["tokens_per_second_even"] = statistics.median(rates["even"])
+            print(json.dumps(result), flush=True)
+            fractions[workload, ratio] = result["kept_slices"]
+    steady = [fraction for (workload, _), fraction in fractions.items() if workload not in ("W6", "W7")]
+    print(json.dumps({"case": "kept, W1 to W5", "median": statistics.median(steady), "least": min(steady)}))
+
+
+def simulated(folder, rounds):
+    errors = []
+    for size in SIZES:
+        config = write_configuration(folder, size)
+        for ranks in (1, 2):
+            found = {workload: {"measured": [], "predicted": []} for workload in ("W0", "W1", "W3")}
+            for _ in range(rounds):
+                cluster = folder / "cluster.yaml"
+                launched(ranks, "calibrate", config, "--out", cluster, "--seconds", "20")
+                for workload, seconds in found.items():
+                    values = {"model.router.forced": workload, "placement.every": 0}
+                    lines = step_lines(folder, config, ranks, values, 4)
+                    seconds["measured"].append(median_of(lines, "step_seconds"))
+                    forecast = subprocess.run(
+                        [HETMOE, "simulate", config, "--cluster", cluster, "--ranks", str(ranks), "--workload",
+                         workload, "--json"], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+                    placements = json.loads(forecast.stdout)["placements"]
+                    # The run starts from an even load and keeps that placement.
+                    seconds["predicted"].append(next(
+                        placement["step_seconds"] for placement in placements
+                        if placement["name"].endswith("even load") or len(placements) == 1))
+            for workload, seconds in found.items():
+                error = statistics.median(
+                    one / other - 1 for one, other in zip(seconds["predicted"], seconds["measured"]))
+                errors.append(abs(error))
+                print(json.dumps({"case": "simulated", "size": size, "ranks": ranks, "workload": workload,
+                                  "measured_seconds": statistics.median(seconds["measured"]),
+                                  "predicted_seconds": statistics.median(seconds["predicted"]),
+                                  "error": error}), flush=True)
+    print(json.dumps({"case": "simulated, all", "median_error": statistics.median(errors), "largest": max(errors)}))
+
+
+def main():
+    modes = {"kept": kept, "simulated": simulated}
+    if len(sys.argv) not in (2, 3) or sys.argv[1] not in modes:
+        sys.exit(__doc__)
+    with tempfile.TemporaryDirectory(prefix="hetmoe-") as folder:
+        modes[sys.argv[1]](pathlib.Path(folder), int(sys.argv[2]) if len(sys.argv) == 3 else 3)
+
+
+if __name__ == "__main__":
+    main()
