@@ -85,8 +85,8 @@ void ParameterStore::replace_slices(int layer, std::vector<Slice> slices, at::Te
   HETMOE_CHECK(
       values.numel() == elements_of_slices(slices, hidden_size_) && values.scalar_type() == type(),
       values.numel(), " values for the slices of layer ", layer);
-  at::Tensor gradients = zero_gradients_of(values);
-  layers_[layer] = {std::move(slices), {std::move(values), std::move(gradients)}, {}};
+  layers_[layer] = {std::move(slices), {std::move(values), {}}, {}};  // frees the old values first
+  layers_[layer].flat.gradients = zero_gradients_of(layers_[layer].flat.values);
   view_slices(layers_[layer]);
 }
 

@@ -45,8 +45,6 @@ class ParameterStore {
   std::int64_t slice_count() const;
   const std::vector<TensorSpec>& dense_specs() const { return specs_; }
   std::int64_t hidden_size() const { return hidden_size_; }
-  /// Offset of a dense tensor in the dense buffers.
-  std::int64_t dense_offset(const std::string& name) const { return offsets_.at(name); }
   std::int64_t dense_elements() const { return dense_.values.numel(); }
   std::int64_t elements() const;
 

@@ -79,7 +79,6 @@ Ownership::OwnerState Ownership::make_state(std::int64_t elements) const {
 
 void Ownership::list_owned() {
   owned_.clear();
-  owned_elements_ = 0;
   list_dense();
   for (int layer = 0; layer < store_.num_layers(); ++layer) list_slices(layer);
 }
@@ -94,7 +93,6 @@ void Ownership::add_owned(OwnedRows rows, const OwnerState& state, std::int64_t 
   rows.exp_avg_sq = state.exp_avg_sq.narrow(0, state_offset, count);
   rows.gradient =
       gradients.narrow(0, gradients.is_same(dense_gradient_) ? state_offset : offset, count);
-  owned_elements_ += count;
   owned_.push_back(std::move(rows));
 }
 
@@ -143,14 +141,15 @@ void Ownership::migrate(const Placement& after) {
   HETMOE_CHECK(after.layers.size() == placement_.layers.size(), after.layers.size(), " layers");
   gate_.wait_all();
   owned_.clear();  // its views would keep the old buffers alive
-  for (int layer = 0; layer < store_.num_layers(); ++layer) {
-    if (after.layers[layer] != placement_.layers[layer]) migrate_layer(layer, after.layers[layer]);
+  for (const int layer : migration_order(placement_, after, gradients_.size())) {
+    migrate_layer(layer, after.layers[layer]);
   }
   placement_ = after;
   list_owned();
   refresh_copies();
   replicas_.emplace(placement_, gradients_.rank(), gradients_.size(), store_.hidden_size());
   replicas_->send_values(parameters_, store_);
+  gradients_.barrier();  // no rank goes on before all have what is theirs
 }
 
 void Ownership::migrate_layer(int layer, const LayerPlacement& after) {

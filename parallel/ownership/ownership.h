@@ -38,7 +38,8 @@ struct OwnedRows {
 ///   slices: owned where they are placed, replicas by the lowest rank that holds them
 /// In fp32 the owner's rows of the compute copy are the master.
 /// Sums are taken in rank order. Memory: 4 (gradient) + 12 bytes per owned parameter in bf16,
-/// 4 + 8 in fp32, and a receive buffer of the owned dense gradient when there are peers.
+/// 4 + 8 in fp32; with peers a receive buffer of the owned dense gradient, and during a step the
+/// gradients of one layer's replicas.
 class Ownership {
  public:
   /// Collective (world). All references must outlive this; each communicator carries this class of
@@ -59,9 +60,10 @@ class Ownership {
   void update(const AdamWStep& step);
 
   /// Slices go to where `after` places them, with masters and moments; gradients are 0 afterwards.
-  /// Between steps, with nothing else under way. Layer by layer and one kind of value after
-  /// another, so that the memory beside that of a step is what one layer grows by and the rounds of
-  /// slice_mover.h. Blocking, collective. The store's views of slices change.
+  /// Between steps, with nothing else under way. Layer by layer (migration_order) and one kind of
+  /// value after another into the room of the layer's gradients: beside the larger of both
+  /// placements a rank needs what it grows by in between, and the rounds of slice_mover.h.
+  /// Blocking, collective: returns when every rank has its slices. The store's views change.
   /// Errors: CommunicationError; then nothing that this rank holds may be used any more.
   void migrate(const Placement& after);
 
@@ -71,7 +73,6 @@ class Ownership {
   ParameterGate& parameter_gate() { return gate_; }
 
   const std::vector<OwnedRows>& owned() const { return owned_; }
-  std::int64_t owned_elements() const { return owned_elements_; }
 
  private:
   /// State of parameters that are owned here, in flat fp32 buffers.
@@ -97,7 +98,6 @@ class Ownership {
   OpenParameterGate gate_;
   std::vector<std::int64_t> cuts_;    ///< [ranks + 1] in the dense part of the store
   std::vector<std::int64_t> counts_;  ///< [ranks]
-  std::int64_t owned_elements_ = 0;
   OwnerState dense_;
   std::vector<OwnerState> layers_;           ///< of the slices owned here
   at::Tensor dense_gradient_;                ///< undefined on one rank: it is the store's

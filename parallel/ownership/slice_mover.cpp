@@ -9,11 +9,9 @@
 namespace hetmoe {
 namespace {
 
-constexpr std::int64_t kMostBytesPerRound = 64 << 20;
-
-std::int64_t rows_per_round(std::int64_t columns) {
+std::int64_t rows_per_round(std::int64_t columns, std::int64_t most_bytes) {
   const auto bytes_per_row = static_cast<std::int64_t>(kExpertMatrices * columns * sizeof(float));
-  return std::max<std::int64_t>(1, kMostBytesPerRound / bytes_per_row);
+  return std::max<std::int64_t>(1, most_bytes / bytes_per_row);
 }
 
 /// The same rows in each of the three matrices, as spans over `flat`.
@@ -69,10 +67,10 @@ std::int64_t total(const std::vector<std::int64_t>& counts) {
 }  // namespace
 
 SliceMover::SliceMover(Communicator& group, const std::vector<RowTransfer>& transfers,
-                       std::int64_t columns)
+                       std::int64_t columns, std::int64_t most_bytes)
     : group_(group),
       columns_(columns),
-      rounds_(in_rounds(transfers, group.size(), rows_per_round(columns))) {}
+      rounds_(in_rounds(transfers, group.size(), rows_per_round(columns, most_bytes))) {}
 
 void SliceMover::move(const FlatSlices& before, const FlatSlices& after) {
   HETMOE_CHECK(

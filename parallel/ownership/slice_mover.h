@@ -23,11 +23,13 @@ class SliceMover {
  public:
   /// `transfers` are the same on every rank. `group` carries this class of traffic alone and must
   /// outlive the mover. columns: hidden size.
-  SliceMover(Communicator& group, const std::vector<RowTransfer>& transfers, std::int64_t columns);
+  /// A round sends and receives at most `most_bytes` per rank, or one row.
+  SliceMover(Communicator& group, const std::vector<RowTransfer>& transfers, std::int64_t columns,
+             std::int64_t most_bytes = std::int64_t{64} << 20);
 
   /// Fills the rows of `after` that transfers bring to this rank from the rows of `before` on
   /// their ranks; other rows of `after` are left alone. fp32, both. Collective, blocking. Memory
-  /// beside both buffers: what one round sends and receives, at most 64 MiB each.
+  /// beside both buffers: what one round sends and receives.
   void move(const FlatSlices& before, const FlatSlices& after);
 
  private:

@@ -1,6 +1,7 @@
 #include "parallel/placement/migration.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 
@@ -16,6 +17,47 @@ std::vector<PlacedSlice> owned_ranges(const LayerPlacement& placement) {
     if (!is_replica) owned.push_back(slice);
   }
   return owned;
+}
+
+/// Rows that each rank gains (or loses) when one layer moves.
+struct Growth {
+  int layer = 0;
+  std::vector<std::int64_t> rows;  ///< [ranks]
+};
+
+std::int64_t fullest_after(const std::vector<std::int64_t>& held, const Growth& change) {
+  std::int64_t fullest = 0;
+  for (std::size_t rank = 0; rank < held.size(); ++rank) {
+    fullest = std::max(fullest, held[rank] + change.rows[rank]);
+  }
+  return fullest;
+}
+
+void apply(const Growth& change, std::vector<std::int64_t>& held) {
+  for (std::size_t rank = 0; rank < held.size(); ++rank) held[rank] += change.rows[rank];
+}
+
+std::vector<Growth> least_full_first(std::vector<std::int64_t> held, std::vector<Growth> changes) {
+  std::vector<Growth> order;
+  while (!changes.empty()) {
+    const auto next =
+        std::min_element(changes.begin(), changes.end(), [&](const Growth& a, const Growth& b) {
+          return fullest_after(held, a) < fullest_after(held, b);
+        });
+    apply(*next, held);
+    order.push_back(std::move(*next));
+    changes.erase(next);
+  }
+  return order;
+}
+
+std::int64_t peak_rows(std::vector<std::int64_t> held, const std::vector<Growth>& order) {
+  std::int64_t peak = 0;
+  for (const Growth& change : order) {
+    peak = std::max(peak, fullest_after(held, change));
+    apply(change, held);
+  }
+  return peak;
 }
 
 }  // namespace
@@ -71,6 +113,38 @@ std::vector<std::vector<RowTransfer>> in_rounds(const std::vector<RowTransfer>& 
     }
   }
   return rounds;
+}
+
+bool same_rows(const LayerPlacement& before, const LayerPlacement& after) {
+  return std::equal(before.slices.begin(), before.slices.end(), after.slices.begin(),
+                    after.slices.end(), [](const PlacedSlice& a, const PlacedSlice& b) {
+                      return a.expert == b.expert && a.rank == b.rank && a.begin == b.begin &&
+                             a.end == b.end;
+                    });
+}
+
+std::vector<int> migration_order(const Placement& before, const Placement& after, int ranks) {
+  std::vector<std::int64_t> held(static_cast<std::size_t>(ranks), 0);
+  std::vector<Growth> changes;
+  for (std::size_t layer = 0; layer < before.layers.size(); ++layer) {
+    Growth change{.layer = static_cast<int>(layer), .rows = held};
+    std::fill(change.rows.begin(), change.rows.end(), 0);
+    for (const PlacedSlice& slice : after.layers[layer].slices) {
+      change.rows[slice.rank] += slice.width();
+    }
+    for (const PlacedSlice& slice : before.layers[layer].slices) {
+      held[slice.rank] += slice.width();
+      change.rows[slice.rank] -= slice.width();
+    }
+    if (!same_rows(before.layers[layer], after.layers[layer])) changes.push_back(std::move(change));
+  }
+  const std::vector<Growth> greedy = least_full_first(held, changes);
+  std::vector<int> order;
+  for (const Growth& change :
+       peak_rows(held, greedy) <= peak_rows(held, changes) ? greedy : changes) {
+    order.push_back(change.layer);
+  }
+  return order;
 }
 
 std::int64_t moving_rows(const std::vector<RowTransfer>& transfers) {

@@ -29,6 +29,16 @@ std::vector<RowTransfer> row_transfers(const LayerPlacement& before, const Layer
 std::vector<std::vector<RowTransfer>> in_rounds(const std::vector<RowTransfer>& transfers,
                                                 int ranks, std::int64_t most_rows);
 
+/// Whether both place the same rows on the same ranks: then only shares of replicas may differ, and
+/// nothing has to move.
+bool same_rows(const LayerPlacement& before, const LayerPlacement& after);
+
+/// The layers that change, in an order in which no rank holds many more rows in between than at
+/// both ends: each time the layer after which the fullest rank is least full, unless the order of
+/// the layers is better. A rank whose rows move from one layer to another would else hold both.
+/// Pure.
+std::vector<int> migration_order(const Placement& before, const Placement& after, int ranks);
+
 /// Rows that change their owner.
 std::int64_t moving_rows(const std::vector<RowTransfer>& transfers);
 

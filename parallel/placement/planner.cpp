@@ -66,21 +66,41 @@ Placement place_in_slices(const PlanProblem& problem) {
   });
 }
 
+/// Whole experts; with a current placement the ranks are called so that rows stay where they are,
+/// as far as the memory cap allows it.
+Placement place_whole_experts(const PlanProblem& problem, bool by_count) {
+  const double bytes_per_row =
+      3 * static_cast<double>(problem.hidden_size) * problem.bytes_per_parameter;
+  std::vector<double> bytes(static_cast<std::size_t>(problem.ranks), 0.0);
+  Placement placement;
+  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
+    std::vector<std::int64_t> room;
+    for (const double held : bytes) {
+      const double left = std::clamp(memory_cap_bytes(problem) - held, 0.0, 1e18);
+      room.push_back(static_cast<std::int64_t>(left / bytes_per_row));
+    }
+    std::vector<double> held = bytes;
+    LayerPlacement placed = by_count ? place_equal_count(problem.layers[layer], problem.ranks)
+                                     : place_whole(problem, problem.layers[layer], held);
+    if (problem.current) {
+      placed = follow(problem.current->layers[layer], placed, {problem, layer, room});
+    }
+    for (const PlacedSlice& slice : placed.slices) {
+      bytes[slice.rank] += static_cast<double>(slice.width()) * bytes_per_row;
+    }
+    placement.layers.push_back(std::move(placed));
+  }
+  return placement;
+}
+
 Placement place_in_strategy(const PlanProblem& problem, PlanStrategy strategy) {
   if (strategy == PlanStrategy::kSlices) return place_in_slices(problem);
+  if (strategy != PlanStrategy::kContiguous) {
+    return place_whole_experts(problem, strategy == PlanStrategy::kEqualCount);
+  }
   Placement placement;
-  std::vector<double> bytes(static_cast<std::size_t>(problem.ranks), 0.0);
   for (const PlanLayer& layer : problem.layers) {
-    switch (strategy) {
-      case PlanStrategy::kWhole:
-        placement.layers.push_back(place_whole(problem, layer, bytes));
-        break;
-      case PlanStrategy::kEqualCount:
-        placement.layers.push_back(place_equal_count(layer, problem.ranks));
-        break;
-      default:
-        placement.layers.push_back(place_contiguous(layer, problem.ranks));
-    }
+    placement.layers.push_back(place_contiguous(layer, problem.ranks));
   }
   return placement;
 }

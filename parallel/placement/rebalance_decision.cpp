@@ -55,17 +55,37 @@ PlanProblem with_loads(PlanProblem problem, const Loads& tokens) {
   return problem;
 }
 
+std::int64_t most_held_rows(const LayerPlacement& placement, int ranks) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks), 0);
+  for (const PlacedSlice& slice : placement.slices) rows[slice.rank] += slice.width();
+  return *std::max_element(rows.begin(), rows.end());
+}
+
 void price_move(const RebalanceQuestion& question, const Placement& current,
                 RebalanceAnswer& answer) {
-  const std::int64_t bytes_per_row = kBytesPerRowAndColumn * question.problem.hidden_size;
-  std::int64_t busiest = 0;
+  const int ranks = question.problem.ranks;
+  const auto bytes_per_row =
+      static_cast<double>(kBytesPerRowAndColumn * question.problem.hidden_size);
+  std::int64_t moving = 0, copied = 0, sent = 0;
   for (std::size_t layer = 0; layer < current.layers.size(); ++layer) {
-    const auto transfers =
-        row_transfers(current.layers[layer], answer.plan.placement.layers[layer]);
-    answer.moving_bytes += moving_rows(transfers) * bytes_per_row;
-    busiest += busiest_rows(transfers, question.problem.ranks) * bytes_per_row;
+    const LayerPlacement& after = answer.plan.placement.layers[layer];
+    if (same_rows(current.layers[layer], after)) continue;
+    const auto transfers = row_transfers(current.layers[layer], after);
+    moving += moving_rows(transfers);
+    sent += busiest_rows(transfers, ranks);
+    copied += most_held_rows(after, ranks);
   }
-  answer.moving_seconds = static_cast<double>(busiest) / question.moving_bytes_per_second;
+  const MovePrice& price = question.move;
+  answer.moving_bytes = moving * static_cast<std::int64_t>(bytes_per_row);
+  answer.moving_seconds = price.factor * bytes_per_row *
+                          (static_cast<double>(copied) / price.copied_bytes_per_second +
+                           static_cast<double>(sent) / price.sent_bytes_per_second);
+}
+
+/// A strategy of whole experts may not find a placement under the cap; then at least not worse.
+bool keeps_memory(const PlanProblem& problem, const Placement& current, const Plan& plan) {
+  return !missed_cap(problem, plan) ||
+         plan.memory_max_over_mean <= evaluate(problem, current).memory_max_over_mean;
 }
 
 }  // namespace
@@ -85,8 +105,9 @@ RebalanceAnswer decide_rebalance(const RebalanceQuestion& question) {
   const Work after = work_of(problem, answer.plan);
   answer.flops_max_over_mean_before = before.largest / before.mean;
   answer.flops_max_over_mean_after = after.largest / after.mean;
-  answer.moves = answer.gain_seconds * static_cast<double>(question.steps_until_next_look) >
-                 answer.moving_seconds;
+  answer.moves = keeps_memory(problem, current, answer.plan) &&
+                 answer.gain_seconds * static_cast<double>(question.steps_until_next_look) >
+                     answer.moving_seconds;
   return answer;
 }
 

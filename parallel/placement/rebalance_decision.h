@@ -10,6 +10,14 @@ namespace hetmoe {
 /// [layers][experts]: tokens of a step.
 using Loads = std::vector<std::vector<std::int64_t>>;
 
+/// What moving is reckoned with: a layer that changes is copied whole on every rank, and what
+/// changes its owner travels too. Both for the busiest rank of each layer.
+struct MovePrice {
+  double copied_bytes_per_second = 2e9;
+  double sent_bytes_per_second = 1e9;
+  double factor = 1;  ///< learned: measured over predicted seconds of the moves so far
+};
+
 /// Whether to move slices now, while routing drifts.
 struct RebalanceQuestion {
   PlanProblem problem;   ///< the loads since the last look, and the current placement
@@ -19,7 +27,7 @@ struct RebalanceQuestion {
   /// problem has no cluster.
   double seconds_per_token_unit = 0;
   std::int64_t steps_until_next_look = 0;
-  double moving_bytes_per_second = 1e9;  ///< of the busiest rank
+  MovePrice move;
 };
 
 struct RebalanceAnswer {
@@ -32,7 +40,8 @@ struct RebalanceAnswer {
   double flops_max_over_mean_after = 1;
 };
 
-/// Asks the planner, and says yes when the predicted gain until the next look exceeds what moving
+/// Asks the planner, and says yes when the plan is under the memory cap (or no worse there than
+/// the current placement) and the predicted gain until the next look exceeds what moving
 /// costs. The gain counts as the smaller one of the last two windows: a change that only one of
 /// them would have wanted is a passing hot spot, and following it would make slices flap.
 /// Pure. Cost: one plan.

@@ -47,6 +47,16 @@ std::vector<PlacedSlice> copies_of(const LayerPlacement& placement, const Pieces
   return copies;
 }
 
+/// Bytes of a step: rows that need not travel any more, less gradients and copies that now do.
+double saved_bytes(const PlanProblem& problem, std::int64_t tokens, std::int64_t width,
+                   std::int64_t replicas) {
+  constexpr double kTransfers = 4, kMatrices = 3, kGradientBytes = 4;
+  const double per_replica =
+      kTransfers * static_cast<double>(tokens) * problem.bytes_per_value -
+      kMatrices * static_cast<double>(width) * (kGradientBytes + problem.bytes_per_value);
+  return per_replica * static_cast<double>(replicas * problem.hidden_size);
+}
+
 bool on_different_ranks(const std::vector<PlacedSlice>& sorted) {
   return std::adjacent_find(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
            return a.rank == b.rank;
@@ -100,6 +110,8 @@ LayerPlacement with_replicas(const PlanProblem& problem, std::size_t layer,
   const LayerPlacement cut = placement;  // where the candidates' pieces are
   for (const Pieces& pieces : candidates) {
     if (pieces.count() - 1 > left) continue;
+    const std::int64_t width = problem.layers[layer].widths[pieces.expert];
+    if (saved_bytes(problem, loads[pieces.expert], width, pieces.count() - 1) <= 0) continue;
     const std::vector<PlacedSlice> copies = copies_of(cut, pieces);
     if (!on_different_ranks(copies)) continue;
     LayerPlacement copied = replaced(placement, copies);

@@ -14,7 +14,8 @@ std::vector<std::int64_t> counted_rows(const PlanProblem& problem, const LayerPl
 /// Makes replicas of cut experts, hottest first, while `problem.replicas` and `room` [ranks] (in
 /// counted rows) last: every rank that held a piece then holds the whole expert and serves that
 /// part of its tokens which the piece was of the width. FLOPs stay, and a token goes to one of the
-/// ranks instead of to all. `placement` is without replicas. Pure.
+/// ranks instead of to all: four times there and back. Only where that saves more bytes than a step
+/// spends on the replicas' gradients and on their copies. `placement` is without replicas. Pure.
 LayerPlacement with_replicas(const PlanProblem& problem, std::size_t layer,
                              LayerPlacement placement, const std::vector<std::int64_t>& room);
 

@@ -7,7 +7,6 @@
 #include "core/base/check.h"
 #include "parallel/placement/cluster_speed.h"
 #include "parallel/placement/cost.h"
-#include "parallel/placement/placement_change.h"
 
 namespace hetmoe {
 namespace {
@@ -15,8 +14,7 @@ namespace {
 constexpr double kMatrices = 3;  // gate, up, down
 constexpr double kGradientBytes = 4;
 constexpr double kMomentBytes = 8;
-constexpr double kMigratedBytes = 12;
-constexpr double kSelectionBytes = 16;  // row, expert and gate of a selection (dispatch_pattern.h)
+constexpr double kSelectionBytes = 16;    // row, slice and gate of a selection (dispatch_pattern.h)
 constexpr double kGateGradientBytes = 8;  // fp64
 
 /// One of the four ways of rows through the network.
@@ -235,17 +233,6 @@ std::vector<RankMemory> memory_of_ranks(const PlanProblem& problem, const Placem
     }
   }
   return ranks;
-}
-
-double migration_bytes(const PlanProblem& problem, const Placement& before,
-                       const Placement& after) {
-  HETMOE_CHECK(before.layers.size() == after.layers.size(), before.layers.size(), " layers become ",
-               after.layers.size());
-  double rows = 0;
-  for (std::size_t layer = 0; layer < before.layers.size(); ++layer) {
-    rows += static_cast<double>(moved_rows(before.layers[layer], after.layers[layer]));
-  }
-  return rows * kMatrices * static_cast<double>(problem.hidden_size) * kMigratedBytes;
 }
 
 }  // namespace hetmoe

@@ -40,11 +40,10 @@ struct LayerStepCost {
 
 /// The price of one layer's placement on the problem's cluster:
 ///   compute   max over ranks of the sum over its slices of forward and backward seconds
-///   exchange  four transfers of rows, one after another: dispatch (with 16 bytes per selection)
-///   and
-///             combine, forward, then both backward (with 8 bytes per selection back); each lasts
-///             as long as for the rank with the most bytes in or out. Calls that carry counts and
-///             selections cost their latency. Where there are replicas their gradients go to the
+///   exchange  four transfers of rows, one after another: dispatch (16 bytes more per selection),
+///             combine, and both backward (8 bytes more per selection); each lasts as long as for
+///             the rank with the most bytes in or out. Calls that carry counts and selections cost
+///             their latency. Where there are replicas their gradients go to the
 ///             owners and compute copies come back, once a step.
 ///   fixed     the cluster's time per layer
 /// all else times the microbatches, each with its part of the tokens. Rank r is on node
@@ -76,9 +75,5 @@ struct RankMemory {
 /// Shape: [ranks]. Of replicas the lowest rank owns, the others have weights and gradients. The
 /// placement is valid. Pure.
 std::vector<RankMemory> memory_of_ranks(const PlanProblem& problem, const Placement& placement);
-
-/// Bytes that travel when one placement becomes another: master and both moments, 12 bytes a
-/// parameter, of every row that is on another rank than before. Pure.
-double migration_bytes(const PlanProblem& problem, const Placement& before, const Placement& after);
 
 }  // namespace hetmoe

@@ -45,6 +45,8 @@ class CoverageWalk {
 
   void visit(const PlacedSlice& slice) {
     if (slice.expert == expert_ && slice.begin == begin_ && slice.end == row_ && began_) {
+      if (share_ == 1.0 || slice.share == 1.0)
+        refuse(layer_, detail::concatenate(name_of(slice), ": a share of 1 beside a replica"));
       share_ += slice.share;
       return;
     }

@@ -49,26 +49,30 @@ std::string gibibytes(std::int64_t bytes) {
 
 }  // namespace
 
-std::int64_t parameter_bytes(const RunConfig& config, const Placement& placement, int ranks,
-                             int rank) {
-  const auto specs = dense_tensor_specs(config.model);
-  const auto slices = slice_elements(config, placement, ranks);
-  const auto cuts = partition_dense(specs, slices.owned);
-  const std::int64_t held = cuts.back() + slices.held[rank];
-  const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices.owned[rank];
+std::vector<std::int64_t> parameter_bytes(const RunConfig& config, const Placement& placement,
+                                          int ranks) {
+  const SliceElements slices = slice_elements(config, placement, ranks);
+  const auto cuts = partition_dense(dense_tensor_specs(config.model), slices.owned);
   const bool fp32 = config.train.precision == Precision::kFp32;
-  return held * ((fp32 ? 4 : 2) + kGradientBytes) +
-         owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes));
+  std::vector<std::int64_t> bytes;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::int64_t held = cuts.back() + slices.held[rank];
+    const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices.owned[rank];
+    bytes.push_back(held * ((fp32 ? 4 : 2) + kGradientBytes) +
+                    owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)));
+  }
+  return bytes;
 }
 
 void require_memory(const RunConfig& config, const Placement& placement, Communicator& control) {
   const std::vector<int> hosts = hosts_of_ranks(control);
   const int own_host = hosts[control.rank()];
+  const std::vector<std::int64_t> bytes = parameter_bytes(config, placement, control.size());
   std::int64_t needed = 0;
   int ranks_here = 0;
   for (int rank = 0; rank < control.size(); ++rank) {
     if (hosts[rank] != own_host) continue;
-    needed += parameter_bytes(config, placement, control.size(), rank);
+    needed += bytes[rank];
     ++ranks_here;
   }
   collectively(control, [&] {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/placement.h"
@@ -8,10 +9,10 @@
 
 namespace hetmoe {
 
-/// Bytes of parameters, gradients, masters and moments that a rank holds; activations come on top.
-/// `config.train.precision` must be resolved. Pure.
-std::int64_t parameter_bytes(const RunConfig& config, const Placement& placement, int ranks,
-                             int rank);
+/// [ranks] bytes of parameters, gradients, masters and moments that each holds; activations come on
+/// top. `config.train.precision` must be resolved. Pure.
+std::vector<std::int64_t> parameter_bytes(const RunConfig& config, const Placement& placement,
+                                          int ranks);
 
 /// Refuses a run whose parameters cannot fit into the memory of a host: Linux would grant the
 /// memory and kill the job later. Collective. Errors: AgreedError (configuration) that names the

@@ -13,8 +13,8 @@
 namespace hetmoe {
 namespace {
 
-// Of a slow network.
-constexpr double kFirstBytesPerSecond = 1e9;
+// A single measured move may not switch rebalancing off for good.
+constexpr double kMostLearned = 16;
 
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -41,11 +41,13 @@ Loads loads_per_step(Loads sums, std::int64_t steps) {
   return sums;
 }
 
-/// What moving is reckoned with until the first move has been measured.
-double first_bytes_per_second(const PlanProblem& problem) {
-  if (!problem.cluster) return kFirstBytesPerSecond;
-  const bool one_node = problem.ranks <= problem.cluster->ranks_per_node;
-  return (one_node ? problem.cluster->same_node : problem.cluster->other_node).bytes_per_second;
+MovePrice first_price(const PlanProblem& problem) {
+  if (!problem.cluster) return {};
+  const Cluster& cluster = *problem.cluster;
+  const bool one_node = problem.ranks <= cluster.ranks_per_node;
+  return {.copied_bytes_per_second = cluster.memory_bytes_per_second,
+          .sent_bytes_per_second =
+              (one_node ? cluster.same_node : cluster.other_node).bytes_per_second};
 }
 
 }  // namespace
@@ -57,9 +59,10 @@ Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communica
       control_(control),
       clock_(clock),
       widths_(expert_widths(config.model.experts)),
-      bytes_per_second_(first_bytes_per_second(problem_)) {}
+      price_(first_price(problem_)) {}
 
 void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measured) {
+  if (!looks_at_all()) return;
   ++window_.steps;
   add(outcome.load, window_.tokens);
   window_.expert_seconds += measured.phases.expert;
@@ -73,11 +76,13 @@ void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measu
   if (!has_looked_ && 2 * window_.steps <= config_.placement.every) earlier_ = window_;
 }
 
-bool Rebalancing::is_due(std::int64_t step) const {
+bool Rebalancing::looks_at_all() const {
   const PlacementConfig& placement = config_.placement;
-  if (placement.every == 0 || control_.size() == 1) return false;
-  if (placement.strategy.ends_with(".json")) return false;
-  return step % placement.every == 0 && step < config_.train.steps;
+  return placement.every > 0 && control_.size() > 1 && !placement.strategy.ends_with(".json");
+}
+
+bool Rebalancing::is_due(std::int64_t step) const {
+  return looks_at_all() && step % config_.placement.every == 0 && step < config_.train.steps;
 }
 
 RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& current) const {
@@ -88,12 +93,13 @@ RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& curr
   for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
     question.problem.layers[layer].tokens = tokens[layer];
   }
-  question.earlier_tokens = earlier_.steps > 0 ? loads_per_step(earlier_.tokens, earlier_.steps) : tokens;
+  question.earlier_tokens =
+      earlier_.steps > 0 ? loads_per_step(earlier_.tokens, earlier_.steps) : tokens;
   question.strategy = plan_strategy_of(config_.placement.strategy);
   question.seconds_per_token_unit =
       window_.token_units > 0 ? window_.expert_seconds / window_.token_units : 0;
   question.steps_until_next_look = std::min(config_.placement.every, config_.train.steps - step);
-  question.moving_bytes_per_second = bytes_per_second_;
+  question.move = price_;
   return question;
 }
 
@@ -132,7 +138,9 @@ RebalanceRecord Rebalancing::moved(double seconds) {
   control_.all_reduce(buffer_of(std::span<double>(slowest)), Reduction::kMax).wait();
   record_.moving_seconds = slowest[0];
   if (record_.moving_seconds > 0 && record_.predicted_moving_seconds > 0) {
-    bytes_per_second_ *= record_.predicted_moving_seconds / record_.moving_seconds;
+    const double learned =
+        price_.factor * record_.moving_seconds / record_.predicted_moving_seconds;
+    price_.factor = std::clamp(learned, 1 / kMostLearned, kMostLearned);
   }
   return record_;
 }

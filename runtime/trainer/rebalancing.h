@@ -50,6 +50,7 @@ class Rebalancing {
     std::vector<double> step_seconds;
   };
 
+  bool looks_at_all() const;
   RebalanceQuestion question(std::int64_t step, const Placement& current) const;
   RebalanceAnswer decide(std::int64_t step, const Placement& current);
 
@@ -61,7 +62,7 @@ class Rebalancing {
   Window window_;   ///< since the last look
   Window earlier_;  ///< before it; in the first window its first half
   bool has_looked_ = false;
-  double bytes_per_second_;
+  MovePrice price_;
   RebalanceRecord record_;             ///< of the last answer
   std::optional<RebalanceGain> gain_;  ///< of the last move, until it is taken
   double seconds_before_ = 0;          ///< median step of the window before the last move

@@ -67,6 +67,55 @@ TEST(RowTransfers, AReplicaIsNoSource) {
   EXPECT_THAT(row_transfers(before, after), ElementsAre(RowTransfer{0, 0, 8, 1, 0}));
 }
 
+TEST(MigrationOrder, EmptiesARankInOneLayerBeforeItFillsItInAnother) {
+  const auto layer = [](std::int64_t rows_of_first) {
+    return LayerPlacement{{{0, 0, 0, rows_of_first}, {0, 1, rows_of_first, 100}}};
+  };
+  // Rank 0 goes from 45 + 65 to 55 + 45: layer 0 first would make it 120 in between.
+  const Placement before{{layer(45), layer(65), layer(50)}};
+  const Placement after{{layer(55), layer(45), layer(50)}};
+  EXPECT_THAT(migration_order(before, after, 2), ElementsAre(1, 0));
+  EXPECT_THAT(migration_order(after, before, 2), ElementsAre(0, 1));
+}
+
+TEST(MigrationOrder, KeepsThePeakNoHigherThanTheOrderOfLayers) {
+  std::mt19937 random(5);
+  for (int trial = 0; trial < 50; ++trial) {
+    const int ranks = 2 + static_cast<int>(random() % 4);
+    Placement before, after;
+    for (int layer = 0; layer < 6; ++layer) {
+      before.layers.push_back(planned(random, ranks));
+      after.layers.push_back(planned(random, ranks));
+    }
+    const auto peak = [&](const std::vector<int>& order) {
+      Placement now = before;
+      std::int64_t most = 0;
+      for (const int layer : order) {
+        now.layers[layer] = after.layers[layer];
+        std::vector<std::int64_t> rows(static_cast<std::size_t>(ranks), 0);
+        for (const auto& placement : now.layers) {
+          for (const PlacedSlice& slice : placement.slices) rows[slice.rank] += slice.width();
+        }
+        most = std::max(most, *std::max_element(rows.begin(), rows.end()));
+      }
+      return most;
+    };
+    std::vector<int> by_index, order = migration_order(before, after, ranks);
+    for (int layer = 0; layer < 6; ++layer) {
+      if (!same_rows(before.layers[layer], after.layers[layer])) by_index.push_back(layer);
+    }
+    EXPECT_LE(peak(order), peak(by_index)) << trial;
+    std::sort(order.begin(), order.end());
+    EXPECT_EQ(order, by_index);
+  }
+}
+
+TEST(MigrationOrder, SharesAloneMoveNothing) {
+  const Placement before{{{{{0, 0, 0, 8, 0.5}, {0, 1, 0, 8, 0.5}}}}};
+  const Placement after{{{{{0, 0, 0, 8, 0.25}, {0, 1, 0, 8, 0.75}}}}};
+  EXPECT_TRUE(migration_order(before, after, 2).empty());
+}
+
 TEST(Rounds, KeepEveryRankUnderTheLimitAndLoseNothing) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 50; ++trial) {

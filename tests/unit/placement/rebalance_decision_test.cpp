@@ -7,8 +7,21 @@
 namespace hetmoe {
 namespace {
 
+/// Products at one rate whatever their size, and links that cost nothing.
+Cluster flat_cluster(double flops_per_second) {
+  Cluster cluster;
+  cluster.expert_products = {.hidden_sizes = {1},
+                             .rows = {1},
+                             .widths = {1},
+                             .forward_seconds = {6 / flops_per_second},
+                             .backward_seconds = {6 / flops_per_second}};
+  cluster.same_node = cluster.other_node = {.latency_seconds = 0, .bytes_per_second = 1e30};
+  cluster.ranks_per_node = 2;
+  return cluster;
+}
+
 /// Four equal experts of 100 rows on two ranks, two and two; a token unit costs a microsecond, and
-/// a megabyte a second moves.
+/// a megabyte a second moves, all of it for being sent.
 RebalanceQuestion question_of(std::vector<std::int64_t> now, std::vector<std::int64_t> earlier) {
   RebalanceQuestion question;
   question.problem = {.hidden_size = 10, .ranks = 2, .memory_cap_ratio = 2, .granularity = 10};
@@ -18,7 +31,7 @@ RebalanceQuestion question_of(std::vector<std::int64_t> now, std::vector<std::in
   question.earlier_tokens = {std::move(earlier)};
   question.seconds_per_token_unit = 1e-6;
   question.steps_until_next_look = 1000;
-  question.moving_bytes_per_second = 1e6;
+  question.move = {.copied_bytes_per_second = 1e30, .sent_bytes_per_second = 1e6};
   return question;
 }
 
@@ -75,6 +88,36 @@ TEST(RebalanceDecision, AHotSpotThatRotatesEveryWindowNeverMakesSlicesFlap) {
   }
   // At most a few until a placement is found that serves two neighbours of the rotation.
   EXPECT_LE(moves, 3);
+}
+
+TEST(RebalanceDecision, CopiesOfWhatStaysAndWhatWasLearnedArePartOfThePrice) {
+  RebalanceQuestion question = question_of({30, 30, 10, 10}, {30, 30, 10, 10});
+  // 200 rows of 360 bytes on a rank are copied, 100 are sent.
+  question.move = {.copied_bytes_per_second = 4e6, .sent_bytes_per_second = 1e6, .factor = 3};
+  EXPECT_NEAR(decide_rebalance(question).moving_seconds, 3 * (200 * 360 / 4e6 + 100 * 360 / 1e6),
+              1e-12);
+}
+
+TEST(RebalanceDecision, NeverLeavesTheMemoryCap) {
+  // By count each rank gets two experts; the wide ones together are over the cap.
+  RebalanceQuestion question = question_of({30, 25, 20, 1}, {30, 25, 20, 1});
+  question.strategy = PlanStrategy::kEqualCount;
+  question.problem.layers[0].widths = {300, 100, 100, 300};
+  question.problem.current =
+      Placement{{{{{0, 0, 0, 300}, {1, 0, 0, 100}, {2, 1, 0, 100}, {3, 1, 0, 300}}}}};
+  question.problem.memory_cap_ratio = 1.1;
+  const RebalanceAnswer answer = decide_rebalance(question);
+  ASSERT_GT(answer.plan.memory_max_over_mean, 1.1);
+  EXPECT_GT(answer.gain_seconds * 1000, answer.moving_seconds);
+  EXPECT_FALSE(answer.moves);
+}
+
+TEST(RebalanceDecision, TakesPredictedSecondsWhereTheClusterIsKnown) {
+  RebalanceQuestion question = question_of({30, 30, 10, 10}, {30, 30, 10, 10});
+  question.problem.cluster = flat_cluster(1e6);
+  // 6 * 10 * 100 FLOPs a token and expert forward, as many backward: 60 tokens less 40 at 1
+  // MFLOP/s.
+  EXPECT_NEAR(decide_rebalance(question).gain_seconds, 20 * 2 * 6 * 10 * 100 / 1e6, 1e-6);
 }
 
 TEST(RebalanceDecision, AllZeroLoadsMoveNothing) {

@@ -16,7 +16,7 @@ using testing::ElementsAre;
 /// Two experts of 90 and 60 rows on three ranks, both cut.
 PlanProblem small_problem() {
   PlanProblem problem{.hidden_size = 4, .ranks = 3, .granularity = 10, .replicas = 10};
-  problem.layers = {{.widths = {90, 60}, .tokens = {100, 500}}};
+  problem.layers = {{.widths = {90, 60}, .tokens = {1000, 5000}}};
   return problem;
 }
 
@@ -52,6 +52,16 @@ TEST(Replicas, StopAtTheNumberAllowedAndServeTheHottestFirst) {
   EXPECT_EQ(with_replicas(problem, 0, kCut, {1000, 1000, 1000}), kCut);
 }
 
+TEST(Replicas, MustSaveMoreBytesThanTheyCost) {
+  // A token's row is 2 bytes a value, four times; a replica's row 3 * 6: 60 rows pay from 136
+  // tokens.
+  PlanProblem problem = small_problem();
+  problem.layers[0].tokens = {1, 135};
+  EXPECT_EQ(with_replicas(problem, 0, kCut, {1000, 1000, 1000}), kCut);
+  problem.layers[0].tokens = {1, 136};
+  EXPECT_EQ(with_replicas(problem, 0, kCut, {1000, 1000, 1000}).slices.back().share, 20.0 / 60);
+}
+
 TEST(Replicas, NeedRoom) {
   // Expert 1 whole on rank 1 takes 60 rows, and 20 on rank 2; expert 0 then 90 on rank 0.
   const PlanProblem problem = small_problem();
@@ -73,7 +83,7 @@ TEST(Replicas, PlansOfRandomProblemsAreValidKeepTheCapAndMoveNothingWhenPlannedA
       PlanLayer& one = problem.layers.emplace_back();
       for (int expert = 0; expert < 6; ++expert) {
         one.widths.push_back(16 + static_cast<std::int64_t>(random() % 200));
-        one.tokens.push_back(static_cast<std::int64_t>(random() % 1000));
+        one.tokens.push_back(static_cast<std::int64_t>(random() % 100000));
       }
     }
     const Plan planned = plan(problem, PlanStrategy::kSlices);

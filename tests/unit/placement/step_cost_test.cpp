@@ -144,13 +144,5 @@ TEST(RankMemoryOfExperts, InFp32TheCopyIsTheMaster) {
   EXPECT_EQ(memory[0].activations, 4 * (50 * (10 + 2 * 4) + 25 * (10 + 2 * 6)));
 }
 
-TEST(MigrationBytes, MasterAndMomentsOfEveryMovedRow) {
-  const PlanProblem problem = two_experts(2);
-  const Placement before = {{{{{0, 0, 0, 4}, {1, 1, 0, 6}}}}};
-  const Placement after = {{{{{0, 0, 0, 1}, {0, 1, 1, 4}, {1, 1, 0, 6}}}}};
-  EXPECT_EQ(migration_bytes(problem, before, before), 0);
-  EXPECT_EQ(migration_bytes(problem, before, after), 3 * 30 * 12);
-}
-
 }  // namespace
 }  // namespace hetmoe

@@ -50,7 +50,10 @@ TEST(ValidatePlacement, partly_overlapping_ranges_are_refused) {
 TEST(ValidatePlacement, shares_of_replicas_add_up_to_one) {
   EXPECT_THAT(fault_of({{0, 0, 0, 4, 0.5}, {0, 1, 0, 4, 0.25}, {1, 0, 0, 6}}),
               HasSubstr("expert 0 rows [0, 4): shares add up to 0.75"));
-  EXPECT_THAT(fault_of({{0, 0, 0, 4}, {0, 1, 0, 4}, {1, 0, 0, 6}}), HasSubstr("add up to 2"));
+  EXPECT_THAT(fault_of({{0, 0, 0, 4, 0.75}, {0, 1, 0, 4, 0.75}, {1, 0, 0, 6}}),
+              HasSubstr("add up to 1.5"));
+  EXPECT_THAT(fault_of({{0, 0, 0, 4}, {0, 1, 0, 4, 5e-10}, {1, 0, 0, 6}}),
+              HasSubstr("a share of 1 beside a replica"));
   EXPECT_THAT(fault_of({{0, 0, 0, 4}, {1, 0, 0, 6, 0.5}}), HasSubstr("expert 1 rows [0, 6)"));
   EXPECT_THAT(fault_of({{0, 0, 0, 4, std::nan("")}, {1, 0, 0, 6}}), HasSubstr("share nan"));
 }

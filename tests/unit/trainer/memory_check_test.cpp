@@ -37,13 +37,22 @@ constexpr std::int64_t kSlices[] = {3 * 3 * 4, 3 * 5 * 4};
 TEST(ParameterBytes, CountOwnersAndCopies) {
   RunConfig config = small_config();
   const auto all = [&] {
-    return parameter_bytes(config, one_expert_each(), 2, 0) +
-           parameter_bytes(config, one_expert_each(), 2, 1);
+    const std::vector<std::int64_t> bytes = parameter_bytes(config, one_expert_each(), 2);
+    return bytes.at(0) + bytes.at(1);
   };
   const std::int64_t parameters = kDense + kSlices[0] + kSlices[1];
   EXPECT_EQ(all(), 16 * parameters + 8 * kDense);
   config.train.precision = Precision::kBf16;
   EXPECT_EQ(all(), 18 * parameters + 6 * kDense);
+}
+
+TEST(ParameterBytes, OfReplicasOneIsOwned) {
+  Placement copied = one_expert_each();
+  copied.layers[0].slices = {{0, 0, 0, 3}, {1, 0, 0, 5, 0.5}, {1, 1, 0, 5, 0.5}};
+  const auto sum = [](const std::vector<std::int64_t>& bytes) { return bytes[0] + bytes[1]; };
+  // The copy that is not the owner's takes 8 bytes of a parameter, its gradient among them.
+  EXPECT_EQ(sum(parameter_bytes(small_config(), copied, 2)),
+            sum(parameter_bytes(small_config(), one_expert_each(), 2)) + 8 * kSlices[1]);
 }
 
 TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
