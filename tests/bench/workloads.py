@@ -1,9 +1,11 @@
 """What balancing keeps and what the simulator foretells, measured with real runs on this machine.
 
-  workloads.py kept [ROUNDS]        throughput under W1..W7 on two ranks over that under even routing with
-                                    the same sources: slices after a rebalance, beside contiguous experts
-  workloads.py simulated [ROUNDS]   median step seconds of real runs beside `hetmoe simulate` with a
-                                    cluster file calibrated in the same minutes
+  workloads.py kept [ROUNDS] [RATIO]   throughput under W1..W7 on two ranks over that under even routing with
+                                       the same sources: slices after a rebalance, beside contiguous experts;
+                                       in tokens/s, and in FLOP/s because a hot wide expert is more work;
+                                       RATIO: widest over narrowest expert (2.56)
+  workloads.py simulated [ROUNDS]      median step seconds of real runs beside `hetmoe simulate` with a
+                                       cluster file calibrated in the same minutes
 
 One JSON line per case, then one with the summary. Runs alternate; medians. Needs a release build and an
 otherwise idle machine of two cores.
@@ -64,36 +66,35 @@ def median_of(lines, key):
     return statistics.median(line[key] for line in lines)
 
 
-def kept(folder, rounds):
+def kept(folder, rounds, ratio=2.56):
     config = write_configuration(folder, "M")
     sources = {"W4": "[1, 3]", "W5": "[1, 0]"}  # those that the workloads imply
-    fractions = {}
-    for ratio in (1, 2.56, 9):
-        for workload in [f"W{number}" for number in range(1, 8)]:
-            shared = {"model.experts.ratio": ratio, "train.steps": 40,
-                      "train.source_weights": sources.get(workload, "[]")}
-            cases = {
-                "even": {"model.router.forced": "W0", "placement.every": EVERY},
-                "slices": {"model.router.forced": workload, "placement.every": EVERY},
-                "contiguous": {"model.router.forced": workload, "placement.strategy": "contiguous"},
+    for workload in [f"W{number}" for number in range(1, 8)]:
+        shared = {"model.experts.ratio": ratio, "train.steps": 40,
+                  "train.source_weights": sources.get(workload, "[]")}
+        cases = {
+            "even": {"model.router.forced": "W0", "placement.every": EVERY},
+            "slices": {"model.router.forced": workload, "placement.every": EVERY},
+            "contiguous": {"model.router.forced": workload, "placement.strategy": "contiguous"},
+        }
+        runs = {name: [] for name in cases}
+        for _ in range(rounds):
+            for name, values in cases.items():
+                runs[name].append(step_lines(folder, config, 2, shared | values, 2 * EVERY + 1))
+
+        def part_of_even(name, key):
+            return round(statistics.median(median_of(lines, key) / median_of(even, key)
+                                           for lines, even in zip(runs[name], runs["even"])), 3)
+
+        result = {"case": "kept", "workload": workload, "width_ratio": ratio}
+        for name in ("slices", "contiguous"):
+            result[name] = {
+                "tokens_kept": part_of_even(name, "tokens_per_second"),
+                "flops_kept": part_of_even(name, "model_flops_per_second"),
+                "flops_max_over_mean": round(median_of(runs[name][0], "flops_max_over_mean"), 3),
+                "bytes_over_even": part_of_even(name, "bytes_all_to_all"),
             }
-            rates = {name: [] for name in cases}
-            balance = {}
-            for _ in range(rounds):
-                for name, values in cases.items():
-                    lines = step_lines(folder, config, 2, shared | values, 2 * EVERY + 1)
-                    rates[name].append(median_of(lines, "tokens_per_second"))
-                    balance[name] = median_of(lines, "flops_max_over_mean")
-            result = {"case": "kept", "workload": workload, "width_ratio": ratio}
-            for name in ("slices", "contiguous"):
-                result[f"kept_{name}"] = statistics.median(
-                    rate / even for rate, even in zip(rates[name], rates["even"]))
-                result[f"flops_max_over_mean_{name}"] = balance[name]
-            result["tokens_per_second_even"] = statistics.median(rates["even"])
-            print(json.dumps(result), flush=True)
-            fractions[workload, ratio] = result["kept_slices"]
-    steady = [fraction for (workload, _), fraction in fractions.items() if workload not in ("W6", "W7")]
-    print(json.dumps({"case": "kept, W1 to W5", "median": statistics.median(steady), "least": min(steady)}))
+        print(json.dumps(result), flush=True)
 
 
 def simulated(folder, rounds):
@@ -130,10 +131,11 @@ def simulated(folder, rounds):
 
 def main():
     modes = {"kept": kept, "simulated": simulated}
-    if len(sys.argv) not in (2, 3) or sys.argv[1] not in modes:
+    if len(sys.argv) not in (2, 3, 4) or sys.argv[1] not in modes:
         sys.exit(__doc__)
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with tempfile.TemporaryDirectory(prefix="hetmoe-") as folder:
-        modes[sys.argv[1]](pathlib.Path(folder), int(sys.argv[2]) if len(sys.argv) == 3 else 3)
+        modes[sys.argv[1]](pathlib.Path(folder), rounds, *map(float, sys.argv[3:]))
 
 
 if __name__ == "__main__":
