@@ -1,14 +1,9 @@
 #include "launcher/calibrate_command.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <iostream>
 
 #include "core/base/clock.h"
-#include "core/base/error.h"
+#include "launcher/shared_config.h"
 #include "launcher/world.h"
 #include "parallel/agreement.h"
 #include "parallel/placement/cluster_file.h"
@@ -38,28 +33,16 @@ RunConfig config_of(const CalibrateOptions& options, int ranks) {
   return config;
 }
 
-/// A minute of measuring must not end at a folder that does not exist.
-void require_writable(const std::filesystem::path& path) {
-  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  int failure = 0;
-  if (std::filesystem::is_directory(path)) {
-    failure = EISDIR;
-  } else if (::access((folder / ".").c_str(), W_OK) != 0) {
-    failure = errno;
-  }
-  if (failure == 0) return;
-  throw StorageError("cannot write '" + path.string() + "': " + std::strerror(failure));
-}
-
 CalibrationPlan plan_of(const CalibrateOptions& options, const RunConfig& config, int ranks) {
   return options.config_path.empty() ? standard_calibration_plan(options.seconds)
                                      : calibration_plan_for(config, ranks, options.seconds);
 }
 
 void calibrate_and_write(const CalibrateOptions& options, Communicator& world) {
-  RunConfig config;
+  const std::string source = options.config_path.empty() ? "command line" : options.config_path;
+  const RunConfig config =
+      load_shared_config(world, source, [&] { return config_of(options, world.size()); });
   collectively(world, [&] {
-    config = config_of(options, world.size());
     if (world.rank() == 0) require_writable(options.out_path);
   });
   const SystemClock clock;

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "launcher/calibrate_command.h"
@@ -20,6 +21,8 @@ namespace {
 
 /// Set by the subcommand that the command line names.
 using Action = std::function<int()>;
+
+const std::vector<std::string> kStrategies = {"slices", "whole", "eplb", "contiguous"};
 
 void add_train(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("train", "Train a model, alone or under mpirun or srun");
@@ -80,8 +83,10 @@ void add_plan(CLI::App& app, Action& action) {
   auto* strategy =
       command
           ->add_option("--strategy", options->strategy,
-                       "slices (default), whole, eplb (equal count weighted by load), contiguous")
-          ->type_name("NAME");
+                       "How experts are placed; eplb: equal count weighted by load (default: "
+                       "placement.strategy, or slices)")
+          ->type_name("NAME")
+          ->check(CLI::IsMember(kStrategies));
   auto* exact = command->add_flag("--exact", options->exact,
                                   "Solve a mixed-integer programme per layer instead");
   exact->excludes(strategy);
@@ -158,9 +163,10 @@ void add_simulate(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 16384));
   command
       ->add_option("--workload", options->workload,
-                   "How routing loads experts: W0 (even) to W7, or all (default: "
+                   "How routing loads experts, W0 evenly (default: "
                    "model.router.forced, or W0)")
-      ->type_name("W0..W7|all");
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"W0", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "all"}));
   command
       ->add_option("--width-ratios", options->width_ratios,
                    "Largest over smallest expert, one line of a comparison each: 1,2.56,9")
@@ -169,8 +175,9 @@ void add_simulate(CLI::App& app, Action& action) {
       ->check(CLI::Range(1.0, 1000.0));
   command
       ->add_option("--strategy", options->strategy,
-                   "slices, whole, eplb or contiguous (default: placement.strategy)")
-      ->type_name("NAME");
+                   "How experts are placed (default: placement.strategy)")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(kStrategies));
   command
       ->add_option("--ranks-per-node", options->ranks_per_node, "Default: as in the cluster file")
       ->type_name("N")

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include "core/base/error.h"
 #include "launcher/error_text.h"
@@ -29,15 +30,22 @@ std::string read_text(const std::string& path) {
   return text.str();
 }
 
-PlanProblem problem_of(const PlanOptions& options) {
+/// What is to be planned, and how.
+struct Question {
+  PlanProblem problem;
+  std::string strategy;
+};
+
+Question question_of(const PlanOptions& options) {
   if (!options.problem_path.empty()) {
     PlanProblem problem = read_problem(read_text(options.problem_path));
     if (!options.cluster_path.empty()) problem.cluster = read_cluster_file(options.cluster_path);
-    return problem;
+    return {std::move(problem), options.strategy.empty() ? "slices" : options.strategy};
   }
   RunConfig config = load_run_config(options.config_path, options.settings);
   if (!options.cluster_path.empty()) config.placement.cluster = options.cluster_path;
-  return uniform_problem(config, options.ranks, configured_cluster(config));
+  return {uniform_problem(config, options.ranks, configured_cluster(config)),
+          options.strategy.empty() ? config.placement.strategy : options.strategy};
 }
 
 int report_infeasible(const Infeasibility& found, bool json) {
@@ -58,9 +66,9 @@ int report_infeasible(const Infeasibility& found, bool json) {
 }  // namespace
 
 int run_plan_command(const PlanOptions& options) {
-  const PlanProblem problem = problem_of(options);
+  const auto [problem, strategy] = question_of(options);
   const Plan chosen = options.exact ? plan_exactly(problem, options.exact_seconds)
-                                    : plan(problem, plan_strategy_of(options.strategy));
+                                    : plan(problem, plan_strategy_of(strategy));
   if (const auto missed = missed_cap(problem, chosen)) {
     return report_infeasible(*missed, options.json);
   }
@@ -71,7 +79,7 @@ int run_plan_command(const PlanOptions& options) {
   }
   std::vector<NamedPlan> others;
   for (const std::string name : {"slices", "whole", "eplb", "contiguous"}) {
-    if (name == options.strategy && !options.exact) continue;
+    if (name == strategy && !options.exact) continue;
     others.push_back({name, plan(problem, plan_strategy_of(name))});
   }
   std::cout << plan_text(problem, chosen, others);

@@ -11,7 +11,7 @@ struct PlanOptions {
   std::vector<std::string> settings;  ///< "a.b=c" of the configuration
   int ranks = 0;                      ///< for a configuration
   std::string cluster_path;           ///< plan by its speeds; empty: what the problem says
-  std::string strategy = "slices";
+  std::string strategy;               ///< empty: placement.strategy; of a problem: slices
   bool exact = false;
   double exact_seconds = 60;  ///< per layer
   std::string out_path;       ///< the plan as JSON

@@ -76,6 +76,10 @@ void warn_of_slices(const SimulationRequest& request) {
 void warn_of_doubts(const SimulationRequest& request) {
   warn_of_batch(request);
   warn_of_slices(request);
+  if (const std::int64_t replicas = request.config.placement.replicas; replicas > 0) {
+    warn("placement.replicas " + std::to_string(replicas) +
+         " is simulated as 0: hot experts are cut instead");
+  }
   const Precision precision = request.config.train.precision;
   const bool is_bf16 = request.cluster.precision == "bf16";
   if (precision != Precision::kAuto && (precision == Precision::kBf16) != is_bf16) {
@@ -89,26 +93,33 @@ void warn_of_doubts(const SimulationRequest& request) {
   }
 }
 
+std::string ratio_text(double ratio) {
+  std::ostringstream text;
+  text << ratio;
+  return text.str();
+}
+
 int compare_cases(const SimulateOptions& options, const std::vector<WorkloadKind>& workloads) {
   if (!options.svg_path.empty()) {
     throw ConfigError("--svg " + options.svg_path +
                       ", allowed: with one --workload and without --width-ratios");
   }
-  std::vector<std::vector<std::string>> skews;
-  for (const double ratio : options.width_ratios) {
-    std::ostringstream setting;
-    setting << "model.experts.ratio=" << ratio;
-    skews.push_back({"model.experts.shape=arithmetic", setting.str()});
-  }
-  if (skews.empty()) skews.emplace_back();
+  const std::vector<double> as_configured = {0};
+  const bool has_ratios = !options.width_ratios.empty();
   std::vector<SimulatedCase> cases;
   std::string strategy;
-  for (const std::vector<std::string>& skew : skews) {
-    SimulationRequest request = request_of(options, config_of(options, skew));
-    if (!skew.empty() && !request.config.model.experts.widths.empty()) {
-      throw ConfigError("--width-ratios, allowed: without model.experts.widths");
+  bool is_first = true;
+  for (const double ratio : has_ratios ? options.width_ratios : as_configured) {
+    const std::vector<std::string> skew = {"model.experts.shape=arithmetic",
+                                           "model.experts.ratio=" + ratio_text(ratio)};
+    SimulationRequest request =
+        request_of(options, config_of(options, has_ratios ? skew : std::vector<std::string>{}));
+    if (has_ratios && !request.config.model.experts.widths.empty()) {
+      throw ConfigError("--width-ratios " + ratio_text(ratio) +
+                        ", allowed: without model.experts.widths");
     }
-    if (&skew == &skews.front()) warn_of_doubts(request);
+    if (is_first) warn_of_doubts(request);
+    is_first = false;
     strategy = request.strategy;
     StepSimulator simulator(std::move(request));
     for (const WorkloadKind kind : workloads) cases.push_back(simulator.compare(kind));
@@ -132,6 +143,7 @@ int run_simulate_command(const SimulateOptions& options) {
   if (workloads.size() > 1 || !options.width_ratios.empty()) {
     return compare_cases(options, workloads);
   }
+  if (!options.svg_path.empty()) require_writable(options.svg_path);
   SimulationRequest request = request_of(options, config_of(options, {}));
   warn_of_doubts(request);
   const SimulationReport report = StepSimulator(std::move(request)).report(workloads.front());

@@ -11,7 +11,7 @@ struct SimulateOptions {
   std::vector<std::string> settings;  ///< "a.b=c" of the configuration
   std::string cluster_path;
   int ranks = 0;
-  std::string workload = "W0";          ///< W0..W7, or all
+  std::string workload;                 ///< W0..W7, or all; empty: model.router.forced, or W0
   std::vector<double> width_ratios;     ///< largest over smallest expert; empty: as configured
   std::string strategy;                 ///< empty: placement.strategy
   int ranks_per_node = 0;               ///< 0: the cluster's

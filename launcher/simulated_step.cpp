@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <utility>
 
@@ -15,12 +16,35 @@ namespace {
 /// Steps that a planner has seen when it is first asked; matters where loads change (W6, W7).
 constexpr std::int64_t kPlannedAfter = 100;
 
+bool is_burst(const Workload& workload, std::int64_t step) {
+  const std::vector<double> shares = workload.expected_shares(0, step);
+  return std::adjacent_find(shares.begin(), shares.end(), std::not_equal_to<>()) != shares.end();
+}
+
+/// As often as they come in the long run: the first burst and the first seven steps that are even.
+/// Any eight steps in a row are as likely as not to have no burst, or more than one.
+std::vector<std::int64_t> steps_of_bursts(const Workload& workload) {
+  constexpr std::int64_t kFarthest =
+      1000;  // one expert, or those that all tokens take, never burst
+  std::vector<std::int64_t> steps, even;
+  std::int64_t step = kPlannedAfter;
+  while (steps.empty() && step < kPlannedAfter + kFarthest) {
+    if (is_burst(workload, ++step)) steps.push_back(step);
+  }
+  for (step = kPlannedAfter + 1; even.size() < 7; ++step) {
+    if (!is_burst(workload, step)) even.push_back(step);
+  }
+  steps.insert(steps.end(), even.begin(), even.end());
+  return steps;
+}
+
 /// The steps that are averaged, after the rebalance. What does not change is looked at once, or a
 /// few times where chance is part of it; hot spots and bursts pass by.
-std::vector<std::int64_t> simulated_steps(WorkloadKind kind, std::int64_t tokens) {
+std::vector<std::int64_t> simulated_steps(const Workload& workload, WorkloadKind kind,
+                                          std::int64_t tokens) {
+  if (kind == WorkloadKind::kW7) return steps_of_bursts(workload);
   std::int64_t count = tokens > kSampledTokens ? 1 : 4, apart = 1;
   if (kind == WorkloadKind::kW6) count = 4, apart = 10;
-  if (kind == WorkloadKind::kW7) count = 8;
   std::vector<std::int64_t> steps;
   for (std::int64_t i = 0; i < count; ++i) steps.push_back(kPlannedAfter + 1 + i * apart);
   return steps;
@@ -43,7 +67,7 @@ std::vector<std::vector<RoutedTokens>> routed_steps(const SimulationRequest& req
   const RoutingShape shape = shape_of(request.config);
   const Workload workload = workload_for(request, kind);
   std::vector<std::vector<RoutedTokens>> steps;
-  for (const std::int64_t step : simulated_steps(kind, shape.tokens))
+  for (const std::int64_t step : simulated_steps(workload, kind, shape.tokens))
     steps.push_back(route_step(workload, shape, step));
   return steps;
 }
@@ -166,7 +190,7 @@ const Placement& StepSimulator::uniform_plan() {
 Placement StepSimulator::plan_of(const std::vector<std::vector<double>>& selections) const {
   PlanProblem problem =
       uniform_problem(request_.config, request_.expert_group_size, request_.cluster);
-  problem.replicas = 0;  // the simulator sends every token to all ranks that hold its experts
+  problem.replicas = 0;  // tokens are sent to all ranks that hold a part of their experts
   const double tokens = static_cast<double>(shape_of(request_.config).tokens) *
                         request_.expert_group_size / request_.ranks;
   for (std::size_t layer = 0; layer < selections.size(); ++layer) {

@@ -28,15 +28,16 @@ struct SimulationRequest {
 void scale_batch(RunConfig& config, std::int64_t sequences_per_rank, int ranks);
 
 /// Simulates one configuration under workloads. Plans cost seconds at many ranks, so the plan for a
-/// uniform load is made once and kept.
+/// uniform load is made once and kept. Slices are planned without replicas, whatever
+/// placement.replicas says.
 class StepSimulator {
  public:
   /// Errors: ConfigError for a strategy that is unknown or a plan file, and for
   /// train.source_weights of another number of ranks.
   explicit StepSimulator(SimulationRequest request);
 
-  /// Under contiguous placement, the strategy's plan for a uniform load (before the first
-  /// rebalance), and its plan for the load that it has seen (after one).
+  /// Under contiguous placement and, if the strategy is another, its plan for a uniform load
+  /// (before the first rebalance) and its plan for the load that it has seen (after one).
   SimulationReport report(WorkloadKind kind);
 
   /// The figures of a comparison's line.

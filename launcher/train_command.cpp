@@ -7,9 +7,8 @@
 #include <system_error>
 
 #include "core/base/clock.h"
-#include "core/base/error.h"
+#include "launcher/shared_config.h"
 #include "launcher/world.h"
-#include "parallel/agreement.h"
 #include "parallel/communicator/mpi_communicator.h"
 #include "runtime/report/console.h"
 #include "runtime/run_config.h"
@@ -31,15 +30,8 @@ bool shows_live_line() {
 }
 
 void train(const TrainOptions& options, Communicator& world) {
-  RunConfig config;
-  collectively(world, [&] { config = load_run_config(options.config_path, options.settings); });
-  const std::string resolved = resolved_yaml(config);
-  const std::string of_first = broadcast_text(world, resolved, 0);
-  collectively(world, [&] {
-    if (resolved != of_first) {
-      throw ConfigError(options.config_path +
-                        ": not the same configuration as on rank 0: all ranks must read one file");
-    }
+  RunConfig config = load_shared_config(world, options.config_path, [&] {
+    return load_run_config(options.config_path, options.settings);
   });
   const SystemClock clock;
   TrainingRequest request{.config = std::move(config),

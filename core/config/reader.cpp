@@ -23,6 +23,17 @@ std::string with_range(const std::string& type, const Allowed& allowed) {
   return range.empty() ? type : type + ", " + range;
 }
 
+/// "model: and data:"
+std::string first_keys(const std::vector<Field>& fields) {
+  std::vector<std::string> keys;
+  for (const Field& field : fields) {
+    const std::string key = field.key.substr(0, field.key.find('.')) + ":";
+    if (keys.empty() || keys.back() != key) keys.push_back(key);
+    if (keys.size() == 2) return keys[0] + " and " + keys[1];
+  }
+  return keys.empty() ? "none" : keys[0];
+}
+
 /// Tables are long: the first faulty entry is named instead of the list.
 std::optional<std::string> refusal_of_entry(const std::vector<double>& numbers,
                                             const Allowed& allowed) {
@@ -85,8 +96,8 @@ void ConfigReader::read_file(const std::string& path) { read_tree(read_yaml_file
 void ConfigReader::read_tree(const ConfigNode& root) {
   file_ = {root.origin.source, 0};
   if (root.kind != ConfigNode::Kind::kSection) {
-    throw ConfigError(root.origin.text() + ": " + describe_node(root) +
-                      ", allowed: sections such as model: and train:");
+    throw ConfigError(root.origin.text() + ": " + describe_node(root) + ", allowed: keys such as " +
+                      first_keys(fields_));
   }
   read_section(root, "");
 }

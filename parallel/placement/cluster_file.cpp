@@ -93,7 +93,8 @@ Cluster read_cluster(const ConfigNode& tree) {
   for (const Field& field : fields) {
     if (reader.was_given(field.key)) continue;
     const std::string range = field.allowed.describe();
-    reader.add_fault({field.key, "is missing" + (range.empty() ? "" : ", allowed: " + range), {}});
+    reader.add_fault(
+        {field.key, "is missing, allowed: " + (range.empty() ? "any text" : range), {}});
   }
   add_new_faults(reader, range_faults(fields));
   add_new_faults(reader, table_faults(cluster));

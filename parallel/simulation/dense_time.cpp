@@ -23,8 +23,7 @@ double dense_seconds(const Cluster& cluster, const SimulatedWorld& world, double
   const double hidden = static_cast<double>(hidden_size);
   const double query_width = static_cast<double>(model.num_heads * head_dim(model));
   const double key_width = static_cast<double>(model.num_kv_heads * head_dim(model));
-  const double products =
-      2 * hidden * (2 * query_width + 2 * key_width + static_cast<double>(model.experts.count));
+  const double products = 2 * hidden * (2 * query_width + 2 * key_width);
   const double seen = (static_cast<double>(world.sequence_length) + 1) / 2;  // causal, on average
   const double scores = 4 * seen * query_width;
   const double layer = cluster.layer_seconds + tokens * hidden * cluster.layer_seconds_per_value +

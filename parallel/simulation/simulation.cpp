@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "core/base/check.h"
@@ -18,30 +19,36 @@ constexpr double StepParts::*kParts[] = {
     &StepParts::dense,     &StepParts::expert,    &StepParts::dispatch,  &StepParts::combine,
     &StepParts::gradients, &StepParts::optimizer, &StepParts::parameters};
 
-/// A layer and how often it occurs in a step, like ones together.
+/// A layer and how often it occurs, like ones together.
 struct DistinctLayer {
   const RoutedTokens* routed = nullptr;
   const LayerPlacement* placement = nullptr;
-  double times = 0;
+  std::vector<double> in_step;  ///< [steps]
+
+  /// In the mean step.
+  double times() const {
+    return std::accumulate(in_step.begin(), in_step.end(), 0.0) /
+           static_cast<double>(in_step.size());
+  }
 };
 
 std::vector<DistinctLayer> distinct_layers(std::span<const std::vector<RoutedTokens>> steps,
                                            const Placement& placement) {
   std::vector<DistinctLayer> distinct;
-  const double weight = 1.0 / static_cast<double>(steps.size());
-  for (const std::vector<RoutedTokens>& layers : steps) {
+  for (std::size_t step = 0; step < steps.size(); ++step) {
+    const std::vector<RoutedTokens>& layers = steps[step];
     HETMOE_CHECK(layers.size() == placement.layers.size(), layers.size(), " layers routed, ",
                  placement.layers.size(), " placed");
     for (std::size_t layer = 0; layer < layers.size(); ++layer) {
       const LayerPlacement& placed = placement.layers[layer];
-      const auto same = std::find_if(distinct.begin(), distinct.end(), [&](const auto& other) {
+      auto same = std::find_if(distinct.begin(), distinct.end(), [&](const auto& other) {
         return *other.placement == placed && *other.routed == layers[layer];
       });
-      if (same != distinct.end()) {
-        same->times += weight;
-      } else {
-        distinct.push_back({&layers[layer], &placed, weight});
+      if (same == distinct.end()) {
+        const std::vector<double> never(steps.size(), 0.0);
+        same = distinct.insert(same, {&layers[layer], &placed, never});
       }
+      same->in_step[step] += 1;
     }
   }
   return distinct;
@@ -49,10 +56,10 @@ std::vector<DistinctLayer> distinct_layers(std::span<const std::vector<RoutedTok
 
 /// One expert group's microbatch.
 struct GroupTime {
-  std::vector<StepParts> busy;  ///< [ranks of the group]
-  std::vector<double> received_bytes;
-  StepParts slowest;  ///< slowest rank of each phase
-  double even = 0;    ///< seconds with the experts' part spread evenly
+  std::vector<StepParts> busy;         ///< [ranks of the group]
+  std::vector<double> received_bytes;  ///< the most of a step
+  StepParts slowest;                   ///< slowest rank of each phase
+  double even = 0;                     ///< seconds with the experts' part spread evenly
 };
 
 /// The largest of one value over a group's ranks, and its mean.
@@ -66,8 +73,7 @@ std::pair<double, double> largest_and_mean(const std::vector<LayerTime>& times, 
   return {largest, sum / static_cast<double>(times.size())};
 }
 
-void add_layer(const std::vector<LayerTime>& times, const SimulatedWorld& world, double weight,
-               GroupTime& group) {
+void add_layer(const std::vector<LayerTime>& times, double weight, GroupTime& group) {
   const auto add_phase = [&](double StepParts::*part, auto value) {
     const auto [largest, mean] = largest_and_mean(times, value);
     group.slowest.*part += weight * largest;
@@ -82,8 +88,6 @@ void add_layer(const std::vector<LayerTime>& times, const SimulatedWorld& world,
   add_phase(&StepParts::expert, [](const LayerTime& time) { return time.expert_backward; });
   add_phase(&StepParts::combine,
             [](const LayerTime& time) { return time.exchange.combine_gradient; });
-  for (std::size_t i = 0; i < times.size(); ++i)
-    group.received_bytes[i] += weight * received_bytes(world, times[i]);
 }
 
 GroupTime group_time(const Cluster& cluster, const SimulatedWorld& world, int group,
@@ -92,10 +96,18 @@ GroupTime group_time(const Cluster& cluster, const SimulatedWorld& world, int gr
   GroupTime time{.busy = std::vector<StepParts>(size),
                  .received_bytes = std::vector<double>(size),
                  .slowest = {}};
-  for (const DistinctLayer& layer : layers)
-    add_layer(layer_times(cluster, world, group, *layer.routed, *layer.placement), world,
-              layer.times, time);
+  std::vector<std::vector<double>> received(size);  // [ranks][steps]
+  for (const DistinctLayer& layer : layers) {
+    const auto times = layer_times(cluster, world, group, *layer.routed, *layer.placement);
+    add_layer(times, layer.times(), time);
+    for (std::size_t i = 0; i < size; ++i) {
+      received[i].resize(layer.in_step.size());
+      for (std::size_t step = 0; step < layer.in_step.size(); ++step)
+        received[i][step] += layer.in_step[step] * received_bytes(world, times[i]);
+    }
+  }
   for (std::size_t i = 0; i < size; ++i) {
+    time.received_bytes[i] = *std::max_element(received[i].begin(), received[i].end());
     const int rank = group * world.expert_group_size + static_cast<int>(i);
     time.busy[i].dense = dense_seconds(cluster, world, world.tokens(rank));
     time.slowest.dense = std::max(time.slowest.dense, time.busy[i].dense);
@@ -163,7 +175,7 @@ double model_flops_per_token(const SimulatedWorld& world,
   double per_token = dense_forward_flops_per_token(world.model, world.sequence_length);
   for (const DistinctLayer& layer : layers) {
     for (std::size_t expert = 0; expert < widths.size(); ++expert)
-      per_token += layer.times * layer.routed->selected[expert] *
+      per_token += layer.times() * layer.routed->selected[expert] *
                    expert_forward_flops(world.model, static_cast<double>(widths[expert]));
   }
   return 3 * per_token;

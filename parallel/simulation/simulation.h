@@ -52,9 +52,9 @@ struct Simulation {
 };
 
 /// The mean step over several steps of routing, [steps][layers], under one placement over the ranks
-/// of an expert group. A pure function. Cost: about 1 us per slice, layer and different step, and
-/// per distinct set of experts and rank that it goes to; layers that do not differ, and groups with
-/// the same tokens, are computed once.
+/// of an expert group; memory is that of the step that needs most. A pure function. Cost: about 1
+/// us per slice, layer and different step, and per distinct set of experts and rank that it goes
+/// to; layers that do not differ, and groups with the same tokens, are computed once.
 Simulation simulate(const Cluster& cluster, const SimulatedWorld& world,
                     std::span<const std::vector<RoutedTokens>> steps, const Placement& placement);
 

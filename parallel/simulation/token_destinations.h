@@ -14,7 +14,7 @@ struct TokenDestinations {
 };
 
 /// Sends every set of experts to the ranks that hold slices of one of them. Slices with a share
-/// other than 1 (replicas) are a broken invariant, as in dispatch.
+/// other than 1 (replicas) are a broken invariant: which of them serves a token is not simulated.
 TokenDestinations destinations_of(const RoutedTokens& routed, const LayerPlacement& placement,
                                   int ranks);
 

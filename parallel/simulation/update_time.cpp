@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "parallel/placement/cluster_speed.h"
+#include "parallel/placement/update_bytes.h"
 
 namespace hetmoe {
 namespace {
 
 constexpr double kGradientBytes = 4;
-/// Touched per owned element: master and both moments read and written, the gradient read.
-constexpr double kUpdateBytes = 3 * 8 + kGradientBytes;
 
 /// The ranks among which one class of tensors is reduced, as one of them sees it.
 struct Peers {
@@ -52,7 +51,7 @@ std::vector<UpdateSeconds> update_seconds(const Cluster& cluster, const Simulate
     };
     const double received = own.owned_dense * dense.all() + own.owned_slices * slices.all();
     const double summed_bytes = received * kGradientBytes;
-    const double update_bytes = own.owned() * (kUpdateBytes + (world.is_bf16 ? copy_bytes : 0));
+    const double update_bytes = own.owned() * update_bytes_per_parameter(world.is_bf16);
     const double squared_and_cleared = (own.owned() + own.held()) * kGradientBytes;
     seconds.push_back(
         {.gradients = both(kGradientBytes) + summed_bytes / cluster.memory_bytes_per_second,

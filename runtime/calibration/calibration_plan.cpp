@@ -5,11 +5,14 @@
 #include <numeric>
 
 #include "core/model/parameter_specs.h"
+#include "runtime/calibration/model_shape.h"
 
 namespace hetmoe {
 namespace {
 
 constexpr double kExpertShare = 0.6;
+constexpr double kDenseShare = 0.05;  // each of dense products, attention and output head
+constexpr double kLayerShare = 0.1;
 constexpr double kExpectedShareOfPeak = 0.6;
 constexpr std::int64_t kMostOptimizerElements = 16 << 20;
 
@@ -36,6 +39,30 @@ double all_expert_flops(const CalibrationPlan& plan) {
   };
   // Three products, forward and twice backward.
   return 18.0 * sum(plan.hidden_sizes) * sum(plan.rows) * sum(plan.widths);
+}
+
+/// FLOPs per token of one run of all points that take plan.tokens: projections and attention by
+/// themselves, in small decoders and beside those, and the output head, whose forward pass runs
+/// once more than its backward pass. Backward is twice forward.
+double flops_per_token(const CalibrationPlan& plan) {
+  constexpr double kRunsOfProducts = 3 * (1 + kLayersOfSmallDecoder + 1), kRunsOfHead = 1 + 3;
+  double flops = 0;
+  for (const std::int64_t hidden_size : plan.hidden_sizes) {
+    const AttentionShape shape = attention_shape(plan, hidden_size, plan.lengths.back());
+    const std::int64_t products = 2 * hidden_size * (shape.row_width() + shape.output_width());
+    const std::int64_t scores = 2 * shape.length * shape.output_width();  // causal half
+    flops += kRunsOfProducts * static_cast<double>(products + scores) +
+             kRunsOfHead * static_cast<double>(2 * hidden_size * plan.model.vocab_size);
+  }
+  return flops;
+}
+
+/// Whole sequences where one fits, else a part of one.
+std::int64_t tokens_that_fit(const CalibrationPlan& plan, double flops) {
+  const auto most = static_cast<std::int64_t>(std::min(flops / flops_per_token(plan), 1e12));
+  const std::int64_t length = plan.lengths.front();
+  const std::int64_t fitting = most < length ? most : most / length * length;
+  return std::min(plan.tokens, std::max(plan.few_tokens, fitting));
 }
 
 }  // namespace
@@ -74,12 +101,12 @@ CalibrationPlan calibration_plan_for(const RunConfig& config, int ranks, double 
 }
 
 void fit_into_time(CalibrationPlan& plan, double flops_per_second) {
-  const double runs = 2.0 * kCalibrationRounds;
-  while (plan.rows.size() > 2 &&
-         runs * all_expert_flops(plan) / (kExpectedShareOfPeak * flops_per_second) >
-             kExpertShare * plan.seconds) {
+  const double flops =
+      plan.seconds * kExpectedShareOfPeak * flops_per_second / (2.0 * kCalibrationRounds);
+  while (plan.rows.size() > 2 && all_expert_flops(plan) > kExpertShare * flops) {
     plan.rows.pop_back();
   }
+  plan.tokens = tokens_that_fit(plan, (3 * kDenseShare + kLayerShare) * flops);
 }
 
 CalibrationSeconds divide_seconds(const CalibrationPlan& plan) {
@@ -89,11 +116,11 @@ CalibrationSeconds divide_seconds(const CalibrationPlan& plan) {
   const std::size_t hidden_sizes = plan.hidden_sizes.size();
   return {.peak = part(0.02, 1),
           .expert_point = part(kExpertShare, hidden_sizes * plan.rows.size() * plan.widths.size()),
-          .dense_point = part(0.05, hidden_sizes),
-          .attention_point = part(0.05, plan.lengths.size()),
-          .head_point = part(0.05, hidden_sizes),
+          .dense_point = part(kDenseShare, hidden_sizes),
+          .attention_point = part(kDenseShare, plan.lengths.size()),
+          .head_point = part(kDenseShare, hidden_sizes),
           .memory = part(0.02, 1),
-          .layer_point = part(0.1, 4),
+          .layer_point = part(kLayerShare, 4),
           .link_point = part(0.03, 4)};
 }
 

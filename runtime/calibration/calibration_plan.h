@@ -12,6 +12,9 @@ namespace hetmoe {
 /// shared machine for a while spoils one round of some points and not the table.
 inline constexpr int kCalibrationRounds = 3;
 
+/// Layers of the decoders whose products are taken off (layer_measurement.h).
+inline constexpr int kLayersOfSmallDecoder = 3;
+
 /// At which sizes a calibration measures, and for how long.
 struct CalibrationPlan {
   std::vector<std::int64_t> hidden_sizes;  ///< ascending; of experts, dense products, output head
@@ -35,8 +38,10 @@ CalibrationPlan standard_calibration_plan(double seconds);
 /// The sizes that training this configuration on so many ranks meets.
 CalibrationPlan calibration_plan_for(const RunConfig& config, int ranks, double seconds);
 
-/// Leaves out the largest rows, but never below two, until the expert products, with one warm-up
-/// and one repetition in each round, fit into their part of the time at this rate.
+/// Leaves out the largest rows, but never below two, and takes fewer tokens, whole sequences where
+/// one fits and never below few_tokens, until the expert products and what takes the plan's tokens,
+/// with one warm-up and one repetition in each round, fit into their parts of the time at this
+/// rate.
 void fit_into_time(CalibrationPlan& plan, double flops_per_second);
 
 /// Seconds that each point may repeat for in one round.

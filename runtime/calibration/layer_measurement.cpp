@@ -14,7 +14,6 @@
 namespace hetmoe {
 namespace {
 
-constexpr int kLayers = 3;
 constexpr std::int64_t kVocabulary = 32;   // so that the output head hardly counts
 constexpr std::int64_t kExpertWidth = 32;  // so that products leave the rest visible
 constexpr double kLeastRemainder = 0.01;   // of the measured time: noise must not eat it all
@@ -90,8 +89,9 @@ class SmallDecoder {
 
 ModelConfig small_model(const CalibrationPlan& plan, std::int64_t hidden_size) {
   ModelConfig model = model_at(plan, hidden_size);
-  model.num_layers = kLayers;
+  model.num_layers = kLayersOfSmallDecoder;
   model.vocab_size = kVocabulary;
+  model.router.forced = "none";  // a workload would need steps, and the router works all the same
   model.experts.widths.assign(static_cast<std::size_t>(model.experts.count), kExpertWidth);
   return model;
 }
@@ -108,7 +108,7 @@ LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
     double expert = 0;
     const double all = measurement.seconds_of([&] { expert = decoder.train(); });
     const double of_products = measurement.seconds_of(products);
-    const double of_layer = (all - expert) / kLayers;
+    const double of_layer = (all - expert) / kLayersOfSmallDecoder;
     const double rest = std::max(of_layer - of_products, kLeastRemainder * of_layer);
     return std::vector<double>{rest, all + of_products - rest};
   })[0];

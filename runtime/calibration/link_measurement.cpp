@@ -8,6 +8,13 @@ namespace hetmoe {
 namespace {
 
 constexpr std::int64_t kSmallBytes = 8;
+constexpr std::int64_t kMostBytesOfRank = 64
+                                          << 20;  // each way: a buffer must not grow with the world
+constexpr std::int64_t kLeastMessageBytes = 4 << 10;  // below it all is latency
+
+std::int64_t bytes_to_peer(std::int64_t message_bytes, int peers) {
+  return std::min(message_bytes, std::max(kMostBytesOfRank / peers, kLeastMessageBytes));
+}
 
 using IsPeer = std::function<bool(int rank, int other)>;
 
@@ -44,12 +51,13 @@ std::optional<LinkSpeed> speed_between(Measurement& measurement, Communicator& w
     most = std::max(most, peers_of(rank, world.size(), is_peer));
   }
   if (most == 0) return std::nullopt;
+  const std::int64_t large_bytes = bytes_to_peer(message_bytes, most);
   const double small = exchange_seconds(measurement, world, is_peer, kSmallBytes, seconds);
-  const double large = exchange_seconds(measurement, world, is_peer, message_bytes, seconds);
+  const double large = exchange_seconds(measurement, world, is_peer, large_bytes, seconds);
   // Noise must not make the large one as fast as the small one.
   const double carrying = std::max(large - small, 0.1 * large);
   return LinkSpeed{.latency_seconds = small / most,
-                   .bytes_per_second = static_cast<double>(message_bytes * most) / carrying};
+                   .bytes_per_second = static_cast<double>(large_bytes * most) / carrying};
 }
 
 int most_on_one_host(const std::vector<int>& hosts) {

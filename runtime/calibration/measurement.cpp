@@ -5,18 +5,14 @@
 #include <numeric>
 #include <span>
 
+#include "core/base/median.h"
+
 namespace hetmoe {
 namespace {
 
 constexpr double kMostRepetitions = 200;
 // No clock of a computer tells less apart; a part that took no time on it is given this much.
 constexpr double kShortestSeconds = 1e-9;
-
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 }  // namespace
 
@@ -48,7 +44,7 @@ std::vector<double> Measurement::medians(double seconds, const Parts& parts) {
   }
   std::vector<double> result;
   for (auto& sample : samples) {
-    result.push_back(std::max(kShortestSeconds, median_of(std::move(sample))));
+    result.push_back(std::max(kShortestSeconds, hetmoe::median(std::move(sample))));
   }
   return slowest(std::move(result));
 }

@@ -1,20 +1,14 @@
 #include "runtime/calibration/median_cluster.h"
 
-#include <algorithm>
 #include <utility>
 #include <variant>
 
 #include "core/base/check.h"
+#include "core/base/median.h"
 #include "core/config/field.h"
 
 namespace hetmoe {
 namespace {
-
-double median_of_numbers(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 /// The numbers behind a key: all measurements are real, all sizes whole.
 std::vector<double*> numbers_of(const Field& field) {
@@ -39,7 +33,7 @@ Cluster median_of(std::vector<Cluster> rounds) {
     for (std::size_t i = 0; i < target.size(); ++i) {
       std::vector<double> values;
       for (const auto& round : fields) values.push_back(*numbers_of(round[key]).at(i));
-      *target[i] = median_of_numbers(std::move(values));
+      *target[i] = median(std::move(values));
     }
   }
   return result;

@@ -6,15 +6,10 @@
 #include <vector>
 
 #include "core/optim/adamw.h"
+#include "parallel/placement/update_bytes.h"
 #include "runtime/calibration/random_tensor.h"
 
 namespace hetmoe {
-namespace {
-
-constexpr double kBytesPerParameterFp32 = 16;
-constexpr double kBytesPerParameterBf16 = 18;
-
-}  // namespace
 
 double measure_memory(Measurement& measurement, std::int64_t copy_bytes, double seconds) {
   const auto bytes = at::TensorOptions(at::kByte);
@@ -29,7 +24,7 @@ double measure_optimizer(Measurement& measurement, std::int64_t elements, at::Sc
   const bool has_copy = type == at::kBFloat16;
   const auto fp32 = at::TensorOptions(at::kFloat);
   at::Tensor master = random_tensor({elements}, 0.02, at::kFloat);
-  at::Tensor gradient = at::zeros({elements}, fp32);
+  const at::Tensor gradient = random_tensor({elements}, 1e-3, at::kFloat);
   at::Tensor exp_avg = random_tensor({elements}, 1e-3, at::kFloat);
   at::Tensor exp_avg_sq = at::empty({elements}, fp32).fill_(1e-6);
   at::Tensor copy = has_copy ? master.to(type) : at::Tensor();
@@ -42,13 +37,8 @@ double measure_optimizer(Measurement& measurement, std::int64_t elements, at::Sc
        .count = elements,
        .decays = true}};
   const AdamWStep step{.learning_rate = 1e-4, .weight_decay = 1e-5};
-  const double bytes =
-      (has_copy ? kBytesPerParameterBf16 : kBytesPerParameterFp32) * static_cast<double>(elements);
-  return bytes / measurement.median(seconds, [&] {
-    gradient.zero_();
-    sum_of_squares({gradient.const_data_ptr<float>(), static_cast<std::size_t>(elements)});
-    adamw_update(pieces, step);
-  });
+  const double bytes = update_bytes_per_parameter(has_copy) * static_cast<double>(elements);
+  return bytes / measurement.median(seconds, [&] { adamw_update(pieces, step); });
 }
 
 }  // namespace hetmoe

@@ -53,4 +53,16 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
   sync_folder(folder);
 }
 
+void require_writable(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  int failure = 0;
+  if (std::filesystem::is_directory(path)) {
+    failure = EISDIR;
+  } else if (::access((folder / ".").c_str(), W_OK) != 0) {
+    failure = errno;
+  }
+  if (failure == 0) return;
+  throw StorageError("cannot write '" + path.string() + "': " + std::strerror(failure));
+}
+
 }  // namespace hetmoe

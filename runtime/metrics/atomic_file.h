@@ -10,4 +10,9 @@ namespace hetmoe {
 /// Errors: StorageError that names `path`; nothing is left beside it.
 void write_file_atomically(const std::filesystem::path& path, std::string_view contents);
 
+/// For what takes long: says before the work, and not after it, that a file cannot be written at
+/// `path`, because it is a folder or its own folder is missing or closed. Writes nothing.
+/// Errors: StorageError that names `path`.
+void require_writable(const std::filesystem::path& path);
+
 }  // namespace hetmoe

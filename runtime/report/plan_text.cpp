@@ -65,11 +65,6 @@ std::vector<RankShare> shares(const PlanProblem& problem, const Placement& place
   return ranks;
 }
 
-std::string time_text(double seconds) {
-  if (seconds < 1e-3) return fixed_text(1e6 * seconds, 1) + " us";
-  return seconds < 1 ? fixed_text(1e3 * seconds, 2) + " ms" : fixed_text(seconds, 3) + " s";
-}
-
 /// Counts where the problem has a load, else parts of a whole.
 class Amounts {
  public:
@@ -109,8 +104,8 @@ std::string rank_table(const PlanProblem& problem, const Plan& plan) {
                              bytes_text(static_cast<std::int64_t>(bytes[rank])).c_str(),
                              100 * bytes[rank] / cap, share.slices, share.cut);
     if (problem.cluster) {
-      row = left_aligned(row, 77) + right_aligned(time_text(share.compute_seconds), 11) +
-            right_aligned(time_text(share.exchange_seconds), 12);
+      row = left_aligned(row, 77) + right_aligned(short_duration_text(share.compute_seconds), 11) +
+            right_aligned(short_duration_text(share.exchange_seconds), 12);
     }
     text += row + "\n";
   }
@@ -124,9 +119,10 @@ std::string seconds_lines(const PlanProblem& problem, const Plan& plan) {
       memory.begin(), memory.end(),
       [](const RankMemory& a, const RankMemory& b) { return a.total() < b.total(); });
   const auto bytes = [](double value) { return bytes_text(static_cast<std::int64_t>(value)); };
-  std::string text = "\nexperts per step: " + time_text(step.total()) + " = products " +
-                     time_text(step.compute) + " + exchange " + time_text(step.exchange) +
-                     " + fixed " + time_text(step.fixed) + "\n";
+  std::string text = "\nexperts per step: " + short_duration_text(step.total()) + " = products " +
+                     short_duration_text(step.compute) + " + exchange " +
+                     short_duration_text(step.exchange) + " + fixed " +
+                     short_duration_text(step.fixed) + "\n";
   text += "fullest: weights " + bytes(most->weights) + ", gradients " + bytes(most->gradients) +
           ", masters " + bytes(most->masters) + ", moments " + bytes(most->moments) +
           ", activations " + bytes(most->activations) + "\n";
@@ -143,7 +139,7 @@ std::string comparison_row(const char* name, const Plan& plan) {
   std::string text = format("  %-12s %10.3f %12.3f %9.3f %12.3f   %-11s", name, mean, worst,
                             traffic, plan.memory_max_over_mean, plan.bound_by.c_str());
   if (plan.predicted_step_seconds) {
-    text += format(" %14s", time_text(*plan.predicted_step_seconds).c_str());
+    text += format(" %14s", short_duration_text(*plan.predicted_step_seconds).c_str());
   }
   return text.substr(0, text.find_last_not_of(' ') + 1) + "\n";
 }

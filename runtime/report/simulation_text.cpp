@@ -19,16 +19,20 @@ std::string row(const SimulationReport& report, const std::string& label, const 
   return line + "\n";
 }
 
+std::string ranks_text(int ranks) {
+  return std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks");
+}
+
 std::string heading(const SimulationReport& report) {
   const SimulatedWorld& world = report.world;
   const Simulation& any = report.balanced().simulation;
   std::string text = report.config_name + ", " + report.workload + ", on " +
-                     std::to_string(world.ranks()) + " ranks of " + report.cluster.name + "\n";
+                     ranks_text(world.ranks()) + " of " + report.cluster.name + "\n";
   text += count_text(any.tokens) + " tokens a step in " + std::to_string(world.microbatches) +
           (world.microbatches == 1 ? " microbatch, " : " microbatches, ") +
           (world.is_bf16 ? "bf16, " : "fp32, ") + std::to_string(world.groups()) + " expert group" +
           (world.groups() == 1 ? "" : "s") + " of " + std::to_string(world.expert_group_size) +
-          ", " + std::to_string(world.ranks_per_node) + " ranks per node\n\n";
+          ", " + ranks_text(world.ranks_per_node) + " per node\n\n";
   return text;
 }
 

@@ -4,7 +4,7 @@ import json
 import math
 import unittest
 
-from command_line import HETMOE, CommandLineCase, mpirun
+from command_line import CONFIGURATION, HETMOE, CommandLineCase, mpirun
 
 QUICK = ["--seconds", "0.2", "--threads", "1"]
 
@@ -77,6 +77,21 @@ class Calibrate(CommandLineCase):
                 self.assertEqual(len(lines), 1, err)
                 self.assertIn(f"cannot write '{path}'", lines[0])
         self.assertEqual([path.name for path in self.folder.iterdir()], ["small.yaml"])
+
+    def test_forced_routing_is_measured_with_the_router(self):
+        code, out, err = self.calibrate("--out", "cluster.yaml", "--json", "--set", "model.router.forced=W3",
+                                        "--precision", "fp32")
+        self.assertEqual(code, 0, err)
+        self.expect_sound(json.loads(out))
+
+    def test_ranks_with_different_configurations(self):
+        self.write("other.yaml", CONFIGURATION.replace("num_layers: 2", "num_layers: 3"))
+        first = mpirun(1, HETMOE, "calibrate", "small.yaml", *QUICK, "--out", "cluster.yaml")
+        code, out, err = self.run_command(*first, ":", "-np", "1", HETMOE, "calibrate", "other.yaml", *QUICK,
+                                          "--out", "cluster.yaml")
+        self.assertEqual((code, out), (2, ""), err)
+        self.assertIn("rank 1: other.yaml: not the same configuration as on rank 0", err)
+        self.assertFalse((self.folder / "cluster.yaml").exists())
 
     def test_faulty_options_are_usage_errors(self):
         for arguments in (["--precision", "fp16"], ["--threads", "0"], ["--seconds", "-1"]):

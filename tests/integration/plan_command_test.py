@@ -52,6 +52,21 @@ class Plan(CommandLineCase):
         for strategy in ("this plan", "whole", "eplb", "contiguous"):
             self.assertIn(f"\n  {strategy} ", out)
 
+    def test_a_configuration_is_planned_by_its_own_strategy(self):
+        def planned(*arguments):
+            code, out, err = self.run_command(HETMOE, "plan", "small.yaml", "--ranks", "2", "--json",
+                                              "--set", "placement.memory_cap_ratio=4", *arguments)
+            self.assertEqual((code, err), (0, ""))
+            return out
+
+        contiguous = planned("--strategy", "contiguous")
+        self.assertEqual(planned("--set", "placement.strategy=contiguous"), contiguous)
+        self.assertEqual(planned("--set", "placement.strategy=contiguous", "--strategy", "slices"), planned())
+        self.assertNotEqual(planned(), contiguous)
+        code, out, err = self.run_command(HETMOE, "plan", "small.yaml", "--ranks", "2", "--strategy", "best")
+        self.assertEqual((code, out, len(err.splitlines())), (2, "", 1))
+        self.assertIn("--strategy: best not in {slices,whole,eplb,contiguous}", err)
+
     def test_too_little_memory_is_named_and_nothing_is_written(self):
         code, out, err = self.plan(dict(PROBLEM, memory_cap_bytes=1e6), "--json", "--out", "plan.json")
         self.assertEqual(code, 2)

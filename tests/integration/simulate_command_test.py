@@ -68,11 +68,13 @@ class Simulate(CommandLineCase):
         last = found["placements"][-1]
         # 64 tokens, 2 layers, 2 experts of 32 units in the mean, forward 1 ns and backward 2 ns.
         self.assertAlmostEqual(last["parts_seconds"]["expert"], 64 * 2 * 2 * 32 * 32 * 3e-9, delta=1e-9)
-        # 4 D x D projections and the router, half of the scores, the head: three times 2 m n k.
-        layer = 2 * 32 * (4 * 32 + 4) + 4 * 8.5 * 32
-        flops = 3 * 64 * (2 * layer + 2 * 32 * 256)
+        # 4 D x D projections, half of the scores, the head: three times 2 m n k. The router's product is
+        # in the model's FLOPs; its time is part of the layer's, here none.
+        layer = 2 * 32 * 4 * 32 + 4 * 8.5 * 32
+        timed = 3 * 64 * (2 * layer + 2 * 32 * 256)
+        flops = timed + 3 * 64 * 2 * 2 * 32 * 4
         embedding = 64 * 32 * 20 / 1e10
-        self.assertAlmostEqual(last["parts_seconds"]["dense"], flops / 1e9 + embedding, delta=1e-9)
+        self.assertAlmostEqual(last["parts_seconds"]["dense"], timed / 1e9 + embedding, delta=1e-9)
         self.assertEqual([last["parts_seconds"][part] for part in ("dispatch", "combine", "gradients")], [0, 0, 0])
         self.assertAlmostEqual(last["model_flops"], flops + 3 * 64 * 2 * 2 * 6 * 32 * 32, delta=1)
         self.assertAlmostEqual(
@@ -137,6 +139,43 @@ class Simulate(CommandLineCase):
         self.assertAlmostEqual(line["contiguous_seconds"], alone[0]["step_seconds"], delta=1e-12)
         self.assertAlmostEqual(line["planned_seconds"], alone[-1]["step_seconds"], delta=1e-12)
 
+    def test_the_forced_workload_is_the_default(self):
+        self.assertEqual(self.document("--ranks", "2")["workload"], "W0")
+        forced = self.document("--ranks", "2", "--set", "model.router.forced=W3")
+        self.assertEqual(forced, self.document("--ranks", "2", "--set", "model.router.forced=W3", "--workload", "W3"))
+        self.assertEqual(forced["workload"], "W3")
+
+    def test_a_burst_is_always_among_the_steps_of_w7(self):
+        layer = ("--ranks", "2", "--set", "model.num_layers=1")
+        for seed in range(1, 9):
+            even, bursts = (self.document(*layer, "--seed", seed, "--workload", kind)["placements"][0]["ranks"]
+                            ["seconds"]["expert"] for kind in ("W0", "W7"))
+            # Wherever the hot expert is, its rank's load changes by a sixth, in one of eight steps.
+            self.assertGreater(max(abs(b / e - 1) for b, e in zip(bursts, even, strict=True)), 0.01, seed)
+
+    def test_a_single_expert_has_no_bursts(self):
+        one = ("--ranks", "1", "--set", "model.experts.count=1", "--set", "model.router.top_k=1")
+        even, bursts = (self.document(*one, "--workload", kind)["placements"][0] for kind in ("W0", "W7"))
+        self.assertAlmostEqual(bursts["step_seconds"], even["step_seconds"], delta=1e-12)
+
+    def test_replicas_are_not_simulated_and_that_is_said(self):
+        code, out, err = self.simulate("--ranks", "2", "--set", "placement.replicas=8")
+        self.assertEqual(code, 0)
+        self.assertIn("warning: placement.replicas 8 is simulated as 0", err)
+        self.assertEqual(out, self.simulate("--ranks", "2")[1])
+
+    def test_a_picture_that_cannot_be_written_is_refused_before_all_else(self):
+        for path in ("missing/step.svg", "."):
+            code, out, err = self.simulate("--ranks", "5", "--svg", path)  # five ranks would be warned about
+            self.assertEqual((code, out), (3, ""))
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertIn(f"cannot write '{path}'", err)
+
+    def test_one_rank_of_a_node_is_no_plural(self):
+        _, out, _ = self.simulate("--ranks", "2", "--ranks-per-node", "1")
+        self.assertIn(", 1 rank per node", out)
+        self.assertIn("on 1 rank of round numbers", self.simulate("--ranks", "1")[1])
+
     def test_idle_ranks_and_thin_slices_are_warned_about(self):
         code, out, err = self.simulate("--ranks", "5", "--workload", "W0")
         self.assertEqual(code, 0)
@@ -150,12 +189,14 @@ class Simulate(CommandLineCase):
             (("--ranks", "6", "--expert-group-size", "4"), "--expert-group-size 4, allowed: a divisor of --ranks 6"),
             (("--ranks", "0"), "16384"),
             (("--ranks", "16385"), "16384"),
-            (("--ranks", "2", "--workload", "W9"), "W9"),
-            (("--ranks", "2", "--strategy", "best"), "best"),
+            (("--ranks", "2", "--workload", "W9"), "--workload: W9 not in {W0,W1,W2,W3,W4,W5,W6,W7,all}"),
+            (("--ranks", "2", "--strategy", "best"), "--strategy: best not in {slices,whole,eplb,contiguous}"),
             (("--ranks", "2", "--strategy", "plan.json"), "plan.json"),
             (("--ranks", "2", "--set", "train.stepz=1"), "train.stepz"),
             (("--ranks", "2", "--workload", "all", "--svg", "a.svg"), "--svg a.svg"),
             (("--ranks", "2", "--width-ratios", "0.5"), "0.5"),
+            (("--ranks", "2", "--width-ratios", "9", "--set", "model.experts.widths=[8, 8, 8, 8]"),
+             "--width-ratios 9, allowed: without model.experts.widths"),
             (("--ranks", "2", "--sequences-per-rank", "0"), "--sequences-per-rank"),
         ]
         for arguments, part in bad:

@@ -7,6 +7,7 @@
 
 #include "parallel/communicator/local_communicator.h"
 #include "parallel/placement/cluster_file.h"
+#include "runtime/calibration/memory_measurement.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
@@ -125,8 +126,23 @@ TEST(Calibration, RatesAreTheCountedWorkOverTheClocksTime) {
   // Length 7: six whole sequences in 48 tokens; half of two products of 7 x 32 per token.
   EXPECT_NEAR(cluster.attention.forward_flops_per_second[0] * tick, 2.0 * 42 * 7 * 32, 1e-3);
   EXPECT_NEAR(cluster.output_head.forward_flops_per_second[0] * tick, 2.0 * 48 * 53 * 32, 1e-3);
-  EXPECT_NEAR(cluster.optimizer_bytes_per_second * tick, 16 * 1000, 1e-3);
+  EXPECT_NEAR(cluster.optimizer_bytes_per_second * tick, 28 * 1000, 1e-3);
   EXPECT_NEAR(cluster.memory_bytes_per_second * tick, 2 << 16, 1e-3);
+}
+
+TEST(Calibration, AnUpdateInBf16AlsoWritesTheCopy) {
+  const auto world = LocalWorld(1).communicator(0);
+  const TickingClock clock;
+  Measurement measurement(*world, clock);
+  EXPECT_NEAR(measure_optimizer(measurement, 1000, at::kBFloat16, 1e-3) * 1e-3, 30 * 1000, 1e-3);
+}
+
+TEST(Calibration, AModelWhoseRoutingIsForcedIsMeasuredWithItsRouter) {
+  const auto world = LocalWorld(1).communicator(0);
+  const SystemClock clock;
+  CalibrationPlan plan = tiny_plan();
+  plan.model.router.forced = "W3";
+  expect_complete(calibrated(config_of(Precision::kFp32), plan, clock, *world), plan);
 }
 
 TEST(Calibration, AllRanksEndWithTheSameNumbers) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "runtime/calibration/layer_measurement.h"
 
 namespace hetmoe {

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <numeric>
 
 #include "core/base/error.h"
 #include "parallel/communicator/local_communicator.h"
@@ -34,6 +36,7 @@ class ModelledWorld final : public Communicator {
   Pending all_gather_v(Buffer, std::span<const std::int64_t>) override { return {}; }
   Pending all_to_all_v(ConstBuffer /*send*/, std::span<const std::int64_t> counts,
                        Buffer /*receive*/, std::span<const std::int64_t> /*counts*/) override {
+    most_bytes_ = std::max(most_bytes_, std::reduce(counts.begin(), counts.end()));
     for (std::size_t rank = 1; rank < hosts_.size(); ++rank) {
       const int kind = hosts_[rank] == hosts_[0] ? 0 : 1;
       if (counts[rank] == 0) continue;
@@ -43,6 +46,7 @@ class ModelledWorld final : public Communicator {
   }
   Pending broadcast(Buffer, int) override { return {}; }
   void barrier() override {}
+  std::int64_t most_bytes() const { return most_bytes_; }
   std::unique_ptr<Communicator> split(int, int) override { return nullptr; }
   void progress() override {}
   [[noreturn]] void abort(const std::string& reason, int) override { throw InternalError(reason); }
@@ -50,6 +54,7 @@ class ModelledWorld final : public Communicator {
  private:
   std::vector<int> hosts_;
   const StoppedClock& clock_;
+  std::int64_t most_bytes_ = 0;
 };
 
 TEST(Links, LatencyAndBandwidthOfEachKindAreThoseOfTheLinks) {
@@ -65,6 +70,18 @@ TEST(Links, LatencyAndBandwidthOfEachKindAreThoseOfTheLinks) {
     EXPECT_NEAR(found[kind].latency_seconds, kLatency[kind], 2e-8);
     EXPECT_NEAR(found[kind].bytes_per_second / kBytesPerSecond[kind], 1, 1e-4);
   }
+}
+
+TEST(Links, BuffersDoNotGrowWithTheWorld) {
+  const StoppedClock clock;
+  std::vector<int> hosts(301);
+  std::iota(hosts.begin(), hosts.end(), 0);
+  ModelledWorld world(hosts, clock);
+  Measurement measurement(world, clock);
+  const MeasuredLinks links = measure_links(measurement, world, hosts, 1 << 20, 1e-4);
+  EXPECT_LE(world.most_bytes(), 64 << 20);
+  EXPECT_GE(world.most_bytes(), 63 << 20);
+  EXPECT_NEAR(links.other_node.value().bytes_per_second / kBytesPerSecond[1], 1, 1e-4);
 }
 
 TEST(Links, AKindThatNoTwoRanksHaveIsEmpty) {

@@ -116,5 +116,13 @@ TEST(AtomicFile, KeepsTheOldContentsWhenItFails) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(AtomicFile, APathIsKnownToBeUnwritableBeforeItIsWritten) {
+  const TemporaryFolder folder;
+  require_writable(folder.path() / "new.yaml");
+  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+  EXPECT_THROW(require_writable(folder.path()), StorageError);
+  EXPECT_THROW(require_writable(folder.path() / "absent/new.yaml"), StorageError);
+}
+
 }  // namespace
 }  // namespace hetmoe

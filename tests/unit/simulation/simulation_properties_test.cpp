@@ -149,6 +149,24 @@ TEST(SimulationProperties, TheMeanOverTwoEqualStepsIsTheStep) {
   EXPECT_NEAR(two.ranks[1].memory.received, one.ranks[1].memory.received, 1e-6);
 }
 
+TEST(SimulationProperties, TheMemoryOfSeveralStepsIsThatOfTheFullest) {
+  Case made = case_of(3, WorkloadKind::kW0);
+  const Simulation even = made.on(small_cluster());
+  const auto even_steps = made.steps;
+  made.steps = case_of(3, WorkloadKind::kW2).steps;
+  const Simulation hot = made.on(small_cluster());
+  made.steps.insert(made.steps.end(), 3, even_steps.front());
+  const Simulation both = made.on(small_cluster());
+  bool differs = false;
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    const double of_even = even.ranks[rank].memory.received;
+    const double of_hot = hot.ranks[rank].memory.received;
+    EXPECT_NEAR(both.ranks[rank].memory.received, std::max(of_even, of_hot), 1e-6);
+    differs = differs || of_hot > 1.05 * of_even;
+  }
+  EXPECT_TRUE(differs);
+}
+
 TEST(SimulationProperties, SixteenThousandRanksInGroups) {
   constexpr int kRanks = 16384;
   Case made{.world = world_of(kRanks, WorkloadKind::kW4, false, 2 * kRanks),

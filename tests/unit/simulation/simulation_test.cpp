@@ -19,10 +19,10 @@ TEST(Simulation, OneRankByHand) {
   const Placement placement{{{{{0, 0, 0, 8}, {1, 0, 0, 24}}}}};
   const Simulation one = simulate(small_cluster(), world, quarter_to_the_first(), placement);
 
-  // Projections and router: 12 * 2 * 64 * (64 + 64 + 32 + 32 + 2) = 297,984 FLOPs at 1 and 2
-  // GFLOP/s. Scores: 12 * 4 * 2.5 * 64 = 7,680, head: 12 * 2 * 64 * 10 = 15,360, both at 1 GFLOP/s.
-  // Embedding: 12 * 64 * 20 bytes at 10 GB/s. A layer: 1 us and 12 * 64 * 1e-12 s.
-  const double dense = 2 * 297.984 + 3 * 7.68 + 3 * 15.36 + 1.536 + 1.000768;
+  // Projections: 12 * 2 * 64 * (64 + 64 + 32 + 32) = 294,912 FLOPs at 1 and 2 GFLOP/s. Scores: 12 *
+  // 4 * 2.5 * 64 = 7,680, head: 12 * 2 * 64 * 10 = 15,360, both at 1 GFLOP/s. Embedding: 12 * 64 *
+  // 20 bytes at 10 GB/s. A layer with its router: 1 us and 12 * 64 * 1e-12 s.
+  const double dense = 2 * 294.912 + 3 * 7.68 + 3 * 15.36 + 1.536 + 1.000768;
   EXPECT_NEAR(one.parts.dense, 2 * dense * kMicro, 1e-12);
   // 3 rows of 8 and 9 of 24 hidden units at 64 ns, backward twice that.
   EXPECT_NEAR(one.parts.expert, 2 * 3 * 15.36 * kMicro, 1e-12);
