@@ -24,14 +24,16 @@ std::string with_range(const std::string& type, const Allowed& allowed) {
 }
 
 /// "model: and data:"
-std::string first_keys(const std::vector<Field>& fields) {
-  std::vector<std::string> keys;
+std::string first_sections(const std::vector<Field>& fields) {
+  std::vector<std::string> sections;
   for (const Field& field : fields) {
-    const std::string key = field.key.substr(0, field.key.find('.')) + ":";
-    if (keys.empty() || keys.back() != key) keys.push_back(key);
-    if (keys.size() == 2) return keys[0] + " and " + keys[1];
+    const auto dot = field.key.find('.');
+    if (dot == std::string::npos) continue;
+    const std::string section = field.key.substr(0, dot) + ":";
+    if (sections.empty() || sections.back() != section) sections.push_back(section);
+    if (sections.size() == 2) return sections[0] + " and " + sections[1];
   }
-  return keys.empty() ? "none" : keys[0];
+  return sections.empty() ? "KEY:" : sections[0];
 }
 
 /// Tables are long: the first faulty entry is named instead of the list.
@@ -96,8 +98,8 @@ void ConfigReader::read_file(const std::string& path) { read_tree(read_yaml_file
 void ConfigReader::read_tree(const ConfigNode& root) {
   file_ = {root.origin.source, 0};
   if (root.kind != ConfigNode::Kind::kSection) {
-    throw ConfigError(root.origin.text() + ": " + describe_node(root) + ", allowed: keys such as " +
-                      first_keys(fields_));
+    throw ConfigError(root.origin.text() + ": " + describe_node(root) +
+                      ", allowed: sections such as " + first_sections(fields_));
   }
   read_section(root, "");
 }

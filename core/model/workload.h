@@ -32,7 +32,7 @@ std::string workload_name(WorkloadKind kind);
 /// the number of ranks.
 /// Shares are parts of all selections. No expert's expected share exceeds the cap, min(1/2,
 /// 1/top_k), unless there are too few experts for it (one expert takes all).
-/// Tables of the layers asked for are kept (64 to 128 KiB each): for several threads take copies.
+/// Tables of the layers asked for are kept (32 to 128 KiB each): for several threads take copies.
 class Workload {
  public:
   /// 1 <= top_k <= experts. Cost: some ten thousand random numbers.

@@ -71,7 +71,7 @@ struct Cluster {
   double peak_flops_per_second = 0;  ///< dense products, one rank: what MFU is a part of
   double memory_bytes = 0;           ///< of one rank; 0: not known
   double memory_bytes_per_second = 0;
-  double optimizer_bytes_per_second = 0;  ///< bytes of master, moments, gradient and copy touched
+  double optimizer_bytes_per_second = 0;  ///< touched, read and written (update_bytes.h)
 
   ExpertProducts expert_products;
   RateCurve dense_products;            ///< by hidden size: [T, D] x [D, D]
@@ -97,7 +97,8 @@ struct Cluster {
     visit.field("memory.bytes_per_second", memory_bytes_per_second, "bytes/s", "Read or written.",
                 above_up_to(0, 1e21));
     visit.field("memory.optimizer_bytes_per_second", optimizer_bytes_per_second, "bytes/s",
-                "Of master, moments, gradient and copy in an update.", above_up_to(0, 1e21));
+                "Touched by an update, read and written: master, moments, gradient, copy.",
+                above_up_to(0, 1e21));
     visit.section("expert_products", expert_products);
     visit.section("dense_products", dense_products);
     visit.section("attention", attention);

@@ -107,6 +107,13 @@ class Plan(CommandLineCase):
         code, _, err = self.plan(PROBLEM, "--cluster", "faulty.yaml")
         self.assertEqual(code, 2)
         self.assertIn(f"faulty.yaml:{line}: threads: value 0, allowed: 1..", err)
+        self.write("faulty.yaml", text.replace('name: "h100_8x_400gbps"\n', ""))
+        self.assertIn("faulty.yaml: name: is missing, allowed: any text",
+                      self.plan(PROBLEM, "--cluster", "faulty.yaml")[2])
+        for no_section in ("fast\n", "[1, 2]\n"):
+            self.write("faulty.yaml", no_section)
+            self.assertIn("allowed: sections such as memory: and expert_products:",
+                          self.plan(PROBLEM, "--cluster", "faulty.yaml")[2])
         code, _, err = self.run_command(HETMOE, "plan", "small.yaml", "--ranks", "2", "--cluster", CLUSTER)
         self.assertEqual(code, 2)
         self.assertIn("are those of bf16, allowed: those of train.precision", err)

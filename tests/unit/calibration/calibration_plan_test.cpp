@@ -84,7 +84,9 @@ TEST(CalibrationPlan, TokensThatCannotBeTimedAreLeftOutByWholeSequencesWhereOneF
     EXPECT_GE(plan.tokens, plan.few_tokens);
     EXPECT_TRUE(plan.tokens % 4096 == 0 || plan.tokens < 4096) << plan.tokens;
     // A quarter of the minute at 0.6 of the rate, unless it is too slow for anything.
-    if (plan.tokens > plan.few_tokens) EXPECT_LE(flops_of_tokens(plan), 15 * 0.6 * rate);
+    if (plan.tokens > plan.few_tokens) {
+      EXPECT_LE(flops_of_tokens(plan), 15 * 0.6 * rate);
+    }
     if (plan.tokens < whole.tokens) {
       EXPECT_GE(flops_of_tokens(plan), (plan.tokens < 4096 ? 0.99 : 0.49) * 15 * 0.6 * rate);
     }

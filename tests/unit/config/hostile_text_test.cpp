@@ -93,7 +93,7 @@ TEST(HostileText, FilesThatAreNoneAreNamed) {
       },
       ConfigError);
   EXPECT_THROW(load_run_config("tests", {}), ConfigError);
-  EXPECT_EQ(complaint("- 3"), "x.yaml:1: [3], allowed: keys such as model: and data:");
+  EXPECT_EQ(complaint("- 3"), "x.yaml:1: [3], allowed: sections such as model: and data:");
 }
 
 /// Bytes that YAML gives a meaning, a few words of ours, and noise.

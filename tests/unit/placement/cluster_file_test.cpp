@@ -62,21 +62,9 @@ TEST(ClusterFile, EveryKeyIsNeeded) {
             "c.yaml: links.ranks_per_node: is missing, allowed: 1..65536");
   EXPECT_EQ(complaint("  widths: [8, 64, 512]\n", ""),
             "c.yaml: expert_products.widths: is missing, allowed: >= 1");
-  EXPECT_EQ(complaint("name: \"small\"\n", ""), "c.yaml: name: is missing, allowed: any text");
   EXPECT_THAT(complaint("memory:\n  bytes", "memory:\n  byte"),
               AllOf(HasSubstr("memory.byte: unknown key, nearest: memory.bytes"),
                     HasSubstr("memory.bytes: is missing")));
-}
-
-TEST(ClusterFile, WhatIsNoSectionIsToldTheKeysOfACluster) {
-  for (const std::string text : {"fast", "[1, 2]"}) {
-    try {
-      read(text);
-      ADD_FAILURE() << text << " was read";
-    } catch (const ConfigError& error) {
-      EXPECT_THAT(error.what(), HasSubstr("allowed: keys such as name: and source:"));
-    }
-  }
 }
 
 TEST(ClusterFile, FaultsNameLineKeyValueAndWhatIsAllowed) {
