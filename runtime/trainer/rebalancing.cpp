@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "core/base/median.h"
 #include "parallel/agreement.h"
 #include "parallel/placement/plan_json.h"
 
@@ -15,13 +16,6 @@ namespace {
 
 // A single measured move may not switch rebalancing off for good.
 constexpr double kMostLearned = 16;
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 void add(const Loads& more, Loads& sum) {
   sum.resize(more.size());
