@@ -1,4 +1,5 @@
 #include "parallel/placement/cost.h"
+#include "parallel/placement/replicas.h"
 
 #include <algorithm>
 #include <numeric>
@@ -71,8 +72,7 @@ std::vector<double> expert_bytes_of_ranks(const PlanProblem& problem, const Plac
   for (const LayerPlacement& layer : placement.layers) {
     const PlacedSlice* previous = nullptr;
     for (const PlacedSlice& slice : layer.slices) {
-      const bool replica = previous != nullptr && previous->expert == slice.expert &&
-                           previous->begin == slice.begin;  // sorted: the lowest rank came first
+      const bool replica = previous != nullptr && are_replicas(*previous, slice);
       const double each =
           replica ? problem.bytes_per_replica_parameter : problem.bytes_per_parameter;
       bytes[static_cast<std::size_t>(slice.rank)] +=

@@ -1,11 +1,9 @@
 #include "parallel/placement/held_slices.h"
 
+#include "parallel/placement/replicas.h"
+
 namespace hetmoe {
 namespace {
-
-bool is_replica_of(const PlacedSlice& first, const PlacedSlice& slice) {
-  return first.expert == slice.expert && first.begin == slice.begin;
-}
 
 bool continues(const HeldSlice& before, const PlacedSlice& placed) {
   return before.share == 1.0 && placed.share == 1.0 && before.slice.expert == placed.expert &&
@@ -18,7 +16,7 @@ std::vector<HeldSlice> held_slices(const LayerPlacement& placement, int layer, i
   std::vector<HeldSlice> held;
   const PlacedSlice* first = nullptr;  // of the replicas of these rows: they are sorted by rank
   for (const PlacedSlice& placed : placement.slices) {
-    if (first == nullptr || !is_replica_of(*first, placed)) first = &placed;
+    if (first == nullptr || !are_replicas(*first, placed)) first = &placed;
     if (placed.rank != rank) continue;
     if (!held.empty() && continues(held.back(), placed)) {
       held.back().slice.end = placed.end;

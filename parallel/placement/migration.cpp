@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "parallel/placement/replicas.h"
 
 namespace hetmoe {
 namespace {
@@ -12,8 +13,7 @@ namespace {
 std::vector<PlacedSlice> owned_ranges(const LayerPlacement& placement) {
   std::vector<PlacedSlice> owned;
   for (const PlacedSlice& slice : placement.slices) {
-    const bool is_replica =
-        !owned.empty() && owned.back().expert == slice.expert && owned.back().begin == slice.begin;
+    const bool is_replica = !owned.empty() && are_replicas(owned.back(), slice);
     if (!is_replica) owned.push_back(slice);
   }
   return owned;
@@ -33,7 +33,7 @@ std::int64_t fullest_after(const std::vector<std::int64_t>& held, const Growth& 
   return fullest;
 }
 
-void apply(const Growth& change, std::vector<std::int64_t>& held) {
+void add_growth(const Growth& change, std::vector<std::int64_t>& held) {
   for (std::size_t rank = 0; rank < held.size(); ++rank) held[rank] += change.rows[rank];
 }
 
@@ -44,7 +44,7 @@ std::vector<Growth> least_full_first(std::vector<std::int64_t> held, std::vector
         std::min_element(changes.begin(), changes.end(), [&](const Growth& a, const Growth& b) {
           return fullest_after(held, a) < fullest_after(held, b);
         });
-    apply(*next, held);
+    add_growth(*next, held);
     order.push_back(std::move(*next));
     changes.erase(next);
   }
@@ -55,7 +55,7 @@ std::int64_t peak_rows(std::vector<std::int64_t> held, const std::vector<Growth>
   std::int64_t peak = 0;
   for (const Growth& change : order) {
     peak = std::max(peak, fullest_after(held, change));
-    apply(change, held);
+    add_growth(change, held);
   }
   return peak;
 }

@@ -83,14 +83,17 @@ bool fits(const std::vector<std::int64_t>& rows, const std::vector<std::int64_t>
 
 }  // namespace
 
+bool are_replicas(const PlacedSlice& a, const PlacedSlice& b) {
+  return a.expert == b.expert && a.begin == b.begin;
+}
+
 std::vector<std::int64_t> counted_rows(const PlanProblem& problem,
                                        const LayerPlacement& placement) {
   const double replica_part = problem.bytes_per_replica_parameter / problem.bytes_per_parameter;
   std::vector<std::int64_t> rows(static_cast<std::size_t>(problem.ranks), 0);
   const PlacedSlice* previous = nullptr;
   for (const PlacedSlice& slice : placement.slices) {
-    const bool is_replica =
-        previous != nullptr && previous->expert == slice.expert && previous->begin == slice.begin;
+    const bool is_replica = previous != nullptr && are_replicas(*previous, slice);
     rows[slice.rank] += is_replica ? static_cast<std::int64_t>(std::ceil(
                                          replica_part * static_cast<double>(slice.width())))
                                    : slice.width();

@@ -7,6 +7,10 @@
 
 namespace hetmoe {
 
+/// Whether two slices of a valid layer hold the same rows: one is then a replica of the other. Of
+/// slices in the layer's order the first is the owner's.
+bool are_replicas(const PlacedSlice& a, const PlacedSlice& b);
+
 /// Rows of one layer on each rank as they count for memory: a replica that its rank does not own
 /// counts for less, bytes_per_replica_parameter over bytes_per_parameter, rounded up.
 std::vector<std::int64_t> counted_rows(const PlanProblem& problem, const LayerPlacement& placement);

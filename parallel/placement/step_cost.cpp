@@ -1,4 +1,5 @@
 #include "parallel/placement/step_cost.h"
+#include "parallel/placement/replicas.h"
 
 #include <algorithm>
 #include <array>
@@ -121,8 +122,7 @@ void add_replicas(const PlanProblem& problem, const LayerPlacement& placement,
   bool any = false;
   const PlacedSlice* owner = nullptr;
   for (const PlacedSlice& slice : placement.slices) {
-    const bool is_replica =
-        owner != nullptr && owner->expert == slice.expert && owner->begin == slice.begin;
+    const bool is_replica = owner != nullptr && are_replicas(*owner, slice);
     if (!is_replica) {
       owner = &slice;
       continue;
@@ -222,8 +222,7 @@ std::vector<RankMemory> memory_of_ranks(const PlanProblem& problem, const Placem
     const std::vector<std::int64_t> loads = effective_loads(problem.layers[layer]);
     const PlacedSlice* previous = nullptr;
     for (const PlacedSlice& slice : placement.layers[layer].slices) {
-      const bool is_replica = previous != nullptr && previous->expert == slice.expert &&
-                              previous->begin == slice.begin;  // sorted: the owner came first
+      const bool is_replica = previous != nullptr && are_replicas(*previous, slice);
       add_memory(problem, slice, is_replica, ranks[slice.rank]);
       const double rows =
           static_cast<double>(loads[slice.expert]) * slice.share / problem.microbatches;

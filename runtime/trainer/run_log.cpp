@@ -1,8 +1,8 @@
 #include "runtime/trainer/run_log.h"
 
-#include <algorithm>
 #include <numeric>
 
+#include "core/base/median.h"
 #include "core/model/model_config.h"
 
 namespace hetmoe {
@@ -109,10 +109,7 @@ void RunLog::finished(FinalSummary summary) {
     }
   }
   if (!tokens_per_second_.empty()) {
-    const auto middle =
-        tokens_per_second_.begin() + static_cast<std::ptrdiff_t>(tokens_per_second_.size() / 2);
-    std::nth_element(tokens_per_second_.begin(), middle, tokens_per_second_.end());
-    summary.median_tokens_per_second = *middle;
+    summary.median_tokens_per_second = median(tokens_per_second_);
     summary.mean_flops_max_over_mean =
         balance_sum_ / static_cast<double>(tokens_per_second_.size());
   }
