@@ -35,4 +35,10 @@ void CounterRandom::fill_normal(std::uint64_t row, double standard_deviation,
   }
 }
 
+void CounterRandom::fill_uniform(std::uint64_t row, double bound, std::span<float> out) const {
+  for (std::size_t column = 0; column < out.size(); ++column) {
+    out[column] = static_cast<float>((2.0 * uniform(row, column) - 1.0) * bound);
+  }
+}
+
 }  // namespace hetmoe

@@ -21,6 +21,9 @@ class CounterRandom {
   /// Fills one row with normals of mean 0. Box-Muller: columns 2j and 2j + 1 come from one draw.
   void fill_normal(std::uint64_t row, double standard_deviation, std::span<float> out) const;
 
+  /// Fills one row with uniform values in [-bound, bound), as near as fp32 comes.
+  void fill_uniform(std::uint64_t row, double bound, std::span<float> out) const;
+
  private:
   std::uint64_t key_;
 };

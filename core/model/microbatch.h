@@ -27,10 +27,12 @@ struct Microbatch {
   std::span<const std::int32_t> document_begin;  ///< like inputs, or empty: no document limits
   std::int64_t global_tokens = 0;                ///< over all ranks
   std::int64_t microbatches = 1;                 ///< in the step; gradients are averaged over them
+  std::int64_t index = 0;                        ///< among the microbatches of the step
   std::int64_t step = 0;                         ///< from 1; 0: evaluation
   std::int64_t first_token = 0;                  ///< its index in the step's global batch
 
   std::int64_t tokens() const { return sequences * length; }
+  bool is_last() const { return index + 1 == microbatches; }
 };
 
 /// What one microbatch's passes share besides parameters.

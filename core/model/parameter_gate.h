@@ -2,8 +2,8 @@
 
 namespace hetmoe {
 
-/// Where computation waits for parameters that are still on their way. Block -1 is the embedding,
-/// 0 .. layers - 1 the blocks, `layers` the final norm and the head.
+/// Where computation waits for parameters that are still on their way, block by block
+/// (parameter_specs.h).
 class ParameterGate {
  public:
   virtual ~ParameterGate() = default;

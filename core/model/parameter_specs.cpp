@@ -6,32 +6,52 @@
 
 namespace hetmoe {
 
+int head_block(const ModelConfig& config) { return config.num_layers; }
+
+int hypernetwork_block(const ModelConfig& config) { return config.num_layers + 1; }
+
 std::vector<TensorSpec> dense_tensor_specs(const ModelConfig& config) {
   const std::int64_t hidden = config.hidden_size;
   const std::int64_t query_rows = config.num_heads * head_dim(config);
   const std::int64_t key_rows = config.num_kv_heads * head_dim(config);
-  const auto vector_spec = [](const std::string& name, std::int64_t size) {
-    return TensorSpec{.name = name, .rows = size, .columns = 1, .is_matrix = false};
-  };
+  const Initial normal = Initial::normal(config.initializer_range);
+  int block = kEmbeddingBlock;
   std::vector<TensorSpec> specs;
-  specs.push_back({"embedding", config.vocab_size, hidden});
+  const auto add_matrix = [&](const std::string& name, std::int64_t rows, std::int64_t columns) {
+    specs.push_back(
+        {.name = name, .rows = rows, .columns = columns, .initial = normal, .block = block});
+  };
+  const auto add_norm = [&](const std::string& name, std::int64_t size) {
+    specs.push_back({.name = name,
+                     .rows = size,
+                     .is_matrix = false,
+                     .initial = Initial::constant(1),
+                     .block = block});
+  };
+  add_matrix("embedding", config.vocab_size, hidden);
   for (int layer = 0; layer < config.num_layers; ++layer) {
+    block = layer;
     const std::string prefix = "layers." + std::to_string(layer) + ".";
-    specs.push_back(vector_spec(prefix + "attention_norm", hidden));
-    specs.push_back({prefix + "attention.query", query_rows, hidden});
-    specs.push_back({prefix + "attention.key", key_rows, hidden});
-    specs.push_back({prefix + "attention.value", key_rows, hidden});
+    add_norm(prefix + "attention_norm", hidden);
+    add_matrix(prefix + "attention.query", query_rows, hidden);
+    add_matrix(prefix + "attention.key", key_rows, hidden);
+    add_matrix(prefix + "attention.value", key_rows, hidden);
     if (config.qk_norm) {
-      specs.push_back(vector_spec(prefix + "attention.query_norm", head_dim(config)));
-      specs.push_back(vector_spec(prefix + "attention.key_norm", head_dim(config)));
+      add_norm(prefix + "attention.query_norm", head_dim(config));
+      add_norm(prefix + "attention.key_norm", head_dim(config));
     }
-    specs.push_back({prefix + "attention.output", hidden, query_rows});
-    specs.push_back(vector_spec(prefix + "experts_norm", hidden));
-    specs.push_back({prefix + "router", config.experts.count, hidden});
+    add_matrix(prefix + "attention.output", hidden, query_rows);
+    add_norm(prefix + "experts_norm", hidden);
+    add_matrix(prefix + "router", config.experts.count, hidden);
   }
-  specs.push_back(vector_spec("final_norm", hidden));
-  if (!config.tie_embeddings) specs.push_back({"head", config.vocab_size, hidden});
+  block = head_block(config);
+  add_norm("final_norm", hidden);
+  if (!config.tie_embeddings) add_matrix("head", config.vocab_size, hidden);
   return specs;
+}
+
+Initial initial_of_experts(const ModelConfig& config) {
+  return Initial::normal(config.initializer_range);
 }
 
 std::string expert_tensor_name(int layer, int expert, ExpertMatrix matrix) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/initial_values.h"
 #include "core/model/model_config.h"
 #include "core/model/slice.h"
 
@@ -14,18 +15,29 @@ struct TensorSpec {
   std::string name;
   std::int64_t rows = 0;
   std::int64_t columns = 1;
-  bool is_matrix = true;  ///< matrices are drawn from a normal and decay; vectors start at 1
+  bool is_matrix = true;  ///< matrices decay, vectors do not
+  Initial initial;
+  int block = 0;  ///< that it belongs to, see kEmbeddingBlock
 
   std::int64_t elements() const { return rows * columns; }
 };
 
-/// All tensors outside the experts, in the order of the forward pass. query, key and value follow
-/// one another, so that their rows are one matrix. With tied embeddings there is no "head".
+/// Blocks of tensors that are needed, and whose gradients are complete, at the same time: the
+/// embedding, the layers 0 .. num_layers - 1, the final norm with the head, the hypernetwork.
+inline constexpr int kEmbeddingBlock = -1;
+int head_block(const ModelConfig& config);
+int hypernetwork_block(const ModelConfig& config);
+
+/// All tensors outside the experts, block after block in the order above. query, key and value
+/// follow one another, so that their rows are one matrix. With tied embeddings there is no "head".
 std::vector<TensorSpec> dense_tensor_specs(const ModelConfig& config);
 
 /// The three matrices of an expert, in the order in which a slice stores them.
 enum class ExpertMatrix { kGate = 0, kUp = 1, kDown = 2 };
 inline constexpr int kExpertMatrices = 3;
+
+/// How the matrices of all experts begin.
+Initial initial_of_experts(const ModelConfig& config);
 
 /// "layers.3.experts.5.gate".
 std::string expert_tensor_name(int layer, int expert, ExpertMatrix matrix);

@@ -25,6 +25,7 @@ at::Tensor zero_gradients_of(const at::Tensor& values) {
 ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices,
                                at::ScalarType type)
     : hidden_size_(config.hidden_size),
+      expert_initial_(initial_of_experts(config)),
       specs_(dense_tensor_specs(config)),
       layers_(static_cast<std::size_t>(config.num_layers)) {
   HETMOE_CHECK(std::is_sorted(slices.begin(), slices.end()), "slices must be sorted");

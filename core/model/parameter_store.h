@@ -44,6 +44,7 @@ class ParameterStore {
   int num_layers() const { return static_cast<int>(layers_.size()); }
   std::int64_t slice_count() const;
   const std::vector<TensorSpec>& dense_specs() const { return specs_; }
+  const Initial& expert_initial() const { return expert_initial_; }
   std::int64_t hidden_size() const { return hidden_size_; }
   std::int64_t dense_elements() const { return dense_.values.numel(); }
   std::int64_t elements() const;
@@ -76,6 +77,7 @@ class ParameterStore {
   void view_slices(LayerSlices& layer) const;
 
   std::int64_t hidden_size_;
+  Initial expert_initial_;
   std::vector<TensorSpec> specs_;
   std::map<std::string, std::int64_t> offsets_;
   Flat dense_;

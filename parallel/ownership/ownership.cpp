@@ -110,7 +110,8 @@ void Ownership::list_dense() {
                  .row_begin = (first - offset) / spec.columns,
                  .row_end = (last - offset) / spec.columns,
                  .columns = spec.columns,
-                 .is_matrix = spec.is_matrix},
+                 .is_matrix = spec.is_matrix,
+                 .initial = spec.initial},
                 dense_, first - begin, store_.dense_values(), gradients, first);
     }
     offset += spec.elements();
@@ -128,7 +129,8 @@ void Ownership::list_slices(int layer) {
       add_owned({.name = expert_tensor_name(layer, slice.expert, static_cast<ExpertMatrix>(matrix)),
                  .row_begin = slice.begin,
                  .row_end = slice.end,
-                 .columns = columns},
+                 .columns = columns,
+                 .initial = store_.expert_initial()},
                 layers_[layer], state_offset, store_.slice_values(layer),
                 store_.slice_gradients(layer), offset + matrix * count);
       state_offset += count;
@@ -160,7 +162,7 @@ void Ownership::migrate_layer(int layer, const LayerPlacement& after) {
   const auto owned_after = owned_slices(after, layer, rank);
   const auto held_before = all_slices(before, layer, rank);
   auto held_after = all_slices(after, layer, rank);
-  SliceMover mover(gradients_, row_transfers(before, after), columns);
+  SliceMover mover(gradients_, row_transfers(before, after, {gradients_.size(), 1}), columns);
   const auto moved = [&](const at::Tensor& values, const std::vector<Slice>& from,
                          const std::vector<Slice>& to) {
     at::Tensor target = at::zeros({elements_of_slices(to, columns)}, at::TensorOptions(at::kFloat));
@@ -182,10 +184,9 @@ void Ownership::migrate_layer(int layer, const LayerPlacement& after) {
   store_.replace_slices(layer, std::move(held_after), std::move(values));
 }
 
-void Ownership::initialize(std::uint64_t seed, double standard_deviation) {
+void Ownership::initialize(std::uint64_t seed) {
   for (OwnedRows& rows : owned_) {
-    initial_rows(seed, rows.name, rows.is_matrix, standard_deviation, rows.row_begin, rows.columns,
-                 floats(rows.master));
+    initial_rows(seed, rows.name, rows.initial, rows.row_begin, rows.columns, floats(rows.master));
   }
   refresh_copies();
   broadcast_parameters();

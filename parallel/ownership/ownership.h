@@ -24,6 +24,7 @@ struct OwnedRows {
   std::int64_t row_end = 0;
   std::int64_t columns = 1;
   bool is_matrix = true;
+  Initial initial;
   at::Tensor master;
   at::Tensor exp_avg;
   at::Tensor exp_avg_sq;
@@ -48,7 +49,7 @@ class Ownership {
             const Placement& placement);
 
   /// Initial masters by (seed, name, row), then broadcast. Collective.
-  void initialize(std::uint64_t seed, double standard_deviation);
+  void initialize(std::uint64_t seed);
 
   /// Sums the store's gradients on their owners. Blocking, collective, once per step.
   void reduce_gradients();

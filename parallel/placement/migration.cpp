@@ -4,20 +4,10 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "parallel/placement/replicas.h"
+#include "parallel/placement/owned_slices.h"
 
 namespace hetmoe {
 namespace {
-
-/// The first slice of each range: the lowest rank, and so the owner.
-std::vector<PlacedSlice> owned_ranges(const LayerPlacement& placement) {
-  std::vector<PlacedSlice> owned;
-  for (const PlacedSlice& slice : placement.slices) {
-    const bool is_replica = !owned.empty() && are_replicas(owned.back(), slice);
-    if (!is_replica) owned.push_back(slice);
-  }
-  return owned;
-}
 
 /// Rows that each rank gains (or loses) when one layer moves.
 struct Growth {
@@ -62,23 +52,24 @@ std::int64_t peak_rows(std::vector<std::int64_t> held, const std::vector<Growth>
 
 }  // namespace
 
-std::vector<RowTransfer> row_transfers(const LayerPlacement& before, const LayerPlacement& after) {
-  const std::vector<PlacedSlice> sources = owned_ranges(before);
-  const std::vector<PlacedSlice> targets = owned_ranges(after);
+std::vector<RowTransfer> row_transfers(const LayerPlacement& before, const LayerPlacement& after,
+                                       const ExpertGroups& groups) {
+  const std::vector<OwnedSlice> sources = owned_slices(before, 0, groups);
   std::vector<RowTransfer> transfers;
   auto source = sources.begin();
-  for (const PlacedSlice& target : targets) {
+  for (const auto& [target, owner] : owned_slices(after, 0, groups)) {
     std::int64_t row = target.begin;
     while (row < target.end) {
-      while (source != sources.end() && (source->expert < target.expert ||
-                                         (source->expert == target.expert && source->end <= row))) {
+      while (source != sources.end() &&
+             (source->slice.expert < target.expert ||
+              (source->slice.expert == target.expert && source->slice.end <= row))) {
         ++source;
       }
-      HETMOE_CHECK(
-          source != sources.end() && source->expert == target.expert && source->begin <= row,
-          "row ", row, " of expert ", target.expert, " was nowhere before");
-      const std::int64_t end = std::min(target.end, source->end);
-      transfers.push_back({target.expert, row, end, source->rank, target.rank});
+      HETMOE_CHECK(source != sources.end() && source->slice.expert == target.expert &&
+                       source->slice.begin <= row,
+                   "row ", row, " of expert ", target.expert, " was nowhere before");
+      const std::int64_t end = std::min(target.end, source->slice.end);
+      transfers.push_back({target.expert, row, end, source->owner, owner});
       row = end;
     }
   }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 
 namespace hetmoe {
@@ -19,10 +20,11 @@ struct RowTransfer {
   friend bool operator==(const RowTransfer&, const RowTransfer&) = default;
 };
 
-/// How every row of a layer comes from its owner before to its owner after, by (expert, begin).
-/// Owner: the lowest of the ranks that hold the row. Both placements are valid and of the same
+/// How every row of a layer comes from its owner before to its owner after (owned_slices.h), by
+/// (expert, begin); ranks are those of the world. Both placements are valid and of the same
 /// experts. Pure.
-std::vector<RowTransfer> row_transfers(const LayerPlacement& before, const LayerPlacement& after);
+std::vector<RowTransfer> row_transfers(const LayerPlacement& before, const LayerPlacement& after,
+                                       const ExpertGroups& groups);
 
 /// The transfers in rounds, cut where needed: in none does a rank send or receive more than
 /// `most_rows` rows. What stays costs nothing. Pure, so all ranks make the same rounds.

@@ -63,17 +63,17 @@ std::int64_t most_held_rows(const LayerPlacement& placement, int ranks) {
 
 void price_move(const RebalanceQuestion& question, const Placement& current,
                 RebalanceAnswer& answer) {
-  const int ranks = question.problem.ranks;
+  const ExpertGroups groups{question.problem.ranks, question.groups};
   const auto bytes_per_row =
       static_cast<double>(kBytesPerRowAndColumn * question.problem.hidden_size);
   std::int64_t moving = 0, copied = 0, sent = 0;
   for (std::size_t layer = 0; layer < current.layers.size(); ++layer) {
     const LayerPlacement& after = answer.plan.placement.layers[layer];
     if (same_rows(current.layers[layer], after)) continue;
-    const auto transfers = row_transfers(current.layers[layer], after);
+    const auto transfers = row_transfers(current.layers[layer], after, groups);
     moving += moving_rows(transfers);
-    sent += busiest_rows(transfers, ranks);
-    copied += most_held_rows(after, ranks);
+    sent += busiest_rows(transfers, groups.ranks());
+    copied += most_held_rows(after, groups.size);
   }
   const MovePrice& price = question.move;
   answer.moving_bytes = moving * static_cast<std::int64_t>(bytes_per_row);

@@ -20,7 +20,8 @@ struct MovePrice {
 
 /// Whether to move slices now, while routing drifts.
 struct RebalanceQuestion {
-  PlanProblem problem;   ///< the loads since the last look, and the current placement
+  PlanProblem problem;   ///< of one expert group: the loads since the last look, the placement now
+  int groups = 1;        ///< expert groups that move alike
   Loads earlier_tokens;  ///< the loads of the window before that
   PlanStrategy strategy = PlanStrategy::kSlices;
   /// Measured: one token through one hidden unit, forward and backward. Prices compute where the

@@ -48,7 +48,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
              .control = *traffic.control,
              .reader = reader,
              .clock = clock}) {
-  ownership_.initialize(config.train.seed, config.model.initializer_range);
+  ownership_.initialize(config.train.seed);
 }
 
 void TrainingParts::migrate(const Placement& placement) {

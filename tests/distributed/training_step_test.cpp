@@ -227,8 +227,7 @@ void expect_first_update(const RunConfig& config, const TrainingWorld& training,
   const TrainConfig& train = config.train;
   for (const OwnedRows& rows : training.ownership().owned()) {
     std::vector<float> start(static_cast<std::size_t>(rows.master.numel()));
-    initial_rows(train.seed, rows.name, rows.is_matrix, config.model.initializer_range,
-                 rows.row_begin, rows.columns, start);
+    initial_rows(train.seed, rows.name, rows.initial, rows.row_begin, rows.columns, start);
     const double decay = rows.is_matrix ? train.weight_decay : 0;
     const auto* gradient = rows.gradient.const_data_ptr<float>();
     const auto* master = rows.master.const_data_ptr<float>();

@@ -89,7 +89,8 @@ std::vector<TensorSpec> tensors_of(const ModelConfig& model) {
         tensors.push_back(
             {.name = expert_tensor_name(layer, expert, static_cast<ExpertMatrix>(matrix)),
              .rows = widths[expert],
-             .columns = model.hidden_size});
+             .columns = model.hidden_size,
+             .initial = initial_of_experts(model)});
       }
     }
   }
@@ -102,8 +103,7 @@ Json write_parameters(const RunConfig& config, const std::filesystem::path& fold
   std::int64_t offset = 0;
   for (const TensorSpec& spec : tensors_of(config.model)) {
     std::vector<float> values(spec.elements());
-    initial_rows(config.train.seed, spec.name, spec.is_matrix, config.model.initializer_range, 0,
-                 spec.columns, values);
+    initial_rows(config.train.seed, spec.name, spec.initial, 0, spec.columns, values);
     file.append(values);
     const Json shape = spec.is_matrix ? Json{spec.rows, spec.columns} : Json{spec.rows};
     tensors.push_back({{"name", spec.name}, {"shape", shape}, {"offset_floats", offset}});

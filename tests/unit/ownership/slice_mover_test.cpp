@@ -47,7 +47,8 @@ TEST(SliceMover, BringsEveryRowInRoundsOfAnySize) {
   for (const std::int64_t most_rows : {0, 1, 2, 3, 1000}) {
     run_ranks(4, [&](Communicator& group) {  // rank 3 holds nothing, before and after
       const std::vector<Slice> from = held(before, group.rank()), to = held(after, group.rank());
-      SliceMover mover(group, row_transfers(before, after), kColumns, most_rows * bytes_of_row);
+      SliceMover mover(group, row_transfers(before, after, {4, 1}), kColumns,
+                       most_rows * bytes_of_row);
       at::Tensor target = flat_values(to, false);
       mover.move({from, flat_values(from, true)}, {to, target});
       EXPECT_TRUE(target.equal(flat_values(to, true))) << "rank " << group.rank();

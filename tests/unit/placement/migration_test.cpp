@@ -46,7 +46,7 @@ TEST(RowTransfers, BringEveryRowFromItsOwnerBeforeToItsOwnerAfter) {
       const auto owner_before = owners(before), owner_after = owners(after);
       std::map<Row, int> seen;
       std::int64_t moving = 0;
-      for (const RowTransfer& transfer : row_transfers(before, after)) {
+      for (const RowTransfer& transfer : row_transfers(before, after, {ranks, 1})) {
         for (std::int64_t row = transfer.begin; row < transfer.end; ++row) {
           const Row key{transfer.expert, row};
           EXPECT_EQ(transfer.from, owner_before.at(key));
@@ -56,7 +56,7 @@ TEST(RowTransfers, BringEveryRowFromItsOwnerBeforeToItsOwnerAfter) {
         }
       }
       EXPECT_EQ(seen.size(), owner_after.size());
-      EXPECT_EQ(moving_rows(row_transfers(before, after)), moving);
+      EXPECT_EQ(moving_rows(row_transfers(before, after, {ranks, 1})), moving);
     }
   }
 }
@@ -64,7 +64,7 @@ TEST(RowTransfers, BringEveryRowFromItsOwnerBeforeToItsOwnerAfter) {
 TEST(RowTransfers, AReplicaIsNoSource) {
   const LayerPlacement before{{{0, 1, 0, 8, 0.5}, {0, 2, 0, 8, 0.5}}};
   const LayerPlacement after{{{0, 0, 0, 8, 0.5}, {0, 2, 0, 8, 0.5}}};
-  EXPECT_THAT(row_transfers(before, after), ElementsAre(RowTransfer{0, 0, 8, 1, 0}));
+  EXPECT_THAT(row_transfers(before, after, {3, 1}), ElementsAre(RowTransfer{0, 0, 8, 1, 0}));
 }
 
 TEST(MigrationOrder, EmptiesARankInOneLayerBeforeItFillsItInAnother) {
@@ -120,7 +120,8 @@ TEST(Rounds, KeepEveryRankUnderTheLimitAndLoseNothing) {
   std::mt19937 random(2);
   for (int trial = 0; trial < 50; ++trial) {
     const int ranks = 2 + static_cast<int>(random() % 6);
-    const auto transfers = row_transfers(planned(random, ranks), planned(random, ranks));
+    const auto transfers =
+        row_transfers(planned(random, ranks), planned(random, ranks), {ranks, 1});
     const std::int64_t most = 1 + static_cast<std::int64_t>(random() % 30);
     std::map<Row, std::pair<int, int>> seen, expected;
     for (const auto& transfer : transfers) {
