@@ -23,12 +23,15 @@ namespace {
 using c10::BFloat16;
 constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
 
-// Row counts change every step, and the micro-kernels are compiled per size and kept: rows of a
-// block go up to the next multiple of 32 (what lies there is multiplied and not used), depths of
-// weight gradients to the next multiple of 128 (zeros).
-constexpr std::int64_t kRowMultiple = 32;
+// Row counts change every step, and the micro-kernels are compiled per size and stride and kept:
+// rows of a block go up to the next multiple of 16 (what lies there is multiplied and not used),
+// depths of weight gradients to the next multiple of 32 (zeros), their strides to one of 128.
+constexpr std::int64_t kRowMultiple = 16;
 
-std::int64_t gradient_depth(std::int64_t rows) { return round_up(rows, rows <= 128 ? 32 : 128); }
+std::int64_t gradient_depth(std::int64_t rows) {
+  return round_up(rows, PackedMatrix::kDepthMultiple);
+}
+std::int64_t gradient_stride(std::int64_t rows) { return round_up(rows, kWholeDepth); }
 
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 
@@ -172,24 +175,24 @@ class PackedExpertKernels final : public ExpertKernels {
     const SliceRows& rows = saved.rows[index];
     const std::int64_t columns = dy.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
-    const std::int64_t depth = gradient_depth(count);
+    const std::int64_t stride = gradient_stride(count);
     const std::int64_t width = slice.width();
     const std::int64_t padded = round_up(width, kPanel);
     const BFloat16* dout = gather(dy, rows.row, rows_);
 
     weights_.reset(columns, width);  // zeroes the last panel beyond the width
     weights_.pack_columns(data(slice.down), width, columns, columns, 0);
-    hidden_gradients(dout, columns, saved, index, padded, depth, dgates);
+    hidden_gradients(dout, columns, saved, index, padded, dgates);
 
-    pack_operand(dout, count, depth, columns);
-    add_product(transposed_hidden_, depth, width, operand_,
+    pack_operand(dout, count, columns);
+    add_product(transposed_hidden_, stride, width, operand_,
                 slice.down_gradient.mutable_data_ptr<float>(), columns);
 
     const BFloat16* in = gather(saved.x, rows.row, rows_);
-    pack_operand(in, count, depth, columns);
+    pack_operand(in, count, columns);
     float* gradient = slice.gate_up_gradient.mutable_data_ptr<float>();
-    add_product(transposed_gate_up_, depth, width, operand_, gradient, columns);
-    add_product(transposed_gate_up_ + padded * depth, depth, width, operand_,
+    add_product(transposed_gate_up_, stride, width, operand_, gradient, columns);
+    add_product(transposed_gate_up_ + padded * stride, stride, width, operand_,
                 gradient + width * columns, columns);
 
     weights_.reset(2 * padded, columns);
@@ -201,12 +204,12 @@ class PackedExpertKernels final : public ExpertKernels {
   /// From z = dout Wd^T, block by block: gradients of gate and up in place of the saved values,
   /// their transposes and that of the gated hidden layer, and the gates' gradients.
   void hidden_gradients(const BFloat16* dout, std::int64_t columns, PackedContext& saved,
-                        std::size_t index, std::int64_t padded, std::int64_t depth,
-                        std::vector<double>& dgates) {
+                        std::size_t index, std::int64_t padded, std::vector<double>& dgates) {
     const SliceRows& rows = saved.rows[index];
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
-    transposed_hidden_ = hidden_.at_least(padded * depth);
-    transposed_gate_up_ = transposed_.at_least(2 * padded * depth);
+    const std::int64_t stride = gradient_stride(count);
+    transposed_hidden_ = hidden_.at_least(padded * stride);
+    transposed_gate_up_ = transposed_.at_least(2 * padded * stride);
     BFloat16* gate_up = saved.gate_up[index].mutable_data_ptr<BFloat16>();
     const std::int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
     at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -226,12 +229,13 @@ class PackedExpertKernels final : public ExpertKernels {
                                        static_cast<float>(saved.gates[rows.selection[first + row]]),
                                        g, g + padded, hidden.data() + row * kPanel);
           }
-          transpose_panel(hidden.data(), kPanel, n, transposed_hidden_ + p * kPanel * depth, first,
-                          depth);
+          transpose_panel(hidden.data(), kPanel, n, transposed_hidden_ + p * kPanel * stride, first,
+                          stride);
           const BFloat16* g = gate_up + first * 2 * padded + p * kPanel;
-          transpose_panel(g, 2 * padded, n, transposed_gate_up_ + p * kPanel * depth, first, depth);
+          transpose_panel(g, 2 * padded, n, transposed_gate_up_ + p * kPanel * stride, first,
+                          stride);
           transpose_panel(g + padded, 2 * padded, n,
-                          transposed_gate_up_ + (padded + p * kPanel) * depth, first, depth);
+                          transposed_gate_up_ + (padded + p * kPanel) * stride, first, stride);
         }
         for (std::int64_t row = 0; row < n; ++row) {
           dgates[rows.selection[first + row]] += sums[row];
@@ -239,12 +243,12 @@ class PackedExpertKernels final : public ExpertKernels {
       }
       end_of_blocks();
     });
-    zero_depth_padding(transposed_hidden_, padded, count, depth);
-    zero_depth_padding(transposed_gate_up_, 2 * padded, count, depth);
+    zero_depth_padding(transposed_hidden_, padded, count);
+    zero_depth_padding(transposed_gate_up_, 2 * padded, count);
   }
 
-  void pack_operand(const BFloat16* rows, std::int64_t count, std::int64_t depth,
-                    std::int64_t columns) {
+  void pack_operand(const BFloat16* rows, std::int64_t count, std::int64_t columns) {
+    const std::int64_t depth = gradient_depth(count);
     operand_.reset(depth, columns);
     operand_.pack_rows(rows, count, columns, columns);
     operand_.zero_rows(round_up(count, 2), depth);
@@ -255,11 +259,11 @@ class PackedExpertKernels final : public ExpertKernels {
     transpose_bfloat16(source, rows, kPanel, stride, target + first, depth);
   }
 
-  static void zero_depth_padding(BFloat16* rows, std::int64_t num_rows, std::int64_t count,
-                                 std::int64_t depth) {
-    if (count == depth) return;
-    for (std::int64_t i = 0; i < num_rows; ++i) {
-      std::memset(rows + i * depth + count, 0, (depth - count) * sizeof(BFloat16));
+  static void zero_depth_padding(BFloat16* rows, std::int64_t num_rows, std::int64_t count) {
+    const std::int64_t padding = gradient_depth(count) - count;
+    const std::int64_t stride = gradient_stride(count);
+    for (std::int64_t i = 0; i < num_rows && padding > 0; ++i) {
+      std::memset(rows + i * stride + count, 0, padding * sizeof(BFloat16));
     }
   }
 
@@ -272,8 +276,8 @@ class PackedExpertKernels final : public ExpertKernels {
 
   ReusedBuffer rows_, hidden_, transposed_;
   PackedMatrix weights_, operand_;
-  BFloat16* transposed_hidden_ = nullptr;   ///< [padded width, depth], in hidden_
-  BFloat16* transposed_gate_up_ = nullptr;  ///< [2 padded widths, depth], in transposed_
+  BFloat16* transposed_hidden_ = nullptr;   ///< [padded width, stride], in hidden_
+  BFloat16* transposed_gate_up_ = nullptr;  ///< [2 padded widths, stride], in transposed_
 };
 
 }  // namespace

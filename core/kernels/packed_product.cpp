@@ -116,15 +116,23 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
 void add_product(const BFloat16* transposed_a, std::int64_t a_stride, std::int64_t rows,
                  const PackedMatrix& b, float* gradient, std::int64_t columns) {
   const std::int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
+  const std::int64_t whole = b.padded_depth() / kWholeDepth * kWholeDepth;
+  const std::int64_t rest = b.padded_depth() - whole;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block) {
       const std::int64_t first = block * kRowBlock;
       const std::int64_t count = std::min(kRowBlock, rows - first);
       for (std::int64_t p = 0; p < b.panels(); ++p) {
         const std::int64_t column = p * PackedMatrix::kPanelColumns;
-        multiply_block(transposed_a + first * a_stride, a_stride, count, b.panel(p),
-                       b.padded_depth(), gradient + first * columns + column, columns,
-                       /*add=*/true, std::min(PackedMatrix::kPanelColumns, columns - column));
+        const std::int64_t width = std::min(PackedMatrix::kPanelColumns, columns - column);
+        const auto add = [&](std::int64_t row, std::int64_t depth) {
+          if (depth == 0) return;
+          multiply_block(transposed_a + first * a_stride + row, a_stride, count,
+                         b.panel(p) + row * PackedMatrix::kPanelColumns, depth,
+                         gradient + first * columns + column, columns, /*add=*/true, width);
+        };
+        add(0, whole);
+        add(whole, rest);
       }
     }
     end_of_blocks();

@@ -39,6 +39,10 @@ at::Tensor packed_input_gradient(const at::Tensor& dy, const at::Tensor& weight)
 /// gradient [out, in] (fp32) += dy^T x, summed in fp32.
 void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient);
 
+/// Depths of add_product that are multiples of this take one product per block, others two: the
+/// micro-kernels are compiled per depth, and depths change every step.
+inline constexpr std::int64_t kWholeDepth = 128;
+
 /// gradient [rows, columns] (fp32, contiguous) += transposed_a [rows, depth] * b, for A already
 /// transposed (stride a_stride) and B packed with that depth.
 void add_product(const c10::BFloat16* transposed_a, std::int64_t a_stride, std::int64_t rows,

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "parallel/placement/cost.h"
@@ -79,6 +80,15 @@ class LayerProgramme {
       work_row_.push_back(programme_.add_row(-kInfinity, 1 + tolerance));
       rows_row_.push_back(programme_.add_row(-kInfinity, static_cast<double>(room[rank])));
     }
+    // Ranks with equal room can be renamed: only one order of the largest expert's parts is looked
+    // at, or the solver would prove the same thing for every order.
+    ordered_expert_ = largest_work();
+    if (std::any_of(room.begin(), room.end(), [&](auto rows) { return rows != room[0]; })) {
+      ordered_expert_ = -1;
+    }
+    for (int rank = 0; rank + 1 < ranks && ordered_expert_ >= 0; ++rank) {
+      order_row_.push_back(programme_.add_row(0, kInfinity));
+    }
     for (std::size_t e = 0; e < tokens_.size(); ++e) add_expert(static_cast<int>(e), tolerance);
   }
 
@@ -104,6 +114,14 @@ class LayerProgramme {
  private:
   static constexpr double kInfinity = std::numeric_limits<double>::max();
 
+  int largest_work() const {
+    std::size_t largest = 0;
+    for (std::size_t e = 1; e < tokens_.size(); ++e) {
+      if (tokens_[e] * layer_.widths[e] > tokens_[largest] * layer_.widths[largest]) largest = e;
+    }
+    return static_cast<int>(largest);
+  }
+
   double scale() const {
     double sum = 0;
     for (std::int64_t tokens : tokens_) sum += static_cast<double>(tokens);
@@ -126,11 +144,13 @@ class LayerProgramme {
       const int remainder_present = programme_.add_row(-kInfinity, 0);
       const auto g = static_cast<double>(granularity_);
       PairColumns columns;
-      columns.granules = programme_.add_integer(granules, 0,
-                                                {{all_granules, 1},
-                                                 {granules_present, 1},
-                                                 {work_row_[rank], work * g},
-                                                 {rows_row_[rank], g}});
+      std::vector<std::pair<int, double>> entries = {{all_granules, 1},
+                                                     {granules_present, 1},
+                                                     {work_row_[rank], work * g},
+                                                     {rows_row_[rank], g}};
+      if (expert == ordered_expert_ && rank + 1 < ranks_) entries.push_back({order_row_[rank], 1});
+      if (expert == ordered_expert_ && rank > 0) entries.push_back({order_row_[rank - 1], -1});
+      columns.granules = programme_.add_integer(granules, 0, std::move(entries));
       columns.remainder = programme_.add_integer(remainder > 0 ? 1 : 0, 0,
                                                  {{all_remainder, 1},
                                                   {remainder_present, 1},
@@ -147,11 +167,26 @@ class LayerProgramme {
     return columns_[expert * ranks_ + rank];
   }
 
+  /// What the ranks of a placement are called here, so that the ordered expert's parts descend.
+  std::vector<int> names_in_order(const LayerPlacement& start) const {
+    std::vector<std::int64_t> granules(static_cast<std::size_t>(ranks_), 0);
+    for (const PlacedSlice& slice : start.slices) {
+      if (slice.expert == ordered_expert_) granules[slice.rank] += slice.width() / granularity_;
+    }
+    std::vector<int> order(granules.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, [&](int a, int b) { return granules[a] > granules[b]; });
+    std::vector<int> names(granules.size());
+    for (int place = 0; place < ranks_; ++place) names[order[place]] = place;
+    return names;
+  }
+
   void set_start(Cbc_Model* model, const LayerPlacement& start) const {
     std::vector<int> index;
     std::vector<double> value;
+    const std::vector<int> names = names_in_order(start);
     for (const PlacedSlice& slice : start.slices) {
-      const PairColumns& pair = columns(slice.expert, slice.rank);
+      const PairColumns& pair = columns(slice.expert, names[slice.rank]);
       index.insert(index.end(), {pair.granules, pair.remainder, pair.presence});
       value.insert(value.end(), {static_cast<double>(slice.width() / granularity_),
                                  slice.width() % granularity_ > 0 ? 1.0 : 0.0, 1.0});
@@ -178,7 +213,8 @@ class LayerProgramme {
   std::int64_t granularity_;
   double mean_work_ = 1;
   Programme programme_;
-  std::vector<int> work_row_, rows_row_;
+  std::vector<int> work_row_, rows_row_, order_row_;
+  int ordered_expert_ = -1;  ///< none
   std::vector<PairColumns> columns_;
 };
 

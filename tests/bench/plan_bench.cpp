@@ -121,13 +121,15 @@ void plan_time(int layers, int experts, int ranks) {
 }  // namespace
 }  // namespace hetmoe::bench
 
-// hetmoe_plan_bench [--exact SECONDS [INSTANCES]]
+// hetmoe_plan_bench [--exact SECONDS [INSTANCES [EXPERTSxRANKS]]]
 int main(int argc, char** argv) {
   using namespace hetmoe;
   if (argc > 2 && std::string_view(argv[1]) == "--exact") {
     const int count = argc > 3 ? std::atoi(argv[3]) : 20;
+    const std::string only = argc > 4 ? argv[4] : "";
     for (const InstanceKind& kind : kInstanceKinds) {
-      bench::beside_exact(kind, count, std::atof(argv[2]));
+      const std::string name = std::to_string(kind.experts) + "x" + std::to_string(kind.ranks);
+      if (only.empty() || only == name) bench::beside_exact(kind, count, std::atof(argv[2]));
     }
     return 0;
   }
