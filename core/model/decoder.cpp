@@ -7,13 +7,18 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/base/stopwatch.h"
 #include "core/kernels/cross_entropy.h"
+#include "core/model/backward_signal.h"
+#include "core/model/parameter_specs.h"
 
 namespace hetmoe {
 
 Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
     : config_(config),
       gate_(parts.gate),
+      listener_(parts.listener),
+      clock_(parts.clock),
       embedding_(parts.parameters.dense("embedding")),
       final_norm_(parts.parameters.dense("final_norm")),
       head_(parts.parameters.dense("head")) {
@@ -40,17 +45,35 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
 }
 
 at::Tensor Decoder::hidden_states(PassState& pass, bool training) {
-  gate_.wait(-1);
+  wait_for_parameters(kEmbeddingBlock, pass);
   leaf_ = embed(embedding_, pass, training);
   at::Tensor h = leaf_;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     const Block& block = blocks_[layer];
-    gate_.wait(static_cast<int>(layer));
+    h = enter_block(static_cast<int>(layer), h, pass, training);
     h = h.add(attend(h, block, pass));
     h = h.add(block.experts->forward(rms_norm(h, block.experts_norm, config_.norm_epsilon), pass));
   }
-  gate_.wait(static_cast<int>(blocks_.size()));
+  h = enter_block(head_block(config_), h, pass, training);
   return rms_norm(h, final_norm_, config_.norm_epsilon);
+}
+
+/// All that a block computes comes from the result, so when its gradient is whole, those of the
+/// block's parameters are.
+at::Tensor Decoder::enter_block(int block, const at::Tensor& h, PassState& pass, bool training) {
+  wait_for_parameters(block, pass);
+  if (!training || !pass.microbatch.is_last()) return h;
+  return signal_in_backward(h, [this, block, &pass] { complete_gradients(block, pass); });
+}
+
+void Decoder::wait_for_parameters(int block, PassState& pass) {
+  const Stopwatch watch(clock_, pass.seconds.parameters);
+  gate_.wait(block);
+}
+
+void Decoder::complete_gradients(int block, PassState& pass) {
+  const Stopwatch watch(clock_, pass.seconds.gradients);
+  listener_.complete(block);
 }
 
 at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassState& pass) const {
@@ -97,6 +120,7 @@ double Decoder::forward(PassState& pass) {
 void Decoder::backward(PassState& pass) {
   torch::autograd::backward({top_}, {dtop_});
   embed_backward(leaf_.grad(), embedding_, pass);
+  if (pass.microbatch.is_last()) complete_gradients(kEmbeddingBlock, pass);
   leaf_.reset();
   top_.reset();
   dtop_.reset();

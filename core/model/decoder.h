@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/kernels/attention.h"
 #include "core/model/functions.h"
+#include "core/model/gradient_listener.h"
 #include "core/model/microbatch.h"
 #include "core/model/model_config.h"
 #include "core/model/moe_layer.h"
@@ -23,6 +24,7 @@ struct DecoderParts {
   TokenDispatcher& dispatcher;
   ParameterGate& gate;
   const Clock& clock;
+  GradientListener& listener;
 };
 
 /// LLaMA-style decoder: RMSNorm, RoPE, causal attention, and a mixture of unequal SwiGLU experts as
@@ -37,7 +39,8 @@ class Decoder {
   /// Fills pass.statistics with this rank's sums. Collective: all ranks, zero sequences as well.
   double forward(PassState& pass);
 
-  /// Adds the gradients of all parameters to the store. pass.statistics must be global by now.
+  /// Adds the gradients of all parameters to the store. pass.statistics must be global by now. In
+  /// the last microbatch of a step tells the listener as each block's gradients are complete.
   /// Collective, once after each forward, with the same pass.
   void backward(PassState& pass);
 
@@ -52,11 +55,16 @@ class Decoder {
 
   Block make_block(int layer, const DecoderParts& parts) const;
   at::Tensor hidden_states(PassState& pass, bool training);
+  at::Tensor enter_block(int block, const at::Tensor& h, PassState& pass, bool training);
+  void wait_for_parameters(int block, PassState& pass);
+  void complete_gradients(int block, PassState& pass);
   at::Tensor attend(const at::Tensor& h, const Block& block, const PassState& pass) const;
   at::Tensor normalise_heads(const at::Tensor& qkv, const Block& block) const;
 
   ModelConfig config_;
   ParameterGate& gate_;
+  GradientListener& listener_;
+  const Clock& clock_;
   Parameter embedding_, final_norm_, head_;
   std::vector<Block> blocks_;
   // Between forward and backward: the leaf, the last hidden states and their gradient.

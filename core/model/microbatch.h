@@ -8,13 +8,16 @@
 
 namespace hetmoe {
 
-/// Seconds spent inside the mixture layers, forward and backward.
+/// Seconds of a pass that are counted apart: inside the mixture layers, and at the seams to the
+/// owners of parameters.
 struct LayerSeconds {
   double dispatch_wait = 0;
   double expert = 0;
   double combine_wait = 0;
+  double parameters = 0;  ///< at the parameter gate
+  double gradients = 0;   ///< in the gradient listener
 
-  double sum() const { return dispatch_wait + expert + combine_wait; }
+  double sum() const { return dispatch_wait + expert + combine_wait + parameters + gradients; }
 };
 
 /// One rank's part of a global microbatch. sequences may be zero. The spans' memory must outlive

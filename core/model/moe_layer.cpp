@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "core/base/check.h"
+#include "core/base/stopwatch.h"
 #include "core/kernels/linear.h"
 #include "core/model/router.h"
 
@@ -13,21 +14,6 @@ namespace {
 at::ScalarType wide_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
-
-/// Adds the seconds of a scope to a sum.
-class Stopwatch {
- public:
-  Stopwatch(const Clock& clock, double& seconds)
-      : clock_(clock), seconds_(seconds), start_(clock.monotonic_seconds()) {}
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-  ~Stopwatch() { seconds_ += clock_.monotonic_seconds() - start_; }
-
- private:
-  const Clock& clock_;
-  double& seconds_;
-  double start_;
-};
 
 }  // namespace
 

@@ -35,7 +35,7 @@ class SmallDecoder {
         parameters_(model, all_slices(model), type),
         kernels_(make_expert_kernels(type, model.hidden_size)),
         dispatcher_(make_local_token_dispatcher(all_slices(model))),
-        decoder_(model, {parameters_, *kernels_, *dispatcher_, gate_, clock}) {
+        decoder_(model, {parameters_, *kernels_, *dispatcher_, gate_, clock, listener_}) {
     fill(parameters_.dense_values(), type);
     for (int layer = 0; layer < model.num_layers; ++layer)
       fill(parameters_.slice_values(layer), type);
@@ -84,6 +84,7 @@ class SmallDecoder {
   std::unique_ptr<ExpertKernels> kernels_;
   std::unique_ptr<TokenDispatcher> dispatcher_;
   OpenParameterGate gate_;
+  NoGradientListener listener_;
   Decoder decoder_;
 };
 

@@ -53,7 +53,7 @@ class SmallDecoder {
   explicit SmallDecoder(const DecoderCase& c)
       : config_(model_of(c)),
         store_(config_, slices_of_model(), at::kDouble),
-        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_}) {
+        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.6);
     std::int64_t begin = 0;
     for (at::Tensor part :
@@ -142,6 +142,7 @@ class SmallDecoder {
   std::unique_ptr<ExpertKernels> kernels_ = make_cpu_expert_kernels();
   std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(slices_of_model());
   OpenParameterGate gate_;
+  NoGradientListener listener_;
   SystemClock clock_;
   RouterStatistics statistics_{2, 4};
   std::vector<std::int32_t> inputs_, targets_, document_begin_;
