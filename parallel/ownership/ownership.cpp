@@ -1,17 +1,11 @@
 #include "parallel/ownership/ownership.h"
 
-#include <ATen/ops/zeros.h>
-
 #include <algorithm>
-#include <span>
 
 #include "core/base/check.h"
 #include "core/model/initial_values.h"
-#include "parallel/dispatch/tensor_buffer.h"
 #include "parallel/ownership/dense_partition.h"
-#include "parallel/ownership/slice_mover.h"
-#include "parallel/placement/held_slices.h"
-#include "parallel/placement/migration.h"
+#include "parallel/placement/owned_slices.h"
 
 namespace hetmoe {
 namespace {
@@ -20,99 +14,89 @@ std::span<float> floats(const at::Tensor& tensor) {
   return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
 }
 
-/// The slices of a layer that a rank owns, in the order in which it holds them.
-std::vector<Slice> owned_slices(const LayerPlacement& placement, int layer, int rank) {
-  std::vector<Slice> slices;
-  for (const HeldSlice& held : held_slices(placement, layer, rank)) {
-    if (held.owner == rank) slices.push_back(held.slice);
-  }
-  return slices;
-}
-
-std::vector<Slice> all_slices(const LayerPlacement& placement, int layer, int rank) {
-  std::vector<Slice> slices;
-  for (const HeldSlice& held : held_slices(placement, layer, rank)) slices.push_back(held.slice);
-  return slices;
-}
-
-std::vector<std::int64_t> slice_elements_per_rank(const Placement& placement, int ranks,
-                                                  std::int64_t hidden_size) {
-  std::vector<std::int64_t> elements(ranks, 0);
-  for (const LayerPlacement& layer : placement.layers) {
-    for (int rank = 0; rank < ranks; ++rank) {
-      elements[rank] += elements_of_slices(owned_slices(layer, 0, rank), hidden_size);
-    }
-  }
-  return elements;
-}
-
 }  // namespace
 
 Ownership::Ownership(Communicator& gradients, Communicator& parameters, ParameterStore& store,
-                     const Placement& placement)
-    : gradients_(gradients), parameters_(parameters), store_(store), placement_(placement) {
+                     const Placement& placement, const ExpertGroups& groups)
+    : gradients_(gradients),
+      parameters_(parameters),
+      store_(store),
+      groups_(groups),
+      placement_(placement),
+      buckets_(partition_for(placement)),
+      blocks_by_need_(blocks_by_need(buckets_, store.num_layers())),
+      blocks_by_completion_(blocks_by_completion(buckets_, store.num_layers())) {
   HETMOE_CHECK(store.type() == at::kFloat || store.type() == at::kBFloat16,
                "the store must be fp32 or bf16");
-  const int ranks = gradients.size();
-  cuts_ = partition_dense(store.dense_specs(),
-                          slice_elements_per_rank(placement, ranks, store.hidden_size()));
-  for (int rank = 0; rank < ranks; ++rank) counts_.push_back(cuts_[rank + 1] - cuts_[rank]);
-  const std::int64_t owned_dense = counts_[gradients.rank()];
-  dense_ = make_state(owned_dense);
-  if (ranks > 1) dense_gradient_ = at::zeros({owned_dense}, at::TensorOptions(at::kFloat));
+  HETMOE_CHECK(groups.ranks() == gradients.size(), groups.ranks(), " ranks in groups, ",
+               gradients.size(), " in the world");
+  dense_ = make_owner_state(owned_dense_elements(buckets_)[gradients.rank()], store.type());
   for (int layer = 0; layer < store.num_layers(); ++layer) {
-    layers_.push_back(make_state(elements_of_slices(
-        owned_slices(placement.layers[layer], layer, gradients.rank()), store.hidden_size())));
+    SliceLayout layout =
+        layout_of(slices_owned_by(placement.layers[layer], layer, groups_, gradients.rank()));
+    const std::int64_t elements = layout.elements();
+    layers_.push_back({std::move(layout), make_owner_state(elements, store.type())});
   }
+  connect();
   list_owned();
-  replicas_.emplace(placement_, gradients_.rank(), ranks, store.hidden_size());
 }
 
-Ownership::OwnerState Ownership::make_state(std::int64_t elements) const {
-  const auto fp32 = at::TensorOptions(at::kFloat);
-  OwnerState state;
-  if (store_.type() != at::kFloat) state.masters = at::zeros({elements}, fp32);
-  state.exp_avg = at::zeros({elements}, fp32);
-  state.exp_avg_sq = at::zeros({elements}, fp32);
-  return state;
+SliceLayout Ownership::layout_of(std::vector<Slice> slices) const {
+  return {std::move(slices), store_.hidden_size()};
+}
+
+std::vector<DenseBucket> Ownership::partition_for(const Placement& placement) const {
+  std::vector<std::int64_t> slice_elements = owned_rows(placement, groups_);
+  for (std::int64_t& elements : slice_elements) elements *= kExpertMatrices * store_.hidden_size();
+  return partition_dense(store_.dense_specs(), slice_elements);
+}
+
+void Ownership::connect() {
+  dense_exchange_.emplace(gradients_, parameters_, store_, buckets_, sent_);
+  replica_exchange_.emplace(gradients_, parameters_, store_, placement_, groups_, sent_);
 }
 
 void Ownership::list_owned() {
   owned_.clear();
-  list_dense();
-  for (int layer = 0; layer < store_.num_layers(); ++layer) list_slices(layer);
+  owned_begins_.assign(1, 0);
+  for (const int block : blocks_by_need_) {
+    list_dense(bucket_of(block));
+    if (is_layer(block)) list_slices(block);
+    owned_begins_.push_back(owned_.size());
+  }
 }
 
-void Ownership::add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_offset,
-                          const at::Tensor& copies, const at::Tensor& gradients,
-                          std::int64_t offset) {
-  const std::int64_t count = (rows.row_end - rows.row_begin) * rows.columns;
-  rows.copy = copies.narrow(0, offset, count);
-  rows.master = state.masters.defined() ? state.masters.narrow(0, state_offset, count) : rows.copy;
-  rows.exp_avg = state.exp_avg.narrow(0, state_offset, count);
-  rows.exp_avg_sq = state.exp_avg_sq.narrow(0, state_offset, count);
-  rows.gradient =
-      gradients.narrow(0, gradients.is_same(dense_gradient_) ? state_offset : offset, count);
+void Ownership::add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_begin) {
+  const std::int64_t count = rows.copy.numel();
+  const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, state_begin, count); };
+  rows.master = state.masters.defined() ? part(state.masters) : rows.copy;
+  rows.exp_avg = part(state.exp_avg);
+  rows.exp_avg_sq = part(state.exp_avg_sq);
   owned_.push_back(std::move(rows));
 }
 
-void Ownership::list_dense() {
-  const std::int64_t begin = cuts_[gradients_.rank()];
-  const std::int64_t end = cuts_[gradients_.rank() + 1];
-  const at::Tensor& gradients =
-      dense_gradient_.defined() ? dense_gradient_ : store_.dense_gradients();
+void Ownership::list_dense(std::size_t index) {
+  const DenseBucket& bucket = buckets_[index];
+  const std::int64_t begin = bucket.begin_of(gradients_.rank());
+  const std::int64_t end = begin + bucket.counts[gradients_.rank()];
+  const at::Tensor& summed = dense_exchange_->owned_gradients();
   std::int64_t offset = 0;
   for (const TensorSpec& spec : store_.dense_specs()) {
     const std::int64_t first = std::max(begin, offset);
     const std::int64_t last = std::min(end, offset + spec.elements());
     if (first < last) {
-      add_owned({.name = spec.name,
-                 .row_begin = (first - offset) / spec.columns,
-                 .row_end = (last - offset) / spec.columns,
-                 .columns = spec.columns,
-                 .is_matrix = spec.is_matrix,
-                 .initial = spec.initial},
-                dense_, first - begin, store_.dense_values(), gradients, first);
+      const std::int64_t state_begin = dense_exchange_->owned_begin(index) + first - begin;
+      add_owned(
+          {.name = spec.name,
+           .row_begin = (first - offset) / spec.columns,
+           .row_end = (last - offset) / spec.columns,
+           .columns = spec.columns,
+           .is_matrix = spec.is_matrix,
+           .initial = spec.initial,
+           .gradient = summed.defined() ? summed.narrow(0, state_begin, last - first)
+                                        : store_.dense_gradients().narrow(0, first, last - first),
+           .copy = store_.dense_values().narrow(0, first, last - first)},
+          dense_, state_begin);
     }
     offset += spec.elements();
   }
@@ -120,68 +104,37 @@ void Ownership::list_dense() {
 
 void Ownership::list_slices(int layer) {
   const std::int64_t columns = store_.hidden_size();
-  std::int64_t offset = 0, state_offset = 0;
-  for (const HeldSlice& held : held_slices(placement_.layers[layer], layer, gradients_.rank())) {
-    const Slice& slice = held.slice;
+  const auto held_slices = store_.layer_slices(layer);
+  const SliceLayout held = layout_of({held_slices.begin(), held_slices.end()});
+  const auto& [owned, state] = layers_[layer];
+  for (const Slice& slice : owned.slices()) {
     const std::int64_t count = slice.width() * columns;
-    const bool is_owner = held.owner == gradients_.rank();
-    for (int matrix = 0; matrix < kExpertMatrices && is_owner; ++matrix) {
+    for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
+      const std::int64_t begin = held.offset(slice.expert, slice.begin, slice.end, matrix);
       add_owned({.name = expert_tensor_name(layer, slice.expert, static_cast<ExpertMatrix>(matrix)),
                  .row_begin = slice.begin,
                  .row_end = slice.end,
                  .columns = columns,
-                 .initial = store_.expert_initial()},
-                layers_[layer], state_offset, store_.slice_values(layer),
-                store_.slice_gradients(layer), offset + matrix * count);
-      state_offset += count;
+                 .initial = store_.expert_initial(),
+                 .gradient = store_.slice_gradients(layer).narrow(0, begin, count),
+                 .copy = store_.slice_values(layer).narrow(0, begin, count)},
+                state, owned.offset(slice.expert, slice.begin, slice.end, matrix));
     }
-    offset += kExpertMatrices * count;
   }
 }
 
-void Ownership::migrate(const Placement& after) {
-  HETMOE_CHECK(after.layers.size() == placement_.layers.size(), after.layers.size(), " layers");
-  gate_.wait_all();
-  owned_.clear();  // its views would keep the old buffers alive
-  for (const int layer : migration_order(placement_, after, gradients_.size())) {
-    migrate_layer(layer, after.layers[layer]);
-  }
-  placement_ = after;
-  list_owned();
-  refresh_copies();
-  replicas_.emplace(placement_, gradients_.rank(), gradients_.size(), store_.hidden_size());
-  replicas_->send_values(parameters_, store_);
-  gradients_.barrier();  // no rank goes on before all have what is theirs
+std::size_t Ownership::bucket_of(int block) const {
+  const auto found = std::find_if(buckets_.begin(), buckets_.end(),
+                                  [&](const DenseBucket& bucket) { return bucket.block == block; });
+  HETMOE_CHECK(found != buckets_.end(), "no block ", block);
+  return static_cast<std::size_t>(found - buckets_.begin());
 }
 
-void Ownership::migrate_layer(int layer, const LayerPlacement& after) {
-  const int rank = gradients_.rank();
-  const LayerPlacement& before = placement_.layers[layer];
-  const std::int64_t columns = store_.hidden_size();
-  const auto owned_before = owned_slices(before, layer, rank);
-  const auto owned_after = owned_slices(after, layer, rank);
-  const auto held_before = all_slices(before, layer, rank);
-  auto held_after = all_slices(after, layer, rank);
-  SliceMover mover(gradients_, row_transfers(before, after, {gradients_.size(), 1}), columns);
-  const auto moved = [&](const at::Tensor& values, const std::vector<Slice>& from,
-                         const std::vector<Slice>& to) {
-    at::Tensor target = at::zeros({elements_of_slices(to, columns)}, at::TensorOptions(at::kFloat));
-    mover.move({from, values}, {to, target});
-    return target;
-  };
-
-  store_.release_slice_gradients(layer);
-  OwnerState& state = layers_[layer];
-  state.exp_avg = moved(state.exp_avg, owned_before, owned_after);
-  state.exp_avg_sq = moved(state.exp_avg_sq, owned_before, owned_after);
-  at::Tensor values;
-  if (state.masters.defined()) {
-    state.masters = moved(state.masters, owned_before, owned_after);
-    values = at::zeros({elements_of_slices(held_after, columns)}, at::TensorOptions(store_.type()));
-  } else {
-    values = moved(store_.slice_values(layer), held_before, held_after);
-  }
-  store_.replace_slices(layer, std::move(held_after), std::move(values));
+std::span<const OwnedRows> Ownership::owned_of(int block) const {
+  const auto index =
+      std::find(blocks_by_need_.begin(), blocks_by_need_.end(), block) - blocks_by_need_.begin();
+  return std::span(owned_).subspan(owned_begins_[index],
+                                   owned_begins_[index + 1] - owned_begins_[index]);
 }
 
 void Ownership::initialize(std::uint64_t seed) {
@@ -189,7 +142,8 @@ void Ownership::initialize(std::uint64_t seed) {
     initial_rows(seed, rows.name, rows.initial, rows.row_begin, rows.columns, floats(rows.master));
   }
   refresh_copies();
-  broadcast_parameters();
+  for (const int block : blocks_by_need_) send_copies(block);
+  wait_all();
 }
 
 void Ownership::refresh_copies() {
@@ -197,13 +151,23 @@ void Ownership::refresh_copies() {
   for (OwnedRows& rows : owned_) rows.copy.copy_(rows.master);
 }
 
+void Ownership::complete(int block) {
+  HETMOE_CHECK(
+      completed_ < blocks_by_completion_.size() && block == blocks_by_completion_[completed_],
+      "block ", block, " completed as number ", completed_);
+  ++completed_;
+  dense_exchange_->start_gradients(bucket_of(block));
+  if (is_layer(block)) replica_exchange_->start_gradients(block);
+  gradients_.progress();
+}
+
 void Ownership::reduce_gradients() {
-  if (!dense_gradient_.defined()) return;
-  replicas_->sum_gradients(gradients_, store_);
-  gradients_
-      .reduce_scatter_v(const_tensor_buffer(store_.dense_gradients()), counts_,
-                        tensor_buffer(dense_gradient_))
-      .wait();
+  while (completed_ < blocks_by_completion_.size()) complete(blocks_by_completion_[completed_]);
+  for (const int block : blocks_by_completion_) {
+    dense_exchange_->finish_gradients(bucket_of(block));
+    if (is_layer(block)) replica_exchange_->finish_gradients(block);
+  }
+  completed_ = 0;
 }
 
 double Ownership::owned_sum_of_squares() const {
@@ -212,11 +176,11 @@ double Ownership::owned_sum_of_squares() const {
   return sum;
 }
 
-void Ownership::update(const AdamWStep& step) {
+void Ownership::update(int block, const AdamWStep& step) {
+  wait(block);
   const bool has_copies = store_.type() != at::kFloat;
   std::vector<AdamWPiece> pieces;
-  pieces.reserve(owned_.size());
-  for (const OwnedRows& rows : owned_) {
+  for (const OwnedRows& rows : owned_of(block)) {
     pieces.push_back({.master = rows.master.mutable_data_ptr<float>(),
                       .gradient = rows.gradient.const_data_ptr<float>(),
                       .exp_avg = rows.exp_avg.mutable_data_ptr<float>(),
@@ -228,10 +192,20 @@ void Ownership::update(const AdamWStep& step) {
   adamw_update(pieces, step);
 }
 
-void Ownership::broadcast_parameters() {
-  if (parameters_.size() == 1) return;
-  replicas_->send_values(parameters_, store_);
-  parameters_.all_gather_v(tensor_buffer(store_.dense_values()), counts_).wait();
+void Ownership::send_copies(int block) {
+  dense_exchange_->start_values(bucket_of(block));
+  if (is_layer(block)) replica_exchange_->start_values(block);
+  parameters_.progress();
+}
+
+void Ownership::wait(int block) {
+  parameters_.progress();
+  dense_exchange_->finish_values(bucket_of(block));
+  if (is_layer(block)) replica_exchange_->finish_values(block);
+}
+
+void Ownership::wait_all() {
+  for (const int block : blocks_by_need_) wait(block);
 }
 
 }  // namespace hetmoe

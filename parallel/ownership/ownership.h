@@ -1,109 +1,133 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <span>
 #include <vector>
 
+#include "core/model/gradient_listener.h"
 #include "core/model/parameter_gate.h"
 #include "core/model/parameter_store.h"
 #include "core/optim/adamw.h"
 #include "parallel/communicator/communicator.h"
+#include "parallel/ownership/dense_exchange.h"
+#include "parallel/ownership/owned_rows.h"
 #include "parallel/ownership/replica_exchange.h"
+#include "parallel/ownership/slice_layout.h"
+#include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 
 namespace hetmoe {
 
-/// Rows of one global tensor that this rank owns: fp32 master, both moments and the summed
-/// gradient, all one-dimensional views of `rows * columns` elements.
-struct OwnedRows {
-  std::string name;
-  std::int64_t row_begin = 0;
-  std::int64_t row_end = 0;
-  std::int64_t columns = 1;
-  bool is_matrix = true;
-  Initial initial;
-  at::Tensor master;
-  at::Tensor exp_avg;
-  at::Tensor exp_avg_sq;
-  at::Tensor gradient;
-  at::Tensor copy;  ///< compute copy; the same memory as master in fp32
-};
-
 /// Every row of every parameter has one owner (ZeRO-1): gradients are summed there, masters and
 /// moments live only there, and updated compute copies go out from there.
-///   dense tensors: cut into one contiguous range per rank, water-filled (dense_partition.h) for
-///     the first placement; later placements leave the cuts alone
-///   slices: owned where they are placed, replicas by the lowest rank that holds them
+///   dense tensors: each block's are cut over all ranks, water-filled (dense_partition.h)
+///   slices: owned where they are placed, copies as owned_slices.h says
 /// In fp32 the owner's rows of the compute copy are the master.
-/// Sums are taken in rank order. Memory: 4 (gradient) + 12 bytes per owned parameter in bf16,
-/// 4 + 8 in fp32; with peers a receive buffer of the owned dense gradient, and during a step the
-/// gradients of one layer's replicas.
-class Ownership {
+///
+/// A step, block by block (parameter_specs.h): the decoder reports a block's gradients as complete
+/// and they leave while backward goes on; reduce_gradients waits for all; update and send_copies
+/// take turns in the order of blocks(); the next forward pass waits for each block as it comes to
+/// it. Collectives run on whenever anyone waits or calls progress (communicator.h).
+///
+/// Sums are taken in rank order. Memory: 12 bytes per owned parameter in bf16, 8 in fp32; with
+/// peers 4 per owned dense parameter for its summed gradient, and the buffers of replicas
+/// (replica_exchange.h).
+/// Threads: one at a time. Errors: CommunicationError from all that blocks; nothing that this rank
+/// holds may be used after it.
+class Ownership final : public GradientListener, public ParameterGate {
  public:
-  /// Collective (world). All references must outlive this; each communicator carries this class of
-  /// traffic alone. `placement` is over the world's ranks. The store is fp32 or bf16.
+  /// Collective (world). All references must outlive this; each communicator is the world's and
+  /// carries this class of traffic alone. `placement` is over the ranks of one group, and the store
+  /// holds what it gives this rank. The store is fp32 or bf16.
   Ownership(Communicator& gradients, Communicator& parameters, ParameterStore& store,
-            const Placement& placement);
+            const Placement& placement, const ExpertGroups& groups);
 
-  /// Initial masters by (seed, name, row), then broadcast. Collective.
+  /// Initial masters by (seed, name, row), then sent to all. Blocking, collective.
   void initialize(std::uint64_t seed);
 
-  /// Sums the store's gradients on their owners. Blocking, collective, once per step.
+  /// GradientListener: starts summing the block's gradients, which may not change until
+  /// reduce_gradients returns. Collective, does not block.
+  void complete(int block) override;
+
+  /// Sums the store's gradients on their owners: starts what was not reported as complete, waits
+  /// for everything. Blocking, collective, once per step.
   void reduce_gradients();
 
   /// Sum of squares of the summed gradients owned here. Local.
   double owned_sum_of_squares() const;
 
-  /// Updates the rows owned here. Local.
-  void update(const AdamWStep& step);
+  /// In the order in which the next forward pass needs them.
+  std::span<const int> blocks() const { return blocks_by_need_; }
 
-  /// Slices go to where `after` places them, with masters and moments; gradients are 0 afterwards.
-  /// Between steps, with nothing else under way. Layer by layer (migration_order) and one kind of
-  /// value after another into the room of the layer's gradients: beside the larger of both
-  /// placements a rank needs what it grows by in between, and the rounds of slice_mover.h.
+  /// Updates the rows of a block that are owned here. Local, but waits for copies of the block that
+  /// are still being sent.
+  void update(int block, const AdamWStep& step);
+
+  /// Starts sending the block's rows from their owners to every compute copy. Collective in the
+  /// order of blocks(), does not block: nobody reads the block before wait(block), its owners do
+  /// not change it.
+  void send_copies(int block);
+
+  /// ParameterGate: blocks until the block's copies are here, and ours are sent. At once when none
+  /// are under way.
+  void wait(int block) override;
+  void wait_all() override;
+
+  /// Slices go to where `after` places them, with masters and moments; dense rows are dealt out
+  /// anew, so that owners stay even. Gradients of slices that moved are 0 afterwards.
+  /// Between steps. Layer by layer (migration_order) and one kind of value after another into the
+  /// room of the layer's gradients: beside the larger of both placements a rank needs what it grows
+  /// by in between, and the rounds of row_mover.h.
   /// Blocking, collective: returns when every rank has its slices. The store's views change.
-  /// Errors: CommunicationError; then nothing that this rank holds may be used any more.
   void migrate(const Placement& after);
 
-  /// Sends the owners' rows to every compute copy. Blocking, collective; later steps may make this
-  /// wait block by block in parameter_gate().
-  void broadcast_parameters();
-  ParameterGate& parameter_gate() { return gate_; }
-
+  /// By block in the order of blocks(); valid until migrate.
   const std::vector<OwnedRows>& owned() const { return owned_; }
 
+  /// Since construction: steps, first values and copies after a migration.
+  const SentBytes& bytes_sent() const { return sent_; }
+
  private:
-  /// State of parameters that are owned here, in flat fp32 buffers.
-  struct OwnerState {
-    at::Tensor masters;  ///< undefined in fp32: the compute copy is the master
-    at::Tensor exp_avg;
-    at::Tensor exp_avg_sq;
+  /// Slices of one layer that are owned here.
+  struct LayerState {
+    SliceLayout layout;
+    OwnerState state;
   };
 
-  OwnerState make_state(std::int64_t elements) const;
-  void add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_offset,
-                 const at::Tensor& copies, const at::Tensor& gradients, std::int64_t offset);
+  bool is_layer(int block) const { return block >= 0 && block < store_.num_layers(); }
+  std::size_t bucket_of(int block) const;
+  std::span<const OwnedRows> owned_of(int block) const;
+  void send_all_copies();
+
+  SliceLayout layout_of(std::vector<Slice> slices) const;
+  std::vector<DenseBucket> partition_for(const Placement& placement) const;
+  void connect();
   void list_owned();
-  void list_dense();
+  void list_dense(std::size_t bucket);
   void list_slices(int layer);
+  void add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_begin);
   void refresh_copies();
+
   void migrate_layer(int layer, const LayerPlacement& after);
+  void migrate_dense(const Placement& after);
 
   Communicator& gradients_;
   Communicator& parameters_;
   ParameterStore& store_;
+  ExpertGroups groups_;
   Placement placement_;
-  OpenParameterGate gate_;
-  std::vector<std::int64_t> cuts_;    ///< [ranks + 1] in the dense part of the store
-  std::vector<std::int64_t> counts_;  ///< [ranks]
+  std::vector<DenseBucket> buckets_;  ///< block after block, as the store's tensors
+  std::vector<int> blocks_by_need_;
+  std::vector<int> blocks_by_completion_;
+  std::size_t completed_ = 0;  ///< blocks whose gradients have been started in this step
   OwnerState dense_;
-  std::vector<OwnerState> layers_;           ///< of the slices owned here
-  at::Tensor dense_gradient_;                ///< undefined on one rank: it is the store's
-  std::optional<ReplicaExchange> replicas_;  ///< always there after construction
+  std::vector<LayerState> layers_;
   std::vector<OwnedRows> owned_;
+  std::vector<std::size_t> owned_begins_;  ///< [blocks + 1] in owned_, in the order of blocks()
+  SentBytes sent_;
+  std::optional<DenseExchange> dense_exchange_;  ///< these are always there after construction
+  std::optional<ReplicaExchange> replica_exchange_;
 };
 
 }  // namespace hetmoe

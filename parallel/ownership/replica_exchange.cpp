@@ -3,96 +3,170 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <map>
 #include <numeric>
+#include <span>
+#include <utility>
 
 #include "core/base/check.h"
-#include "core/model/parameter_specs.h"
+#include "parallel/communicator/rank_order_reduction.h"
 #include "parallel/dispatch/tensor_buffer.h"
-#include "parallel/placement/held_slices.h"
+#include "parallel/ownership/slice_layout.h"
+#include "parallel/placement/owned_slices.h"
 
 namespace hetmoe {
 namespace {
 
-bool same_rows(const HeldSlice& a, const HeldSlice& b) {
-  return a.slice.expert == b.slice.expert && a.slice.begin == b.slice.begin;
+std::int64_t sum(const std::vector<std::int64_t>& counts) {
+  return std::reduce(counts.begin(), counts.end());
+}
+
+std::byte* bytes(const at::Tensor& flat, std::int64_t element) {
+  return static_cast<std::byte*>(flat.mutable_data_ptr()) + element * flat.element_size();
+}
+
+/// Calls copy(place in the layer's buffer, place in the side's buffer, bytes), run after run.
+template <typename Side, typename Copy>
+void for_each_run(const Side& side, const at::Tensor& layer, const at::Tensor& buffer, Copy copy) {
+  std::int64_t next = 0;
+  for (const auto& rows : side.rows) {
+    for (const std::int64_t begin : rows.begins) {
+      copy(bytes(layer, begin), bytes(buffer, next),
+           static_cast<std::size_t>(rows.count * layer.element_size()));
+      next += rows.count;
+    }
+  }
+}
+
+template <typename Side>
+void pack(const Side& side, const at::Tensor& layer, const at::Tensor& buffer) {
+  for_each_run(side, layer, buffer, [](std::byte* in_layer, std::byte* in_buffer, std::size_t n) {
+    std::memcpy(in_buffer, in_layer, n);
+  });
+}
+
+template <typename Side>
+void unpack(const Side& side, const at::Tensor& buffer, const at::Tensor& layer) {
+  for_each_run(side, layer, buffer, [](std::byte* in_layer, std::byte* in_buffer, std::size_t n) {
+    std::memcpy(in_layer, in_buffer, n);
+  });
 }
 
 }  // namespace
 
-ReplicaExchange::ReplicaExchange(const Placement& placement, int rank, int num_ranks,
-                                 std::int64_t hidden_size)
-    : num_ranks_(num_ranks), layers_(placement.layers.size()) {
-  for (std::size_t index = 0; index < layers_.size(); ++index) {
-    Layer& layer = layers_[index];
-    const LayerPlacement& slices = placement.layers[index];
-    layer.has_replicas = std::any_of(slices.slices.begin(), slices.slices.end(),
-                                     [](const PlacedSlice& slice) { return slice.share != 1.0; });
-    if (!layer.has_replicas) continue;
-    const std::vector<HeldSlice> here = held_slices(slices, 0, rank);
-    for (int peer = 0; peer < num_ranks; ++peer) {
-      if (peer == rank) continue;
-      const std::vector<HeldSlice> there = held_slices(slices, 0, peer);
-      std::int64_t offset = 0;
-      for (const HeldSlice& held : here) {
-        const std::int64_t count = kExpertMatrices * held.slice.width() * hidden_size;
-        const bool is_shared = std::any_of(there.begin(), there.end(), [&](const HeldSlice& other) {
-          return same_rows(held, other);
-        });
-        if (is_shared && held.owner == peer) layer.replicas.push_back({peer, offset, count});
-        if (is_shared && held.owner == rank) layer.copied.push_back({peer, offset, count});
-        offset += count;
+ReplicaExchange::ReplicaExchange(Communicator& gradients, Communicator& parameters,
+                                 ParameterStore& store, const Placement& placement,
+                                 const ExpertGroups& groups, SentBytes& sent)
+    : gradients_(gradients), parameters_(parameters), store_(store), sent_(sent) {
+  for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
+    layers_.push_back(make_layer(static_cast<int>(layer), placement.layers[layer], groups));
+  }
+}
+
+ReplicaExchange::Layer ReplicaExchange::make_layer(int index, const LayerPlacement& placement,
+                                                   const ExpertGroups& groups) const {
+  const int rank = gradients_.rank();
+  const auto held = store_.layer_slices(index);
+  const SliceLayout layout({held.begin(), held.end()}, store_.hidden_size());
+  const auto rows_with = [&](const SharedRows& shared, int peer) {
+    Rows rows{.count = shared.rows() * store_.hidden_size(), .peer = peer};
+    for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
+      rows.begins[matrix] = layout.offset(shared.expert, shared.begin, shared.end, matrix);
+    }
+    return rows;
+  };
+  Layer layer;
+  for (const SharedRows& shared : shared_rows(placement, groups)) {
+    layer.is_shared = true;
+    if (shared.holder == rank) layer.not_owned.rows.push_back(rows_with(shared, shared.owner));
+    if (shared.owner == rank) layer.owned.rows.push_back(rows_with(shared, shared.holder));
+  }
+  for (Side* side : {&layer.not_owned, &layer.owned}) {
+    std::stable_sort(side->rows.begin(), side->rows.end(),
+                     [](const Rows& a, const Rows& b) { return a.peer < b.peer; });
+    side->counts.assign(static_cast<std::size_t>(gradients_.size()), 0);
+    for (const Rows& rows : side->rows) side->counts[rows.peer] += kExpertMatrices * rows.count;
+    side->buffer = at::empty({sum(side->counts)}, at::TensorOptions(at::kFloat));
+  }
+  layer.sums = sums_of(layer.owned);
+  return layer;
+}
+
+std::vector<ReplicaExchange::Sum> ReplicaExchange::sums_of(const Side& owned) {
+  std::map<std::int64_t, Sum> sums;  // by the first element: a run of rows has one owner
+  std::int64_t next = 0;
+  for (const Rows& rows : owned.rows) {
+    Sum& sum = sums[rows.begins[0]];
+    sum.rows = rows;
+    sum.sources.push_back({rows.peer, next});
+    next += kExpertMatrices * rows.count;
+  }
+  std::vector<Sum> all;
+  for (auto& [begin, sum] : sums) all.push_back(std::move(sum));
+  return all;
+}
+
+at::Tensor ReplicaExchange::values_of(const Side& side) const {
+  return side.buffer.view(store_.type()).narrow(0, 0, sum(side.counts));
+}
+
+void ReplicaExchange::start_gradients(int index) {
+  Layer& layer = layers_[index];
+  if (!layer.is_shared) return;
+  HETMOE_CHECK(!layer.gradients_under_way && !layer.values_under_way, "layer ", index,
+               " is under way");
+  pack(layer.not_owned, store_.slice_gradients(index), layer.not_owned.buffer);
+  layer.gradients_under_way.emplace(
+      gradients_.all_to_all_v(const_tensor_buffer(layer.not_owned.buffer), layer.not_owned.counts,
+                              tensor_buffer(layer.owned.buffer), layer.owned.counts));
+  sent_.gradients += sum(layer.not_owned.counts) * bytes_of(DataType::kFloat32);
+}
+
+void ReplicaExchange::finish_gradients(int index) {
+  Layer& layer = layers_[index];
+  if (!layer.gradients_under_way) return;
+  layer.gradients_under_way->wait();
+  layer.gradients_under_way.reset();
+  auto* gradients = store_.slice_gradients(index).mutable_data_ptr<float>();
+  const auto* received = layer.owned.buffer.const_data_ptr<float>();
+  std::vector<const void*> sources;
+  for (const auto& [rows, others] : layer.sums) {
+    const auto lower = std::partition_point(
+        others.begin(), others.end(), [&](const auto& s) { return s.rank < gradients_.rank(); });
+    for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
+      float* own = gradients + rows.begins[matrix];
+      sources.clear();
+      for (const auto& source : others) {
+        sources.push_back(received + source.begin + matrix * rows.count);
       }
+      sources.insert(sources.begin() + (lower - others.begin()), own);
+      reduce_in_rank_order(DataType::kFloat32, Reduction::kSum, sources, own, rows.count);
     }
   }
 }
 
-std::vector<std::int64_t> ReplicaExchange::counts(const std::vector<Part>& parts) const {
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(num_ranks_), 0);
-  for (const Part& part : parts) counts[part.peer] += part.count;
-  return counts;
+void ReplicaExchange::start_values(int index) {
+  Layer& layer = layers_[index];
+  if (!layer.is_shared) return;
+  HETMOE_CHECK(!layer.gradients_under_way && !layer.values_under_way, "layer ", index,
+               " is under way");
+  const at::Tensor send = values_of(layer.owned);
+  at::Tensor receive = values_of(layer.not_owned);
+  pack(layer.owned, store_.slice_values(index), send);
+  const ConstBuffer buffer = const_tensor_buffer(send);
+  layer.values_under_way.emplace(parameters_.all_to_all_v(
+      buffer, layer.owned.counts, tensor_buffer(receive), layer.not_owned.counts));
+  sent_.parameters += sum(layer.owned.counts) * bytes_of(buffer.type);
 }
 
-void ReplicaExchange::sum_gradients(Communicator& group, ParameterStore& store) const {
-  exchange(group, store, &Layer::replicas, &Layer::copied, /*of_gradients=*/true);
-}
-
-void ReplicaExchange::send_values(Communicator& group, ParameterStore& store) const {
-  exchange(group, store, &Layer::copied, &Layer::replicas, /*of_gradients=*/false);
-}
-
-void ReplicaExchange::exchange(Communicator& group, ParameterStore& store,
-                               std::vector<Part> Layer::*sent, std::vector<Part> Layer::*received,
-                               bool of_gradients) const {
-  for (std::size_t index = 0; index < layers_.size(); ++index) {
-    const Layer& layer = layers_[index];
-    if (!layer.has_replicas) continue;
-    const int number = static_cast<int>(index);
-    at::Tensor& flat = of_gradients ? store.slice_gradients(number) : store.slice_values(number);
-    const auto send_counts = counts(layer.*sent);
-    const auto receive_counts = counts(layer.*received);
-    at::Tensor out =
-        at::empty({std::reduce(send_counts.begin(), send_counts.end())}, flat.options());
-    at::Tensor in =
-        at::empty({std::reduce(receive_counts.begin(), receive_counts.end())}, flat.options());
-    std::int64_t begin = 0;
-    for (const Part& part : layer.*sent) {
-      out.narrow(0, begin, part.count).copy_(flat.narrow(0, part.offset, part.count));
-      begin += part.count;
-    }
-    group.all_to_all_v(const_tensor_buffer(out), send_counts, tensor_buffer(in), receive_counts)
-        .wait();
-    begin = 0;
-    for (const Part& part : layer.*received) {
-      at::Tensor target = flat.narrow(0, part.offset, part.count);
-      const at::Tensor source = in.narrow(0, begin, part.count);
-      if (of_gradients) {
-        target.add_(source);
-      } else {
-        target.copy_(source);
-      }
-      begin += part.count;
-    }
-  }
+void ReplicaExchange::finish_values(int index) {
+  Layer& layer = layers_[index];
+  if (!layer.values_under_way) return;
+  layer.values_under_way->wait();
+  layer.values_under_way.reset();
+  unpack(layer.not_owned, values_of(layer.not_owned), store_.slice_values(index));
 }
 
 }  // namespace hetmoe

@@ -1,53 +1,33 @@
-#include "parallel/ownership/slice_mover.h"
+#include "parallel/ownership/row_mover.h"
 
 #include <algorithm>
 #include <span>
 
 #include "core/base/check.h"
-#include "core/model/parameter_specs.h"
 
 namespace hetmoe {
 namespace {
 
-std::int64_t rows_per_round(std::int64_t columns, std::int64_t most_bytes) {
-  const auto bytes_per_row = static_cast<std::int64_t>(kExpertMatrices * columns * sizeof(float));
+std::int64_t rows_per_round(std::int64_t row_elements, std::int64_t most_bytes) {
+  const auto bytes_per_row = static_cast<std::int64_t>(row_elements * sizeof(float));
   return std::max<std::int64_t>(1, most_bytes / bytes_per_row);
 }
 
-/// The same rows in each of the three matrices, as spans over `flat`.
-class MatrixRows {
- public:
-  MatrixRows(const FlatSlices& flat, const RowTransfer& rows, std::int64_t columns) {
-    float* base = flat.values.mutable_data_ptr<float>();
-    for (const Slice& slice : flat.slices) {
-      if (slice.expert == rows.expert && slice.begin <= rows.begin && rows.end <= slice.end) {
-        for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
-          parts_[matrix] = {base + (matrix * slice.width() + rows.begin - slice.begin) * columns,
-                            static_cast<std::size_t>(rows.rows() * columns)};
-        }
-        return;
-      }
-      base += kExpertMatrices * slice.width() * columns;
-    }
-    HETMOE_CHECK(false, "rows ", rows.begin, " to ", rows.end, " of expert ", rows.expert,
-                 " are not held here");
-  }
-
-  const std::span<float>* begin() const { return parts_; }
-  const std::span<float>* end() const { return parts_ + kExpertMatrices; }
-
- private:
-  std::span<float> parts_[kExpertMatrices];
-};
+/// The rows of a transfer in one matrix.
+std::span<float> rows_in(const FlatRows& flat, const RowTransfer& rows, int matrix) {
+  const std::int64_t offset = flat.layout.offset(rows.expert, rows.begin, rows.end, matrix);
+  return {flat.values.mutable_data_ptr<float>() + offset,
+          static_cast<std::size_t>(rows.rows() * flat.layout.columns())};
+}
 
 /// Elements that this rank exchanges with each other rank.
 std::vector<std::int64_t> counts_with(const std::vector<RowTransfer>& round, int ranks, int rank,
                                       int RowTransfer::*own, int RowTransfer::*other,
-                                      std::int64_t columns) {
+                                      std::int64_t row_elements) {
   std::vector<std::int64_t> counts(static_cast<std::size_t>(ranks), 0);
   for (const RowTransfer& transfer : round) {
     if (transfer.*own != rank || transfer.from == transfer.to) continue;
-    counts[transfer.*other] += transfer.rows() * kExpertMatrices * columns;
+    counts[transfer.*other] += transfer.rows() * row_elements;
   }
   return counts;
 }
@@ -66,42 +46,40 @@ std::int64_t total(const std::vector<std::int64_t>& counts) {
 
 }  // namespace
 
-SliceMover::SliceMover(Communicator& group, const std::vector<RowTransfer>& transfers,
-                       std::int64_t columns, std::int64_t most_bytes)
+RowMover::RowMover(Communicator& group, const std::vector<RowTransfer>& transfers,
+                   std::int64_t columns, int matrices, std::int64_t most_bytes)
     : group_(group),
-      columns_(columns),
-      rounds_(in_rounds(transfers, group.size(), rows_per_round(columns, most_bytes))) {}
+      row_elements_(columns * matrices),
+      rounds_(in_rounds(transfers, group.size(), rows_per_round(row_elements_, most_bytes))) {}
 
-void SliceMover::move(const FlatSlices& before, const FlatSlices& after) {
+void RowMover::move(const FlatRows& before, const FlatRows& after) {
   HETMOE_CHECK(
       before.values.scalar_type() == at::kFloat && after.values.scalar_type() == at::kFloat,
       "only fp32 moves");
   for (const auto& round : rounds_) move_round(round, before, after);
 }
 
-void SliceMover::move_round(const std::vector<RowTransfer>& round, const FlatSlices& before,
-                            const FlatSlices& after) {
+void RowMover::move_round(const std::vector<RowTransfer>& round, const FlatRows& before,
+                          const FlatRows& after) {
   const int rank = group_.rank();
+  const int matrices = before.layout.matrices();
   const auto send_counts =
-      counts_with(round, group_.size(), rank, &RowTransfer::from, &RowTransfer::to, columns_);
+      counts_with(round, group_.size(), rank, &RowTransfer::from, &RowTransfer::to, row_elements_);
   const auto receive_counts =
-      counts_with(round, group_.size(), rank, &RowTransfer::to, &RowTransfer::from, columns_);
+      counts_with(round, group_.size(), rank, &RowTransfer::to, &RowTransfer::from, row_elements_);
   std::vector<float> send(static_cast<std::size_t>(total(send_counts)));
   std::vector<float> receive(static_cast<std::size_t>(total(receive_counts)));
   auto next = begins(send_counts);
   for (const RowTransfer& transfer : round) {
     if (transfer.from != rank) continue;
-    const MatrixRows source(before, transfer, columns_);
-    if (transfer.to == rank) {
-      const MatrixRows target(after, transfer, columns_);
-      for (int m = 0; m < kExpertMatrices; ++m) {
-        std::copy(source.begin()[m].begin(), source.begin()[m].end(), target.begin()[m].begin());
+    for (int matrix = 0; matrix < matrices; ++matrix) {
+      const std::span<float> source = rows_in(before, transfer, matrix);
+      if (transfer.to == rank) {
+        std::copy(source.begin(), source.end(), rows_in(after, transfer, matrix).begin());
+      } else {
+        std::copy(source.begin(), source.end(), send.begin() + next[transfer.to]);
+        next[transfer.to] += static_cast<std::int64_t>(source.size());
       }
-      continue;
-    }
-    for (const std::span<float>& part : source) {
-      std::copy(part.begin(), part.end(), send.begin() + next[transfer.to]);
-      next[transfer.to] += static_cast<std::int64_t>(part.size());
     }
   }
   group_
@@ -111,9 +89,10 @@ void SliceMover::move_round(const std::vector<RowTransfer>& round, const FlatSli
   next = begins(receive_counts);
   for (const RowTransfer& transfer : round) {
     if (transfer.to != rank || transfer.from == rank) continue;
-    for (const std::span<float>& part : MatrixRows(after, transfer, columns_)) {
-      std::copy_n(receive.begin() + next[transfer.from], part.size(), part.begin());
-      next[transfer.from] += static_cast<std::int64_t>(part.size());
+    for (int matrix = 0; matrix < matrices; ++matrix) {
+      const std::span<float> target = rows_in(after, transfer, matrix);
+      std::copy_n(receive.begin() + next[transfer.from], target.size(), target.begin());
+      next[transfer.from] += static_cast<std::int64_t>(target.size());
     }
   }
 }

@@ -39,4 +39,30 @@ std::vector<Slice> slices_owned_by(const LayerPlacement& placement, int layer,
   return slices;
 }
 
+std::vector<std::int64_t> owned_rows(const Placement& placement, const ExpertGroups& groups) {
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(groups.ranks()), 0);
+  for (const LayerPlacement& layer : placement.layers) {
+    for (const auto& [slice, owner] : owned_slices(layer, 0, groups)) rows[owner] += slice.width();
+  }
+  return rows;
+}
+
+std::vector<SharedRows> shared_rows(const LayerPlacement& placement, const ExpertGroups& groups) {
+  std::vector<SharedRows> shared;
+  auto placed = placement.slices.begin();  // the first replica of the rows at hand
+  for (const auto& [run, owner] : owned_slices(placement, 0, groups)) {
+    while (placed->expert != run.expert || placed->end <= run.begin) ++placed;
+    auto end = placed;
+    while (end != placement.slices.end() && are_replicas(*placed, *end)) ++end;
+    for (int group = 0; group < groups.count; ++group) {
+      for (auto replica = placed; replica != end; ++replica) {
+        const int holder = groups.rank_of(group, replica->rank);
+        if (holder == owner) continue;
+        shared.push_back({run.expert, run.begin, run.end, owner, holder});
+      }
+    }
+  }
+  return shared;
+}
+
 }  // namespace hetmoe

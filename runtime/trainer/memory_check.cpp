@@ -1,6 +1,7 @@
 #include "runtime/trainer/memory_check.h"
 
 #include <iomanip>
+#include <numeric>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -9,7 +10,7 @@
 #include "parallel/agreement.h"
 #include "parallel/communicator/rank_hosts.h"
 #include "parallel/ownership/dense_partition.h"
-#include "parallel/placement/held_slices.h"
+#include "parallel/placement/owned_slices.h"
 #include "runtime/trainer/process_memory.h"
 
 namespace hetmoe {
@@ -19,24 +20,14 @@ constexpr std::int64_t kGradientBytes = 4;
 constexpr std::int64_t kMomentBytes = 8;
 constexpr std::int64_t kMasterBytes = 4;  ///< in fp32 the compute copy is the master
 
-/// Elements of slices, [ranks].
-struct SliceElements {
-  std::vector<std::int64_t> held;
-  std::vector<std::int64_t> owned;
-};
-
-SliceElements slice_elements(const RunConfig& config, const Placement& placement, int ranks) {
-  SliceElements elements;
-  for (int rank = 0; rank < ranks; ++rank) {
-    std::int64_t held_rows = 0, owned_rows = 0;
-    for (const LayerPlacement& layer : placement.layers) {
-      for (const HeldSlice& held : held_slices(layer, 0, rank)) {
-        held_rows += held.slice.width();
-        owned_rows += held.owner == rank ? held.slice.width() : 0;
-      }
+/// [ranks] elements of slices that each holds.
+std::vector<std::int64_t> held_elements(const RunConfig& config, const Placement& placement,
+                                        int ranks) {
+  std::vector<std::int64_t> elements(static_cast<std::size_t>(ranks), 0);
+  for (const LayerPlacement& layer : placement.layers) {
+    for (const PlacedSlice& slice : layer.slices) {
+      elements[slice.rank] += kExpertMatrices * slice.width() * config.model.hidden_size;
     }
-    elements.held.push_back(kExpertMatrices * held_rows * config.model.hidden_size);
-    elements.owned.push_back(kExpertMatrices * owned_rows * config.model.hidden_size);
   }
   return elements;
 }
@@ -51,13 +42,17 @@ std::string gibibytes(std::int64_t bytes) {
 
 std::vector<std::int64_t> parameter_bytes(const RunConfig& config, const Placement& placement,
                                           int ranks) {
-  const SliceElements slices = slice_elements(config, placement, ranks);
-  const auto cuts = partition_dense(dense_tensor_specs(config.model), slices.owned);
+  const std::vector<std::int64_t> held_slices = held_elements(config, placement, ranks);
+  std::vector<std::int64_t> owned_slices = owned_rows(placement, {ranks, 1});
+  for (std::int64_t& rows : owned_slices) rows *= kExpertMatrices * config.model.hidden_size;
+  const auto owned_dense =
+      owned_dense_elements(partition_dense(dense_tensor_specs(config.model), owned_slices));
+  const std::int64_t dense = std::reduce(owned_dense.begin(), owned_dense.end());
   const bool fp32 = config.train.precision == Precision::kFp32;
   std::vector<std::int64_t> bytes;
   for (int rank = 0; rank < ranks; ++rank) {
-    const std::int64_t held = cuts.back() + slices.held[rank];
-    const std::int64_t owned = cuts[rank + 1] - cuts[rank] + slices.owned[rank];
+    const std::int64_t held = dense + held_slices[rank];
+    const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
     bytes.push_back(held * ((fp32 ? 4 : 2) + kGradientBytes) +
                     owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)));
   }

@@ -26,9 +26,11 @@ class LapClock {
   double last_;
 };
 
-/// Moves what the layers measured out of a pass's time.
+/// Moves what was counted apart out of a pass's time.
 void split_pass(double pass_seconds, LayerSeconds layers, double& pass, PhaseSeconds& seconds) {
   pass += pass_seconds - layers.sum();
+  seconds.parameters += layers.parameters;
+  seconds.gradients += layers.gradients;
   seconds.dispatch_wait += layers.dispatch_wait;
   seconds.expert += layers.expert;
   seconds.combine_wait += layers.combine_wait;
@@ -67,24 +69,33 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   parts_.ownership.reduce_gradients();
   totals.sum_of_squares = parts_.ownership.owned_sum_of_squares();
   totals = agree(std::move(totals));
-  seconds.gradients = clock.lap();
+  seconds.gradients += clock.lap();
 
   StepOutcome& outcome = totals.outcome;
   outcome.learning_rate = schedule_.at(step);
   if (!outcome.skipped) {
     const bool clips = train.clip_norm > 0 && outcome.grad_norm > train.clip_norm;
-    parts_.ownership.update({.learning_rate = outcome.learning_rate,
-                             .beta1 = train.beta1,
-                             .beta2 = train.beta2,
-                             .epsilon = train.adam_epsilon,
-                             .weight_decay = train.weight_decay,
-                             .update = ++updates_,
-                             .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0});
-    seconds.optimizer = clock.lap();
-    parts_.ownership.broadcast_parameters();
-    seconds.parameters = clock.lap();
+    update_and_send({.learning_rate = outcome.learning_rate,
+                     .beta1 = train.beta1,
+                     .beta2 = train.beta2,
+                     .epsilon = train.adam_epsilon,
+                     .weight_decay = train.weight_decay,
+                     .update = ++updates_,
+                     .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0},
+                    seconds);
   }
   return std::move(outcome);
+}
+
+/// One block is updated while the one before is on its way.
+void TrainingStep::update_and_send(const AdamWStep& update, PhaseSeconds& seconds) {
+  LapClock clock(parts_.clock);
+  for (const int block : parts_.ownership.blocks()) {
+    parts_.ownership.update(block, update);
+    seconds.optimizer += clock.lap();
+    parts_.ownership.send_copies(block);
+    seconds.parameters += clock.lap();
+  }
 }
 
 void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals) {

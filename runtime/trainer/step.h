@@ -48,8 +48,10 @@ class TrainingStep {
   /// that all ranks construct it.
   explicit TrainingStep(const StepParts& parts);
 
-  /// Collective over the world. `step` counts from 1. A step whose loss, norm or routing is not
-  /// finite on any rank is skipped by all of them together: nothing is updated or sent.
+  /// Collective over the world. `step` counts from 1. Updated parameters are still on their way
+  /// when it returns: the next pass, or Ownership::wait_all, waits for them. A step whose loss,
+  /// norm or routing is not finite on any rank is skipped by all of them together: nothing is
+  /// updated or sent.
   StepOutcome run(std::int64_t step);
 
   /// Updates made so far: AdamW's bias correction counts these and not skipped steps.
@@ -60,6 +62,7 @@ class TrainingStep {
 
   void accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals);
   Totals agree(Totals totals);
+  void update_and_send(const AdamWStep& update, PhaseSeconds& seconds);
   void add_statistics(const PassState& pass, Totals& totals) const;
 
   StepParts parts_;

@@ -26,7 +26,8 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
                              const Placement& placement, BatchReader& reader, const Clock& clock)
     : parameters_(config.model, slices_of_rank(placement, traffic.control->rank()),
                   compute_type(config)),
-      ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement),
+      ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement,
+                 ExpertGroups::of_world(traffic.control->size(), 0)),
       statistics_(*traffic.control),
       placed_dispatcher_(has_peers(traffic)
                              ? make_all_to_all_token_dispatcher(*traffic.dispatch, placement)
@@ -38,8 +39,9 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
       decoder_(config.model, {.parameters = parameters_,
                               .kernels = *kernels_,
                               .dispatcher = *dispatcher_,
-                              .gate = ownership_.parameter_gate(),
-                              .clock = clock}),
+                              .gate = ownership_,
+                              .clock = clock,
+                              .listener = ownership_}),
       step_({.config = config,
              .decoder = decoder_,
              .parameters = parameters_,

@@ -41,7 +41,7 @@ class TrainingParts {
   ParameterStore& parameters() { return parameters_; }
   Ownership& ownership() { return ownership_; }
   const Ownership& ownership() const { return ownership_; }
-  TokenDispatcher& dispatcher() { return *dispatcher_; }
+  const TokenDispatcher& dispatcher() const { return *dispatcher_; }
   Decoder& decoder() { return decoder_; }
   TrainingStep& step() { return step_; }
   const TrainingStep& step() const { return step_; }

@@ -74,6 +74,7 @@ class TrainingRun {
  private:
   void start_log(const ComputeChoice& compute);
   void train_one_step(std::int64_t step);
+  StepBytes bytes_since(const StepBytes& before) const;
   void evaluate_if_due(std::int64_t step);
   void rebalance_if_due(std::int64_t step);
   void move_slices(std::int64_t step, Plan plan);
@@ -92,7 +93,7 @@ class TrainingRun {
   Rebalancing rebalancing_;
   std::unique_ptr<RunLog> log_;  ///< rank 0
   double step_end_seconds_ = 0;
-  std::int64_t bytes_sent_ = 0;
+  StepBytes bytes_sent_;  ///< so far, this rank
   std::int64_t skipped_in_row_ = 0;
 };
 
@@ -182,6 +183,7 @@ void TrainingRun::start_log(const ComputeChoice& compute) {
 
 void TrainingRun::run() {
   step_end_seconds_ = request_.clock.monotonic_seconds();
+  bytes_sent_ = bytes_since({});
   for (std::int64_t step = 1; step <= config_.train.steps; ++step) {
     train_one_step(step);
     evaluate_if_due(step);
@@ -193,11 +195,10 @@ void TrainingRun::run() {
 void TrainingRun::train_one_step(std::int64_t step) {
   const StepOutcome outcome = parts_.step().run(step);
   const double now = request_.clock.monotonic_seconds();
-  const MeasuredStep measured =
-      measure_step(*traffic_.control, outcome.seconds, now - step_end_seconds_,
-                   parts_.dispatcher().bytes_sent() - bytes_sent_);
+  const MeasuredStep measured = measure_step(*traffic_.control, outcome.seconds,
+                                             now - step_end_seconds_, bytes_since(bytes_sent_));
   step_end_seconds_ = now;
-  bytes_sent_ = parts_.dispatcher().bytes_sent();
+  bytes_sent_ = bytes_since({});
   rebalancing_.add_step(outcome, measured);
   if (log_) log_->step(step, outcome, measured);
   if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
@@ -211,19 +212,26 @@ void TrainingRun::train_one_step(std::int64_t step) {
   }
 }
 
+StepBytes TrainingRun::bytes_since(const StepBytes& before) const {
+  const SentBytes& sent = parts_.ownership().bytes_sent();
+  return {.all_to_all = parts_.dispatcher().bytes_sent() - before.all_to_all,
+          .gradients = sent.gradients - before.gradients,
+          .parameters = sent.parameters - before.parameters};
+}
+
 void TrainingRun::evaluate_if_due(std::int64_t step) {
   const std::int64_t every = config_.evaluate.every_steps;
   if (!data_.valid || every == 0) return;
   if (step % every != 0 && step != config_.train.steps) return;
   const EvaluationRecord record = evaluate({.config = config_,
                                             .decoder = parts_.decoder(),
-                                            .gate = parts_.ownership().parameter_gate(),
+                                            .gate = parts_.ownership(),
                                             .control = *traffic_.control,
                                             .reader = *data_.valid,
                                             .bytes_per_token = data_.valid_bytes_per_token},
                                            step);
   if (log_) log_->evaluation(record);
-  bytes_sent_ = parts_.dispatcher().bytes_sent();
+  bytes_sent_ = bytes_since({});
   step_end_seconds_ = request_.clock.monotonic_seconds();
 }
 
@@ -232,6 +240,7 @@ void TrainingRun::rebalance_if_due(std::int64_t step) {
   log_gain_of_move(step);
   std::optional<Plan> plan = rebalancing_.look(step, plan_.placement);
   if (plan) move_slices(step, std::move(*plan));
+  bytes_sent_ = bytes_since({});
   step_end_seconds_ = request_.clock.monotonic_seconds();
 }
 
@@ -256,6 +265,7 @@ void TrainingRun::log_gain_of_move(std::int64_t step) {
 }
 
 void TrainingRun::finish() {
+  parts_.ownership().wait_all();
   log_gain_of_move(config_.train.steps);
   const std::int64_t memory = peak_memory_bytes(*traffic_.control);
   rank_log_.note("finished after step " + std::to_string(config_.train.steps) +

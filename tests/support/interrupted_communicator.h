@@ -1,17 +1,16 @@
 #pragma once
 
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <utility>
 
-#include "parallel/communicator/communicator.h"
+#include "tests/support/forwarding_communicator.h"
 
 namespace hetmoe::test {
 
 /// A communicator that calls `interrupt` in the place of its all-to-all number `calls` from now,
-/// counted together with those of the communicators split off it; all else goes to `inner`.
-class InterruptedCommunicator final : public Communicator {
+/// counted together with those of the communicators split off it.
+class InterruptedCommunicator final : public ForwardingCommunicator {
  public:
   struct Countdown {
     std::int64_t calls = -1;  ///< negative: never
@@ -19,38 +18,18 @@ class InterruptedCommunicator final : public Communicator {
   };
 
   InterruptedCommunicator(std::unique_ptr<Communicator> inner, std::shared_ptr<Countdown> countdown)
-      : inner_(std::move(inner)), countdown_(std::move(countdown)) {}
+      : ForwardingCommunicator(std::move(inner)), countdown_(std::move(countdown)) {}
 
-  int rank() const override { return inner_->rank(); }
-  int size() const override { return inner_->size(); }
-  Pending all_reduce(Buffer values, Reduction reduction) override {
-    return inner_->all_reduce(values, reduction);
-  }
-  Pending reduce_scatter_v(ConstBuffer send, std::span<const std::int64_t> counts,
-                           Buffer receive) override {
-    return inner_->reduce_scatter_v(send, counts, receive);
-  }
-  Pending all_gather_v(Buffer values, std::span<const std::int64_t> counts) override {
-    return inner_->all_gather_v(values, counts);
-  }
   Pending all_to_all_v(ConstBuffer send, std::span<const std::int64_t> send_counts, Buffer receive,
                        std::span<const std::int64_t> receive_counts) override {
     if (countdown_->calls >= 0 && countdown_->calls-- == 0) countdown_->interrupt();
-    return inner_->all_to_all_v(send, send_counts, receive, receive_counts);
+    return ForwardingCommunicator::all_to_all_v(send, send_counts, receive, receive_counts);
   }
-  Pending broadcast(Buffer values, int root) override { return inner_->broadcast(values, root); }
-  void barrier() override { inner_->barrier(); }
   std::unique_ptr<Communicator> split(int color, int key) override {
-    return std::make_unique<InterruptedCommunicator>(inner_->split(color, key), countdown_);
-  }
-  void progress() override { inner_->progress(); }
-  [[noreturn]] void abort(const std::string& reason, int exit_code) override {
-    inner_->abort(reason, exit_code);
-    std::abort();  // GCC does not see through the pointer that this is not reached
+    return std::make_unique<InterruptedCommunicator>(inner().split(color, key), countdown_);
   }
 
  private:
-  std::unique_ptr<Communicator> inner_;
   std::shared_ptr<Countdown> countdown_;
 };
 

@@ -33,7 +33,11 @@ class TrainingWorld {
 
   StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
   void migrate(const Placement& placement) { parts_.migrate(placement); }
-  ParameterStore& parameters() { return parts_.parameters(); }
+  /// With every compute copy in place: blocking, on all ranks.
+  ParameterStore& parameters() {
+    parts_.ownership().wait_all();
+    return parts_.parameters();
+  }
   const Ownership& ownership() const { return parts_.ownership(); }
   const TrainingStep& training() const { return parts_.step(); }
 

@@ -1,4 +1,4 @@
-#include "parallel/ownership/slice_mover.h"
+#include "parallel/ownership/row_mover.h"
 
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ std::vector<Slice> held(const LayerPlacement& placement, int rank) {
   return slices_of_rank({{placement}}, rank);
 }
 
-TEST(SliceMover, BringsEveryRowInRoundsOfAnySize) {
+TEST(RowMover, BringsEveryRowInRoundsOfAnySize) {
   const LayerPlacement before{{{0, 0, 0, 7}, {1, 1, 0, 4}, {1, 0, 4, 9}, {2, 2, 0, 1}}};
   const LayerPlacement after{
       {{0, 1, 0, 2}, {0, 2, 2, 6}, {0, 0, 6, 7}, {1, 2, 0, 9}, {2, 0, 0, 1}}};
@@ -47,10 +47,11 @@ TEST(SliceMover, BringsEveryRowInRoundsOfAnySize) {
   for (const std::int64_t most_rows : {0, 1, 2, 3, 1000}) {
     run_ranks(4, [&](Communicator& group) {  // rank 3 holds nothing, before and after
       const std::vector<Slice> from = held(before, group.rank()), to = held(after, group.rank());
-      SliceMover mover(group, row_transfers(before, after, {4, 1}), kColumns,
-                       most_rows * bytes_of_row);
+      RowMover mover(group, row_transfers(before, after, {4, 1}), kColumns, kExpertMatrices,
+                     most_rows * bytes_of_row);
+      const SliceLayout from_layout(from, kColumns), to_layout(to, kColumns);
       at::Tensor target = flat_values(to, false);
-      mover.move({from, flat_values(from, true)}, {to, target});
+      mover.move({from_layout, flat_values(from, true)}, {to_layout, target});
       EXPECT_TRUE(target.equal(flat_values(to, true))) << "rank " << group.rank();
     });
   }
