@@ -43,7 +43,9 @@ void MetricsFile::write(const StepRecord& record) {
                      {"model_flops_per_second", record.model_flops_per_second},
                      {"phase_seconds", phase_seconds(record.phase_seconds)},
                      {"flops_max_over_mean", record.flops_max_over_mean},
-                     {"bytes_all_to_all", record.bytes_all_to_all}};
+                     {"bytes_all_to_all", record.bytes.all_to_all},
+                     {"bytes_gradients", record.bytes.gradients},
+                     {"bytes_parameters", record.bytes.parameters}};
   file_.append_line(line.dump());
 }
 

@@ -20,6 +20,13 @@ struct PhaseSeconds {
   double other = 0;
 };
 
+/// Payload that ranks send to other ranks in one step.
+struct StepBytes {
+  std::int64_t all_to_all = 0;  ///< tokens to experts and back, forward and backward
+  std::int64_t gradients = 0;   ///< to the owners of parameters
+  std::int64_t parameters = 0;  ///< updated compute copies from there; 0 in a skipped step
+};
+
 /// One training step, global over ranks. Units: losses in nats per token.
 struct StepRecord {
   std::int64_t step = 0;         ///< from 1
@@ -35,8 +42,8 @@ struct StepRecord {
   double tokens_per_second = 0;
   double model_flops_per_second = 0;  ///< all ranks
   PhaseSeconds phase_seconds;
-  double flops_max_over_mean = 1;     ///< expert FLOPs, for the tokens really routed
-  std::int64_t bytes_all_to_all = 0;  ///< payload to other ranks, forward and backward
+  double flops_max_over_mean = 1;  ///< expert FLOPs, for the tokens really routed
+  StepBytes bytes;                 ///< all ranks
   int generation = 1;
 };
 

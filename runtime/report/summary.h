@@ -34,6 +34,9 @@ struct RunSummary {
   std::string precision;
   int threads = 1;  ///< per rank
   std::string device;
+  std::int64_t gradient_bytes = 0;        ///< per step to their owners, all ranks
+  std::int64_t parameter_bytes = 0;       ///< per step from there, all ranks
+  std::int64_t busiest_update_bytes = 0;  ///< both, the rank that sends most
   std::vector<RankPlanRow> plan;
 };
 

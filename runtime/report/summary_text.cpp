@@ -120,6 +120,12 @@ std::string header_text(const RunSummary& summary) {
   line(out, "arithmetic",
        summary.precision + " on " + summary.device + ", " + std::to_string(summary.threads) +
            (summary.threads == 1 ? " thread" : " threads") + " per rank");
+  if (summary.ranks > 1) {
+    line(out, "update traffic",
+         bytes_text(summary.gradient_bytes) + " of gradients and " +
+             bytes_text(summary.parameter_bytes) + " of parameters a step, of one rank " +
+             bytes_text(summary.busiest_update_bytes));
+  }
   line(out, "run directory", summary.run_directory);
   plan_table(out, summary.plan);
   return out.str();

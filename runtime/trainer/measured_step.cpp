@@ -13,22 +13,29 @@ constexpr double PhaseSeconds::*kPhases[] = {
     &PhaseSeconds::expert,    &PhaseSeconds::combine_wait, &PhaseSeconds::backward,
     &PhaseSeconds::gradients, &PhaseSeconds::optimizer,    &PhaseSeconds::parameters};
 constexpr std::size_t kPhaseCount = std::size(kPhases);
+constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::all_to_all, &StepBytes::gradients,
+                                               &StepBytes::parameters};
+constexpr std::size_t kRanksBegin = kPhaseCount + std::size(kBytes);
 
 }  // namespace
 
 MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          std::int64_t bytes_sent) {
+                          const StepBytes& bytes) {
   const auto ranks = static_cast<std::size_t>(control.size());
   // Phases, bytes, and one place per rank for its step time: one sum gives the maximum too.
-  std::vector<double> values(kPhaseCount + 1 + ranks, 0.0);
+  std::vector<double> values(kRanksBegin + ranks, 0.0);
   for (std::size_t i = 0; i < kPhaseCount; ++i) values[i] = phases.*kPhases[i];
-  values[kPhaseCount] = static_cast<double>(bytes_sent);
-  values[kPhaseCount + 1 + static_cast<std::size_t>(control.rank())] = step_seconds;
+  for (std::size_t i = 0; i < std::size(kBytes); ++i) {
+    values[kPhaseCount + i] = static_cast<double>(bytes.*kBytes[i]);
+  }
+  values[kRanksBegin + static_cast<std::size_t>(control.rank())] = step_seconds;
   control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
 
   MeasuredStep measured;
-  measured.step_seconds = *std::max_element(values.begin() + kPhaseCount + 1, values.end());
-  measured.bytes_all_to_all = static_cast<std::int64_t>(values[kPhaseCount]);
+  measured.step_seconds = *std::max_element(values.begin() + kRanksBegin, values.end());
+  for (std::size_t i = 0; i < std::size(kBytes); ++i) {
+    measured.bytes.*kBytes[i] = static_cast<std::int64_t>(values[kPhaseCount + i]);
+  }
   double accounted = 0;
   for (std::size_t i = 0; i < kPhaseCount; ++i) {
     measured.phases.*kPhases[i] = values[i] / static_cast<double>(ranks);

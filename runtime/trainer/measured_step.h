@@ -14,12 +14,13 @@ namespace hetmoe {
 struct MeasuredStep {
   double step_seconds = 0;  ///< maximum over ranks
   PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds
-  std::int64_t bytes_all_to_all = 0;
+  StepBytes bytes;          ///< all ranks
 };
 
-/// Collective, once per step. `step_seconds`: this rank's, from the end of the previous step.
+/// Collective, once per step. `step_seconds`: this rank's, from the end of the previous step;
+/// `bytes`: what this rank sent.
 MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          std::int64_t bytes_sent);
+                          const StepBytes& bytes);
 
 /// Sum over layers of the largest rank's expert FLOPs over the sum of the means, for the tokens
 /// really routed. load: [layers][experts]. 1 when nothing was routed.

@@ -23,7 +23,9 @@ void RunLog::started(const RunSummary& summary) {
   events_.write(Event::kStarted, 0,
                 {{"ranks", static_cast<std::int64_t>(summary.ranks)},
                  {"precision", summary.precision},
-                 {"threads", static_cast<std::int64_t>(summary.threads)}});
+                 {"threads", static_cast<std::int64_t>(summary.threads)},
+                 {"bytes_gradients", summary.gradient_bytes},
+                 {"bytes_parameters", summary.parameter_bytes}});
 }
 
 void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured) {
@@ -51,7 +53,7 @@ void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredS
   record.model_flops_per_second = model_flops(config_, outcome.load) / measured.step_seconds;
   record.phase_seconds = measured.phases;
   record.flops_max_over_mean = flops_max_over_mean(outcome.load, placement_, ranks_);
-  record.bytes_all_to_all = measured.bytes_all_to_all;
+  record.bytes = measured.bytes;
   metrics_.write(record);
   console_.step(record);
   tokens_per_second_.push_back(record.tokens_per_second);

@@ -1,8 +1,10 @@
 #include "runtime/trainer/run_summary.h"
 
+#include <algorithm>
 #include <sstream>
 
 #include "core/model/parameter_specs.h"
+#include "parallel/ownership/update_traffic.h"
 
 namespace hetmoe {
 namespace {
@@ -32,6 +34,23 @@ std::vector<RankPlanRow> plan_rows(const RunConfig& config, const Placement& pla
   }
   for (RankPlanRow& row : rows) row.flops_ratio /= total;
   return rows;
+}
+
+void add_update_traffic(const RunSummaryParts& parts, RunSummary& summary) {
+  const ModelConfig& model = parts.config.model;
+  const std::vector<TensorSpec> dense = dense_tensor_specs(model);
+  const bool is_bf16 = parts.config.train.precision == Precision::kBf16;
+  const UpdateTraffic traffic = update_traffic({.dense = dense,
+                                                .placement = parts.plan.placement,
+                                                .groups = {parts.ranks, 1},
+                                                .hidden_size = model.hidden_size,
+                                                .value_bytes = is_bf16 ? 2 : 4});
+  for (int rank = 0; rank < parts.ranks; ++rank) {
+    summary.gradient_bytes += traffic.gradient_bytes[rank];
+    summary.parameter_bytes += traffic.parameter_bytes[rank];
+    summary.busiest_update_bytes = std::max(
+        summary.busiest_update_bytes, traffic.gradient_bytes[rank] + traffic.parameter_bytes[rank]);
+  }
 }
 
 }  // namespace
@@ -64,6 +83,7 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
   summary.threads = parts.threads;
   summary.device = "cpu";
+  add_update_traffic(parts, summary);
   summary.plan = plan_rows(parts.config, parts.plan.placement, parts.ranks);
   return summary;
 }

@@ -33,7 +33,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                         .step_seconds = 0.5,
                         .phase_seconds = {.data = 0.125, .other = 0.375},
                         .flops_max_over_mean = 1.0625,
-                        .bytes_all_to_all = 5000000000,
+                        .bytes = {5000000000, 6000000000, 7000000000},
                         .generation = 2});
   const auto lines = lines_of(folder.path() / "metrics.jsonl");
   ASSERT_EQ(lines.size(), 1U);
@@ -42,7 +42,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
             (std::set<std::string>{"step", "generation", "tokens", "loss", "aux", "grad_norm",
                                    "learning_rate", "skipped", "step_seconds", "tokens_per_second",
                                    "model_flops_per_second", "phase_seconds", "flops_max_over_mean",
-                                   "bytes_all_to_all"}));
+                                   "bytes_all_to_all", "bytes_gradients", "bytes_parameters"}));
   EXPECT_EQ(keys_of(line["aux"]),
             (std::set<std::string>{"parameter_penalty", "load_balance", "router_entropy"}));
   EXPECT_EQ(keys_of(line["phase_seconds"]),
@@ -53,6 +53,8 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
   EXPECT_EQ(line["aux"]["parameter_penalty"], 6.5);
   EXPECT_EQ(line["grad_norm"], 0.1) << "numbers survive the round trip exactly";
   EXPECT_EQ(line["bytes_all_to_all"], 5000000000);
+  EXPECT_EQ(line["bytes_gradients"], 6000000000);
+  EXPECT_EQ(line["bytes_parameters"], 7000000000);
   EXPECT_EQ(line["phase_seconds"]["other"], 0.375);
 }
 

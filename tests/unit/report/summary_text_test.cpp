@@ -28,6 +28,9 @@ RunSummary tiny_run() {
           .precision = "bf16",
           .threads = 1,
           .device = "cpu",
+          .gradient_bytes = 30 << 20,
+          .parameter_bytes = 15 << 20,
+          .busiest_update_bytes = 23 << 20,
           .plan = {{.rank = 0, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.503},
                    {.rank = 1, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.497}}};
 }
@@ -66,6 +69,8 @@ TEST(HeaderText, SaysWhatWillRun) {
             "  parameters        13.6 M in total, 5.24 M active per token (average)\n"
             "  training          600 steps of 2048 tokens, 1.23 M tokens in all\n"
             "  arithmetic        bf16 on cpu, 1 thread per rank\n"
+            "  update traffic    30.0 MiB of gradients and 15.0 MiB of parameters a step, of one "
+            "rank 23.0 MiB\n"
             "  run directory     runs/tiny-20261122-041017-0a1b\n"
             "\n"
             "  rank   slices   expert parameters   share of FLOPs\n"

@@ -66,9 +66,12 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     phases.data = 0.5 * own;
     phases.expert = own;
     phases.parameters = world.rank() == 2 ? 3.0 : 0.0;
-    const MeasuredStep measured = measure_step(world, phases, 10 * own, 1000 + world.rank());
+    const MeasuredStep measured =
+        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30});
     EXPECT_EQ(measured.step_seconds, 30);
-    EXPECT_EQ(measured.bytes_all_to_all, 3003);
+    EXPECT_EQ(measured.bytes.all_to_all, 3003);
+    EXPECT_EQ(measured.bytes.gradients, 600);
+    EXPECT_EQ(measured.bytes.parameters, 90);
     EXPECT_DOUBLE_EQ(measured.phases.data, 1.0);
     EXPECT_DOUBLE_EQ(measured.phases.expert, 2.0);
     EXPECT_DOUBLE_EQ(measured.phases.parameters, 1.0);
