@@ -184,7 +184,7 @@ void add_simulate(CLI::App& app, Action& action) {
       ->check(CLI::PositiveNumber);
   command
       ->add_option("--expert-group-size", options->expert_group_size,
-                   "Ranks that together hold one copy of all experts (default: all ranks)")
+                   "Ranks that together hold one copy of all experts (default: as configured)")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
   command

@@ -44,8 +44,9 @@ Question question_of(const PlanOptions& options) {
   }
   RunConfig config = load_run_config(options.config_path, options.settings);
   if (!options.cluster_path.empty()) config.placement.cluster = options.cluster_path;
-  return {uniform_problem(config, options.ranks, configured_cluster(config)),
-          options.strategy.empty() ? config.placement.strategy : options.strategy};
+  return {
+      uniform_problem(config, configured_groups(config, options.ranks), configured_cluster(config)),
+      options.strategy.empty() ? config.placement.strategy : options.strategy};
 }
 
 int report_infeasible(const Infeasibility& found, bool json) {

@@ -12,6 +12,7 @@
 #include "runtime/metrics/atomic_file.h"
 #include "runtime/report/simulation_svg.h"
 #include "runtime/report/simulation_text.h"
+#include "runtime/trainer/initial_plan.h"
 
 namespace hetmoe {
 namespace {
@@ -37,12 +38,8 @@ SimulationRequest request_of(const SimulateOptions& options, RunConfig config) {
   request.config_name = std::filesystem::path(options.config_path).stem().string();
   request.cluster = read_cluster_file(options.cluster_path);
   request.ranks = options.ranks;
-  request.expert_group_size =
-      options.expert_group_size == 0 ? options.ranks : options.expert_group_size;
-  if (request.ranks % request.expert_group_size != 0) {
-    throw ConfigError("--expert-group-size " + std::to_string(request.expert_group_size) +
-                      ", allowed: a divisor of --ranks " + std::to_string(request.ranks));
-  }
+  if (options.expert_group_size != 0) config.parallel.expert_group_size = options.expert_group_size;
+  request.expert_group_size = configured_groups(config, options.ranks).size;
   request.ranks_per_node =
       options.ranks_per_node == 0 ? request.cluster.ranks_per_node : options.ranks_per_node;
   request.strategy = options.strategy.empty() ? config.placement.strategy : options.strategy;

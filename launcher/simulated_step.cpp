@@ -116,8 +116,12 @@ double flops_ratio(const std::vector<std::vector<RoutedTokens>>& steps, const Pl
   return largest / mean;
 }
 
+ExpertGroups groups_of(const SimulationRequest& request) {
+  return ExpertGroups::of_world(request.ranks, request.expert_group_size);
+}
+
 Placement contiguous_plan(const SimulationRequest& request) {
-  return plan(uniform_problem(request.config, request.expert_group_size), PlanStrategy::kContiguous)
+  return plan(uniform_problem(request.config, groups_of(request)), PlanStrategy::kContiguous)
       .placement;
 }
 
@@ -188,8 +192,7 @@ const Placement& StepSimulator::uniform_plan() {
 }
 
 Placement StepSimulator::plan_of(const std::vector<std::vector<double>>& selections) const {
-  PlanProblem problem =
-      uniform_problem(request_.config, request_.expert_group_size, request_.cluster);
+  PlanProblem problem = uniform_problem(request_.config, groups_of(request_), request_.cluster);
   problem.replicas = 0;  // tokens are sent to all ranks that hold a part of their experts
   const double tokens = static_cast<double>(shape_of(request_.config).tokens) *
                         request_.expert_group_size / request_.ranks;

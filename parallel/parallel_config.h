@@ -19,9 +19,11 @@ struct ParallelConfig {
     visit.field("threads", threads, "threads",
                 "Per rank; 0: the cores of the rank's affinity mask over the ranks that share it.",
                 at_least(0, 4096));
-    visit.field("expert_group_size", expert_group_size, "ranks",
-                "Ranks that together hold one copy of all experts; 0: the whole world.",
-                only_off("0"));
+    visit.field(
+        "expert_group_size", expert_group_size, "ranks",
+        "Neighbouring ranks that together hold one copy of all experts; it divides the number "
+        "of ranks. Smaller groups: less traffic per token, more memory. 0: the whole world.",
+        at_least(0, 1 << 20));
   }
 };
 

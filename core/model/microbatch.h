@@ -43,6 +43,9 @@ struct PassState {
   Microbatch microbatch;
   RouterStatistics* statistics = nullptr;  ///< local in forward, global from then on
   LayerSeconds seconds;
+  /// [layers] hidden units that this rank's experts computed, times their tokens; forward adds.
+  /// Empty: nobody asks.
+  std::span<double> token_units;
   const Workload* forced = nullptr;  ///< chooses the experts; none: the router does
 };
 

@@ -79,6 +79,7 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
     saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
     received = &saved.exchange->finish_dispatch();
   }
+  if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(*received);
   {
     const Stopwatch watch(clock_, pass.seconds.expert);
     ExpertForward experts = kernels_.forward(received->x, parameters_.layer_weights(layer_),
@@ -137,6 +138,13 @@ at::Tensor MoeLayer::router_backward(std::span<const double> dgates, Saved& save
                                              .microbatches = saved.pass->microbatch.microbatches});
   add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient);
   return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
+}
+
+double MoeLayer::token_units(const ReceivedTokens& received) const {
+  const std::span<const Slice> slices = parameters_.layer_slices(layer_);
+  std::int64_t units = 0;
+  for (const std::int32_t slice : received.slice) units += slices[slice].width();
+  return static_cast<double>(units);
 }
 
 std::vector<SliceRows> MoeLayer::rows_of_slices(const ReceivedTokens& received) const {

@@ -36,6 +36,7 @@ class MoeLayer {
   std::vector<std::int32_t> forced_experts(const PassState& pass) const;
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
   at::Tensor router_backward(std::span<const double> dgates, Saved& saved);
+  double token_units(const ReceivedTokens& received) const;
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
 
   RouterConfig router_config_;

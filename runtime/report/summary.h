@@ -7,12 +7,14 @@
 
 namespace hetmoe {
 
-/// What one rank holds of the experts, all layers together.
+/// What one rank holds of the experts, all layers together, and the memory it needs.
 struct RankPlanRow {
   int rank = 0;
   int slices = 0;
   std::int64_t expert_parameters = 0;
-  double flops_ratio = 0;  ///< predicted share of all expert FLOPs, 0..1
+  double flops_ratio = 0;             ///< predicted share of all expert FLOPs, 0..1
+  std::int64_t state_bytes = 0;       ///< parameters, gradients, masters, moments
+  std::int64_t activation_bytes = 0;  ///< of one microbatch, an estimate
 };
 
 /// What will run, for the header. Filled by the trainer before step 1.
@@ -29,6 +31,7 @@ struct RunSummary {
   std::int64_t active_parameters = 0;  ///< per token, average over experts
   bool active_is_bound = false;        ///< Top-P: as many as an unsure router takes
   int ranks = 1;
+  int expert_groups = 1;
   std::int64_t tokens_per_step = 0;
   std::int64_t steps = 0;
   std::string precision;

@@ -43,13 +43,15 @@ std::string widths_text(const std::vector<std::int64_t>& widths) {
 
 void plan_table(std::ostringstream& out, const std::vector<RankPlanRow>& plan) {
   if (plan.empty()) return;
-  out << "\n  rank   slices   expert parameters   share of FLOPs\n";
+  out << "\n  rank   slices   expert parameters   share of FLOPs      state   activations\n";
   rows(out, plan.size(), [&](std::size_t index) {
     const RankPlanRow& row = plan[index];
     out << right_aligned(std::to_string(row.rank), 6)
         << right_aligned(std::to_string(row.slices), 9)
         << right_aligned(count_text(static_cast<double>(row.expert_parameters)), 20)
-        << right_aligned(percent_text(row.flops_ratio), 17) << '\n';
+        << right_aligned(percent_text(row.flops_ratio), 17)
+        << right_aligned(bytes_text(row.state_bytes), 11)
+        << right_aligned("~" + bytes_text(row.activation_bytes), 14) << '\n';
   });
 }
 
@@ -107,6 +109,13 @@ std::string header_text(const RunSummary& summary) {
            std::to_string(summary.hidden_size) + ", " + std::to_string(summary.num_heads) +
            " heads, vocabulary " + std::to_string(summary.vocab_size));
   line(out, "experts", widths_text(summary.expert_widths) + ", " + summary.router);
+  if (summary.expert_groups > 1) {
+    line(out, "expert groups",
+         std::to_string(summary.expert_groups) + " of " +
+             std::to_string(summary.ranks / summary.expert_groups) +
+             (summary.ranks == summary.expert_groups ? " rank" : " ranks") +
+             ", each with all experts");
+  }
   line(out, "parameters",
        count_text(static_cast<double>(summary.total_parameters)) + " in total, " +
            (summary.active_is_bound ? "up to " : "") +

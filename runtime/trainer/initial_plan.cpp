@@ -27,12 +27,12 @@ std::string read_file(const std::string& path, const std::string& what) {
   return text.str();
 }
 
-Plan read_plan_for(const RunConfig& config, const PlanProblem& problem, int ranks) {
+Plan read_plan_for(const RunConfig& config, const PlanProblem& problem) {
   Plan read =
       read_plan(read_file(config.placement.strategy, "placement.strategy: cannot read plan file"));
   std::vector<std::vector<std::int64_t>> widths;
   for (const PlanLayer& layer : problem.layers) widths.push_back(layer.widths);
-  validate_placement(read.placement, widths, ranks);
+  validate_placement(read.placement, widths, problem.ranks);
   return evaluate(problem, std::move(read.placement));
 }
 
@@ -69,7 +69,16 @@ void copy_cluster_file(const RunConfig& config, const RunDirectory& directory) {
                         read_file(path, "placement.cluster: cannot read"));
 }
 
-PlanProblem uniform_problem(const RunConfig& config, int ranks,
+ExpertGroups configured_groups(const RunConfig& config, int ranks) {
+  const int size = config.parallel.expert_group_size;
+  if (size != 0 && ranks % size != 0) {
+    throw ConfigError("parallel.expert_group_size: value " + std::to_string(size) +
+                      ", allowed: 0 or a divisor of the " + std::to_string(ranks) + " ranks");
+  }
+  return ExpertGroups::of_world(ranks, size);
+}
+
+PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
                             const std::optional<Cluster>& cluster) {
   const auto widths = expert_widths(config.model.experts);
   const bool is_bf16 =
@@ -77,10 +86,13 @@ PlanProblem uniform_problem(const RunConfig& config, int ranks,
       (config.train.precision == Precision::kAuto && cluster && cluster->precision == "bf16");
   PlanProblem problem;
   problem.hidden_size = config.model.hidden_size;
-  problem.bytes_per_parameter = is_bf16 ? 18 : 16;
+  // Masters and moments of a slice are spread over the groups.
+  const std::int64_t state = is_bf16 ? 12 : 8;
   problem.bytes_per_replica_parameter = is_bf16 ? 6 : 8;
+  problem.bytes_per_parameter =
+      problem.bytes_per_replica_parameter + (state + groups.count - 1) / groups.count;
   problem.bytes_per_value = is_bf16 ? 2 : 4;
-  problem.ranks = ranks;
+  problem.ranks = groups.size;
   problem.memory_cap_ratio = config.placement.memory_cap_ratio;
   problem.tolerance = config.placement.tolerance;
   problem.granularity = config.placement.granularity;
@@ -88,20 +100,21 @@ PlanProblem uniform_problem(const RunConfig& config, int ranks,
   problem.microbatches = static_cast<int>(config.train.microbatches);
   problem.cluster = cluster;
   // Without a cluster only the proportions of a load count.
-  const std::int64_t tokens = cluster ? tokens_of_expert(config) : 0;
+  const std::int64_t tokens =
+      cluster ? std::max<std::int64_t>(1, tokens_of_expert(config) / groups.count) : 0;
   problem.layers.assign(
       config.model.num_layers,
       {.widths = widths, .tokens = std::vector<std::int64_t>(widths.size(), tokens)});
   return problem;
 }
 
-Plan make_initial_plan(const RunConfig& config, Communicator& control) {
+Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control) {
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
-    const PlanProblem problem = uniform_problem(config, control.size(), configured_cluster(config));
+    const PlanProblem problem = uniform_problem(config, groups, configured_cluster(config));
     const std::string& strategy = config.placement.strategy;
-    text = write_plan(is_plan_file(strategy) ? read_plan_for(config, problem, control.size())
+    text = write_plan(is_plan_file(strategy) ? read_plan_for(config, problem)
                                              : plan(problem, plan_strategy_of(strategy)));
   });
   return read_plan(broadcast_text(control, std::move(text), 0));

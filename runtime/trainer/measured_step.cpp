@@ -45,22 +45,6 @@ MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, dou
   return measured;
 }
 
-double flops_max_over_mean(const std::vector<std::vector<std::int64_t>>& load,
-                           const Placement& placement, int ranks) {
-  double largest = 0;
-  double mean = 0;
-  for (std::size_t layer = 0; layer < load.size(); ++layer) {
-    std::vector<double> flops(static_cast<std::size_t>(ranks), 0.0);
-    for (const PlacedSlice& slice : placement.layers[layer].slices) {
-      flops[slice.rank] += static_cast<double>(load[layer][slice.expert]) * slice.share *
-                           static_cast<double>(slice.width());
-    }
-    largest += *std::max_element(flops.begin(), flops.end());
-    for (double value : flops) mean += value / ranks;
-  }
-  return mean > 0 ? largest / mean : 1.0;
-}
-
 double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load) {
   const auto widths = expert_widths(config.model.experts);
   const auto tokens = static_cast<double>(config.train.global_batch * config.train.sequence_length);

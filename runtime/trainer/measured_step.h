@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "parallel/communicator/communicator.h"
-#include "parallel/placement/placement.h"
 #include "runtime/metrics/training_record.h"
 #include "runtime/trainer/step.h"
 
@@ -21,11 +20,6 @@ struct MeasuredStep {
 /// `bytes`: what this rank sent.
 MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
                           const StepBytes& bytes);
-
-/// Sum over layers of the largest rank's expert FLOPs over the sum of the means, for the tokens
-/// really routed. load: [layers][experts]. 1 when nothing was routed.
-double flops_max_over_mean(const std::vector<std::vector<std::int64_t>>& load,
-                           const Placement& placement, int ranks);
 
 /// Three times the forward products of one step, for the widths really selected.
 double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load);

@@ -1,5 +1,7 @@
 #include "runtime/trainer/memory_check.h"
 
+#include <algorithm>
+#include <cmath>
 #include <iomanip>
 #include <numeric>
 #include <sstream>
@@ -11,6 +13,8 @@
 #include "parallel/communicator/rank_hosts.h"
 #include "parallel/ownership/dense_partition.h"
 #include "parallel/placement/owned_slices.h"
+#include "parallel/simulation/simulated_memory.h"
+#include "runtime/trainer/global_batch.h"
 #include "runtime/trainer/process_memory.h"
 
 namespace hetmoe {
@@ -20,16 +24,61 @@ constexpr std::int64_t kGradientBytes = 4;
 constexpr std::int64_t kMomentBytes = 8;
 constexpr std::int64_t kMasterBytes = 4;  ///< in fp32 the compute copy is the master
 
-/// [ranks] elements of slices that each holds.
+/// [ranks of the world] elements of slices that each holds.
 std::vector<std::int64_t> held_elements(const RunConfig& config, const Placement& placement,
-                                        int ranks) {
-  std::vector<std::int64_t> elements(static_cast<std::size_t>(ranks), 0);
+                                        const ExpertGroups& groups) {
+  std::vector<std::int64_t> elements(static_cast<std::size_t>(groups.ranks()), 0);
   for (const LayerPlacement& layer : placement.layers) {
     for (const PlacedSlice& slice : layer.slices) {
-      elements[slice.rank] += kExpertMatrices * slice.width() * config.model.hidden_size;
+      for (int group = 0; group < groups.count; ++group) {
+        elements[groups.rank_of(group, slice.rank)] +=
+            kExpertMatrices * slice.width() * config.model.hidden_size;
+      }
     }
   }
   return elements;
+}
+
+/// Selections of an expert that prefers no token, of a microbatch of `tokens`.
+double selections_of_expert(const RouterConfig& router, int experts, double tokens) {
+  const double selected = router.kind == RouterKind::kTopK ? router.top_k : router.top_p * experts;
+  return tokens * selected / experts;
+}
+
+/// Activations of own tokens, and of the tokens that a rank's slices receive from its group.
+std::vector<MemoryNeed> activation_needs(const RunConfig& config, const Placement& placement,
+                                         const ExpertGroups& groups) {
+  const TrainConfig& train = config.train;
+  const SimulatedWorld world{.model = config.model,
+                             .is_bf16 = train.precision == Precision::kBf16,
+                             .sequence_length = train.sequence_length,
+                             .microbatches = train.microbatches,
+                             .sequences = counts_of_ranks(train.global_batch / train.microbatches,
+                                                          source_weights(config, groups.ranks())),
+                             .expert_group_size = groups.size,
+                             .ranks_per_node = groups.ranks()};
+  const double of_group = world.microbatch_tokens() / groups.count;
+  const double of_expert =
+      selections_of_expert(config.model.router, config.model.experts.count, of_group);
+  std::vector<double> received(static_cast<std::size_t>(groups.size), 0.0);
+  for (const LayerPlacement& layer : placement.layers) {
+    std::vector<LayerTime> load(received.size());
+    for (const PlacedSlice& slice : layer.slices) {
+      load[slice.rank].received_rows += of_expert * slice.share;
+      load[slice.rank].hidden_values +=
+          of_expert * slice.share * static_cast<double>(slice.width());
+    }
+    for (std::size_t rank = 0; rank < load.size(); ++rank) {
+      load[rank].received_rows = std::min(load[rank].received_rows, of_group);
+      received[rank] += received_bytes(world, load[rank]);
+    }
+  }
+  std::vector<MemoryNeed> needs(static_cast<std::size_t>(groups.ranks()));
+  for (int rank = 0; rank < groups.ranks(); ++rank) {
+    needs[rank].activation_bytes = std::llround(activation_bytes(world, world.tokens(rank)) +
+                                                received[groups.rank_in_group(rank)]);
+  }
+  return needs;
 }
 
 std::string gibibytes(std::int64_t bytes) {
@@ -40,34 +89,35 @@ std::string gibibytes(std::int64_t bytes) {
 
 }  // namespace
 
-std::vector<std::int64_t> parameter_bytes(const RunConfig& config, const Placement& placement,
-                                          int ranks) {
-  const std::vector<std::int64_t> held_slices = held_elements(config, placement, ranks);
-  std::vector<std::int64_t> owned_slices = owned_rows(placement, {ranks, 1});
+std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& placement,
+                                     const ExpertGroups& groups) {
+  const std::vector<std::int64_t> held_slices = held_elements(config, placement, groups);
+  std::vector<std::int64_t> owned_slices = owned_rows(placement, groups);
   for (std::int64_t& rows : owned_slices) rows *= kExpertMatrices * config.model.hidden_size;
   const auto owned_dense =
       owned_dense_elements(partition_dense(dense_tensor_specs(config.model), owned_slices));
   const std::int64_t dense = std::reduce(owned_dense.begin(), owned_dense.end());
   const bool fp32 = config.train.precision == Precision::kFp32;
-  std::vector<std::int64_t> bytes;
-  for (int rank = 0; rank < ranks; ++rank) {
+  std::vector<MemoryNeed> needs = activation_needs(config, placement, groups);
+  for (int rank = 0; rank < groups.ranks(); ++rank) {
     const std::int64_t held = dense + held_slices[rank];
     const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
-    bytes.push_back(held * ((fp32 ? 4 : 2) + kGradientBytes) +
-                    owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)));
+    needs[rank].state_bytes = held * ((fp32 ? 4 : 2) + kGradientBytes) +
+                              owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes));
   }
-  return bytes;
+  return needs;
 }
 
-void require_memory(const RunConfig& config, const Placement& placement, Communicator& control) {
+void require_memory(const RunConfig& config, const Placement& placement, const ExpertGroups& groups,
+                    Communicator& control) {
   const std::vector<int> hosts = hosts_of_ranks(control);
   const int own_host = hosts[control.rank()];
-  const std::vector<std::int64_t> bytes = parameter_bytes(config, placement, control.size());
+  const std::vector<MemoryNeed> needs = memory_needs(config, placement, groups);
   std::int64_t needed = 0;
   int ranks_here = 0;
   for (int rank = 0; rank < control.size(); ++rank) {
     if (hosts[rank] != own_host) continue;
-    needed += bytes[rank];
+    needed += needs[rank].state_bytes;
     ++ranks_here;
   }
   collectively(control, [&] {

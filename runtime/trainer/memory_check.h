@@ -4,19 +4,26 @@
 #include <vector>
 
 #include "parallel/communicator/communicator.h"
+#include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 #include "runtime/run_config.h"
 
 namespace hetmoe {
 
-/// [ranks] bytes of parameters, gradients, masters and moments that each holds; activations come on
-/// top. `config.train.precision` must be resolved. Pure.
-std::vector<std::int64_t> parameter_bytes(const RunConfig& config, const Placement& placement,
-                                          int ranks);
+/// What one rank needs beside the program itself.
+struct MemoryNeed {
+  std::int64_t state_bytes = 0;       ///< parameters, gradients, masters and moments: exact
+  std::int64_t activation_bytes = 0;  ///< what a microbatch's forward pass keeps: an estimate
+};
+
+/// [ranks of the world], under a uniform load. `config.train.precision` must be resolved. Pure.
+std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& placement,
+                                     const ExpertGroups& groups);
 
 /// Refuses a run whose parameters cannot fit into the memory of a host: Linux would grant the
 /// memory and kill the job later. Collective. Errors: AgreedError (configuration) that names the
 /// first such host's lowest rank, what is needed and what is there.
-void require_memory(const RunConfig& config, const Placement& placement, Communicator& control);
+void require_memory(const RunConfig& config, const Placement& placement, const ExpertGroups& groups,
+                    Communicator& control);
 
 }  // namespace hetmoe

@@ -25,20 +25,21 @@ void add(const Loads& more, Loads& sum) {
   }
 }
 
-/// What a step of the window routed on average.
-Loads loads_per_step(Loads sums, std::int64_t steps) {
+/// Every number over `count`, rounded.
+Loads mean_loads(Loads sums, std::int64_t count) {
   for (auto& layer : sums) {
     for (std::int64_t& tokens : layer) {
-      tokens = std::llround(static_cast<double>(tokens) / static_cast<double>(steps));
+      tokens = std::llround(static_cast<double>(tokens) / static_cast<double>(count));
     }
   }
   return sums;
 }
 
-MovePrice first_price(const PlanProblem& problem) {
+/// `ranks`: of the world, among which slices move.
+MovePrice first_price(const PlanProblem& problem, int ranks) {
   if (!problem.cluster) return {};
   const Cluster& cluster = *problem.cluster;
-  const bool one_node = problem.ranks <= cluster.ranks_per_node;
+  const bool one_node = ranks <= cluster.ranks_per_node;
   return {.copied_bytes_per_second = cluster.memory_bytes_per_second,
           .sent_bytes_per_second =
               (one_node ? cluster.same_node : cluster.other_node).bytes_per_second};
@@ -51,9 +52,10 @@ Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communica
     : config_(config),
       problem_(std::move(problem)),
       control_(control),
+      groups_(control.size() / problem_.ranks),
       clock_(clock),
       widths_(expert_widths(config.model.experts)),
-      price_(first_price(problem_)) {}
+      price_(first_price(problem_, control.size())) {}
 
 void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measured) {
   if (!looks_at_all()) return;
@@ -72,7 +74,7 @@ void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measu
 
 bool Rebalancing::looks_at_all() const {
   const PlacementConfig& placement = config_.placement;
-  return placement.every > 0 && control_.size() > 1 && !placement.strategy.ends_with(".json");
+  return placement.every > 0 && problem_.ranks > 1 && !placement.strategy.ends_with(".json");
 }
 
 bool Rebalancing::is_due(std::int64_t step) const {
@@ -83,12 +85,14 @@ RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& curr
   RebalanceQuestion question;
   question.problem = problem_;
   question.problem.current = current;
-  const Loads tokens = loads_per_step(window_.tokens, window_.steps);
+  // Every group follows the same plan, made for what a group routes in a step on average.
+  const Loads tokens = mean_loads(window_.tokens, window_.steps * groups_);
   for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
     question.problem.layers[layer].tokens = tokens[layer];
   }
   question.earlier_tokens =
-      earlier_.steps > 0 ? loads_per_step(earlier_.tokens, earlier_.steps) : tokens;
+      earlier_.steps > 0 ? mean_loads(earlier_.tokens, earlier_.steps * groups_) : tokens;
+  question.groups = groups_;
   question.strategy = plan_strategy_of(config_.placement.strategy);
   question.seconds_per_token_unit =
       window_.token_units > 0 ? window_.expert_seconds / window_.token_units : 0;

@@ -18,17 +18,17 @@ namespace hetmoe {
 /// others take its plan.
 class Rebalancing {
  public:
-  /// `problem` holds the limits, and on rank 0 the cluster where one is configured; its loads and
-  /// current placement are filled in here. `control` and
-  /// `clock` must outlive this, and the configuration too.
+  /// `problem` is that of one expert group: it holds the limits, and on rank 0 the cluster where
+  /// one is configured; its loads and current placement are filled in here. `control` is the world;
+  /// it, `clock` and the configuration must outlive this.
   Rebalancing(const RunConfig& config, PlanProblem problem, Communicator& control,
               const Clock& clock);
 
   /// After every step.
   void add_step(const StepOutcome& outcome, const MeasuredStep& measured);
 
-  /// Whether to look after this step: never with placement.every 0, on one rank, with a plan file
-  /// as strategy, or after the last step.
+  /// Whether to look after this step: never with placement.every 0, in groups of one rank, with a
+  /// plan file as strategy, or after the last step.
   bool is_due(std::int64_t step) const;
 
   /// The plan to move to, if moving pays; a new window begins. Collective, blocking: rank 0 plans.
@@ -57,6 +57,7 @@ class Rebalancing {
   const RunConfig& config_;
   PlanProblem problem_;
   Communicator& control_;
+  int groups_;  ///< expert groups
   const Clock& clock_;
   std::vector<std::int64_t> widths_;
   Window window_;   ///< since the last look

@@ -7,11 +7,9 @@
 
 namespace hetmoe {
 
-RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
-               int ranks, const Clock& clock, Output out)
+RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock,
+               Output out)
     : config_(config),
-      placement_(placement),
-      ranks_(ranks),
       clock_(clock),
       start_seconds_(clock.monotonic_seconds()),
       metrics_(directory.metrics_file()),
@@ -52,7 +50,7 @@ void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredS
   record.tokens_per_second = tokens / measured.step_seconds;
   record.model_flops_per_second = model_flops(config_, outcome.load) / measured.step_seconds;
   record.phase_seconds = measured.phases;
-  record.flops_max_over_mean = flops_max_over_mean(outcome.load, placement_, ranks_);
+  record.flops_max_over_mean = outcome.flops_max_over_mean;
   record.bytes = measured.bytes;
   metrics_.write(record);
   console_.step(record);

@@ -23,8 +23,7 @@ struct Output {
 /// needs.
 class RunLog {
  public:
-  RunLog(const RunConfig& config, const RunDirectory& directory, const Placement& placement,
-         int ranks, const Clock& clock, Output out);
+  RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock, Output out);
 
   void started(const RunSummary& summary);
   void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
@@ -41,8 +40,6 @@ class RunLog {
   void add_load(const std::vector<std::vector<std::int64_t>>& load);
 
   const RunConfig& config_;
-  const Placement& placement_;
-  int ranks_;
   const Clock& clock_;
   double start_seconds_;
   MetricsFile metrics_;

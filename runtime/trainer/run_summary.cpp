@@ -5,6 +5,7 @@
 
 #include "core/model/parameter_specs.h"
 #include "parallel/ownership/update_traffic.h"
+#include "runtime/trainer/memory_check.h"
 
 namespace hetmoe {
 namespace {
@@ -19,20 +20,29 @@ std::string router_text(const RouterConfig& router) {
   return text.str();
 }
 
-std::vector<RankPlanRow> plan_rows(const RunConfig& config, const Placement& placement, int ranks) {
-  std::vector<RankPlanRow> rows(static_cast<std::size_t>(ranks));
+std::vector<RankPlanRow> plan_rows(const RunConfig& config, const Placement& placement,
+                                   const ExpertGroups& groups) {
+  std::vector<RankPlanRow> rows(static_cast<std::size_t>(groups.ranks()));
   double total = 0;
-  for (int rank = 0; rank < ranks; ++rank) rows[rank].rank = rank;
   for (const LayerPlacement& layer : placement.layers) {
     for (const PlacedSlice& slice : layer.slices) {
-      RankPlanRow& row = rows[slice.rank];
-      ++row.slices;
-      row.expert_parameters += kExpertMatrices * slice.width() * config.model.hidden_size;
-      row.flops_ratio += slice.share * static_cast<double>(slice.width());
-      total += slice.share * static_cast<double>(slice.width());
+      const double work = slice.share * static_cast<double>(slice.width());
+      for (int group = 0; group < groups.count; ++group) {
+        RankPlanRow& row = rows[groups.rank_of(group, slice.rank)];
+        ++row.slices;
+        row.expert_parameters += kExpertMatrices * slice.width() * config.model.hidden_size;
+        row.flops_ratio += work;
+        total += work;
+      }
     }
   }
-  for (RankPlanRow& row : rows) row.flops_ratio /= total;
+  const std::vector<MemoryNeed> memory = memory_needs(config, placement, groups);
+  for (int rank = 0; rank < groups.ranks(); ++rank) {
+    rows[rank].rank = rank;
+    rows[rank].flops_ratio /= total;
+    rows[rank].state_bytes = memory[rank].state_bytes;
+    rows[rank].activation_bytes = memory[rank].activation_bytes;
+  }
   return rows;
 }
 
@@ -42,10 +52,10 @@ void add_update_traffic(const RunSummaryParts& parts, RunSummary& summary) {
   const bool is_bf16 = parts.config.train.precision == Precision::kBf16;
   const UpdateTraffic traffic = update_traffic({.dense = dense,
                                                 .placement = parts.plan.placement,
-                                                .groups = {parts.ranks, 1},
+                                                .groups = parts.groups,
                                                 .hidden_size = model.hidden_size,
                                                 .value_bytes = is_bf16 ? 2 : 4});
-  for (int rank = 0; rank < parts.ranks; ++rank) {
+  for (int rank = 0; rank < parts.groups.ranks(); ++rank) {
     summary.gradient_bytes += traffic.gradient_bytes[rank];
     summary.parameter_bytes += traffic.parameter_bytes[rank];
     summary.busiest_update_bytes = std::max(
@@ -77,14 +87,15 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.active_parameters =
       active_parameters(model, mean_width * (counts ? model.router.top_k : model.experts.count));
   summary.active_is_bound = !counts;
-  summary.ranks = parts.ranks;
+  summary.ranks = parts.groups.ranks();
+  summary.expert_groups = parts.groups.count;
   summary.tokens_per_step = parts.config.train.global_batch * parts.config.train.sequence_length;
   summary.steps = parts.config.train.steps;
   summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
   summary.threads = parts.threads;
   summary.device = "cpu";
   add_update_traffic(parts, summary);
-  summary.plan = plan_rows(parts.config, parts.plan.placement, parts.ranks);
+  summary.plan = plan_rows(parts.config, parts.plan.placement, parts.groups);
   return summary;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "parallel/placement/expert_groups.h"
 #include "parallel/placement/planner.h"
 #include "runtime/metrics/run_directory.h"
 #include "runtime/report/summary.h"
@@ -14,7 +15,7 @@ struct RunSummaryParts {
   std::string config_name;
   const RunDirectory& directory;
   const Plan& plan;
-  int ranks = 1;
+  ExpertGroups groups;
   int threads = 1;
 };
 

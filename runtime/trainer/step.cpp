@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <span>
 
 #include "core/model/router.h"
@@ -54,7 +55,8 @@ TrainingStep::TrainingStep(const StepParts& parts)
                 .total_steps = parts.config.train.steps},
       source_weights_(source_weights(parts.config, parts.control.size())),
       forced_(forced_workload(parts.config.model, parts.config.train.seed)),
-      relative_width_(relative_widths(expert_widths(parts.config.model.experts))),
+      widths_(expert_widths(parts.config.model.experts)),
+      relative_width_(relative_widths(widths_)),
       router_statistics_(parts.config.model.num_layers, parts.config.model.experts.count) {}
 
 StepOutcome TrainingStep::run(std::int64_t step) {
@@ -62,6 +64,7 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   Totals totals;
   PhaseSeconds& seconds = totals.outcome.seconds;
   parts_.parameters.zero_gradients();
+  token_units_.assign(static_cast<std::size_t>(parts_.config.model.num_layers), 0.0);
   for (std::int64_t index = 0; index < train.microbatches; ++index) {
     accumulate_microbatch(step, index, totals);
   }
@@ -120,6 +123,7 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
                                 .first_token = mine.first * train.sequence_length},
                  .statistics = &router_statistics_,
                  .seconds = {},
+                 .token_units = token_units_,
                  .forced = forced_ ? &*forced_ : nullptr};
   router_statistics_.clear();
   totals.loss_sum += parts_.decoder.forward(pass);
@@ -164,7 +168,20 @@ TrainingStep::Totals TrainingStep::agree(Totals totals) {
   outcome.grad_norm = std::sqrt(values[1]);
   outcome.skipped =
       values[2] != 0 || !std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm);
+  outcome.flops_max_over_mean = flops_max_over_mean(outcome);
   return totals;
+}
+
+double TrainingStep::flops_max_over_mean(const StepOutcome& outcome) {
+  parts_.control.all_reduce(buffer_of(std::span<double>(token_units_)), Reduction::kMax).wait();
+  const double largest = std::reduce(token_units_.begin(), token_units_.end());
+  // Every expert group computes each of its tokens once, on however many ranks.
+  double all = 0;
+  for (const auto& layer : outcome.load) {
+    for (std::size_t expert = 0; expert < layer.size(); ++expert)
+      all += static_cast<double>(layer[expert]) * static_cast<double>(widths_[expert]);
+  }
+  return all > 0 ? largest * parts_.control.size() / all : 1.0;
 }
 
 }  // namespace hetmoe

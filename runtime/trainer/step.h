@@ -36,6 +36,9 @@ struct StepOutcome {
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0;
   bool skipped = false;  ///< loss, norm or a router logit was not finite
+  /// Sum over layers of the largest rank's expert FLOPs over the sum of the means; 1: even, or
+  /// nothing was routed.
+  double flops_max_over_mean = 1;
   /// [layers][experts]: tokens that selected the expert, all ranks.
   std::vector<std::vector<std::int64_t>> load;
   PhaseSeconds seconds;  ///< this rank
@@ -64,13 +67,16 @@ class TrainingStep {
   Totals agree(Totals totals);
   void update_and_send(const AdamWStep& update, PhaseSeconds& seconds);
   void add_statistics(const PassState& pass, Totals& totals) const;
+  double flops_max_over_mean(const StepOutcome& outcome);
 
   StepParts parts_;
   LearningRateSchedule schedule_;
   std::vector<std::int64_t> source_weights_;
   std::optional<Workload> forced_;
+  std::vector<std::int64_t> widths_;
   std::vector<double> relative_width_;
   RouterStatistics router_statistics_;
+  std::vector<double> token_units_;  ///< [layers] of this step and rank, then the largest rank's
   Batch batch_;
   std::int64_t updates_ = 0;
 };

@@ -16,18 +16,18 @@ bool has_peers(const TrafficClasses& traffic) { return traffic.dispatch->size() 
 
 }  // namespace
 
-TrafficClasses::TrafficClasses(Communicator& world)
-    : control(world.split(0, world.rank())),
-      dispatch(world.split(0, world.rank())),
+TrafficClasses::TrafficClasses(Communicator& world, const ExpertGroups& groups_in)
+    : groups(groups_in),
+      control(world.split(0, world.rank())),
+      dispatch(world.split(groups.group_of(world.rank()), world.rank())),
       gradients(world.split(0, world.rank())),
       parameters(world.split(0, world.rank())) {}
 
 TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traffic,
                              const Placement& placement, BatchReader& reader, const Clock& clock)
-    : parameters_(config.model, slices_of_rank(placement, traffic.control->rank()),
+    : parameters_(config.model, slices_of_rank(placement, traffic.dispatch->rank()),
                   compute_type(config)),
-      ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement,
-                 ExpertGroups::of_world(traffic.control->size(), 0)),
+      ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement, traffic.groups),
       statistics_(*traffic.control),
       placed_dispatcher_(has_peers(traffic)
                              ? make_all_to_all_token_dispatcher(*traffic.dispatch, placement)

@@ -12,6 +12,7 @@
 #include "parallel/dispatch/all_to_all_token_dispatcher.h"
 #include "parallel/dispatch/statistics_all_reduce.h"
 #include "parallel/ownership/ownership.h"
+#include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 #include "runtime/run_config.h"
 #include "runtime/trainer/step.h"
@@ -20,9 +21,13 @@ namespace hetmoe {
 
 /// One communicator per class of traffic: calls on each are in one fixed order. Collective.
 struct TrafficClasses {
-  std::unique_ptr<Communicator> control, dispatch, gradients, parameters;
+  ExpertGroups groups;
+  std::unique_ptr<Communicator> control;
+  std::unique_ptr<Communicator> dispatch;  ///< the ranks of one expert group; the others: the world
+  std::unique_ptr<Communicator> gradients;
+  std::unique_ptr<Communicator> parameters;
 
-  explicit TrafficClasses(Communicator& world);
+  TrafficClasses(Communicator& world, const ExpertGroups& groups);
 };
 
 /// What one rank trains with, put together: parameters of the slices placed here, their owners, the
@@ -30,12 +35,12 @@ struct TrafficClasses {
 class TrainingParts {
  public:
   /// Collective. `config.train.precision` must be resolved. Parameters get their initial values.
-  /// Everything given must outlive this.
+  /// `placement` is over the ranks of a group. Everything given must outlive this.
   TrainingParts(const RunConfig& config, const TrafficClasses& traffic, const Placement& placement,
                 BatchReader& reader, const Clock& clock);
 
   /// Slices go to where `placement` puts them, with masters and moments. Collective, between steps,
-  /// on two ranks or more. See Ownership::migrate.
+  /// in groups of two ranks or more. See Ownership::migrate.
   void migrate(const Placement& placement);
 
   ParameterStore& parameters() { return parameters_; }
@@ -50,8 +55,8 @@ class TrainingParts {
   ParameterStore parameters_;
   Ownership ownership_;
   StatisticsAllReduce statistics_;
-  std::unique_ptr<PlacedTokenDispatcher> placed_dispatcher_;  ///< none on one rank
-  std::unique_ptr<TokenDispatcher> local_dispatcher_;         ///< on one rank
+  std::unique_ptr<PlacedTokenDispatcher> placed_dispatcher_;  ///< none in groups of one rank
+  std::unique_ptr<TokenDispatcher> local_dispatcher_;         ///< in groups of one rank
   TokenDispatcher* dispatcher_;                               ///< the one that there is
   std::unique_ptr<ExpertKernels> kernels_;
   Decoder decoder_;

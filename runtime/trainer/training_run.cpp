@@ -118,19 +118,19 @@ TrainingData open_data(const RunConfig& config, Communicator& control) {
 }
 
 /// The first plan, if this host can hold it.
-Plan feasible_plan(const RunConfig& config, Communicator& control) {
-  Plan plan = make_initial_plan(config, control);
-  require_memory(config, plan.placement, control);
+Plan feasible_plan(const RunConfig& config, const TrafficClasses& traffic) {
+  Plan plan = make_initial_plan(config, traffic.groups, *traffic.control);
+  require_memory(config, plan.placement, traffic.groups, *traffic.control);
   return plan;
 }
 
 /// Only rank 0 plans, and so only rank 0 reads the cluster file.
-PlanProblem problem_of_run(const RunConfig& config, Communicator& control) {
+PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffic) {
   std::optional<Cluster> cluster;
-  collectively(control, [&] {
-    if (control.rank() == 0) cluster = configured_cluster(config);
+  collectively(*traffic.control, [&] {
+    if (traffic.control->rank() == 0) cluster = configured_cluster(config);
   });
-  return uniform_problem(config, control.size(), cluster);
+  return uniform_problem(config, traffic.groups, cluster);
 }
 
 std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
@@ -147,11 +147,10 @@ TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config,
       traffic_(traffic),
       directory_(std::move(directory)),
       rank_log_(rank_log),
-      plan_(feasible_plan(config_, *traffic.control)),
+      plan_(feasible_plan(config_, traffic)),
       data_(open_data(config_, *traffic.control)),
       parts_(config_, traffic, plan_.placement, *data_.train, request.clock),
-      rebalancing_(config_, problem_of_run(config_, *traffic.control), *traffic.control,
-                   request.clock) {
+      rebalancing_(config_, problem_of_run(config_, traffic), *traffic.control, request.clock) {
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
                  std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
   start_log(compute);
@@ -163,15 +162,15 @@ void TrainingRun::start_log(const ComputeChoice& compute) {
     write_file_atomically(directory_.config_file(), resolved_yaml(config_));
     write_file_atomically(directory_.plan_file(), write_plan(plan_));
     copy_cluster_file(config_, directory_);
-    log_ = std::make_unique<RunLog>(config_, directory_, plan_.placement, traffic_.control->size(),
-                                    request_.clock, Output{request_.out, request_.terminal});
+    log_ = std::make_unique<RunLog>(config_, directory_, request_.clock,
+                                    Output{request_.out, request_.terminal});
     log_->started(summarize_run({.config = config_,
                                  .config_name = request_.config_name,
                                  .directory = directory_,
                                  .plan = plan_,
-                                 .ranks = traffic_.control->size(),
+                                 .groups = traffic_.groups,
                                  .threads = compute.threads}));
-    if (missed_cap(uniform_problem(config_, traffic_.control->size()), plan_)) {
+    if (missed_cap(uniform_problem(config_, traffic_.groups), plan_)) {
       log_->warning(
           "a rank holds more than placement.memory_cap_ratio allows: experts are too few "
           "or too large for these ranks at this placement.granularity and strategy");
@@ -283,7 +282,10 @@ void TrainingRun::finish() {
 
 void run_training(const TrainingRequest& request) {
   keep_freed_memory();
-  TrafficClasses traffic(request.world);
+  ExpertGroups groups;
+  collectively(request.world,
+               [&] { groups = configured_groups(request.config, request.world.size()); });
+  TrafficClasses traffic(request.world, groups);
   ComputeChoice compute = choose_compute(request.config, *traffic.control, request.clock);
   RunConfig config = request.config;
   config.train.precision = compute.precision;

@@ -43,7 +43,7 @@ std::vector<std::int64_t> unequal_pieces(std::int64_t width, int pieces) {
 
 AssembledRun::AssembledRun(const RunConfig& config, Communicator& world, const Placement& placement)
     : config_(config),
-      traffic_(world),
+      traffic_(world, configured_groups(config_, world.size())),
       data_(open_training_data(config_, /*count_unigrams=*/false)),
       parts_(config_, traffic_, placement, *data_.train, clock_) {
   at::set_num_threads(1);
@@ -52,7 +52,7 @@ AssembledRun::AssembledRun(const RunConfig& config, Communicator& world, const P
 Placement whole_experts(const RunConfig& config, int ranks) {
   Placement placement;
   run_ranks(ranks, [&](Communicator& world) {
-    Plan plan = make_initial_plan(config, world);
+    Plan plan = make_initial_plan(config, configured_groups(config, world.size()), world);
     if (world.rank() == 0) placement = std::move(plan.placement);
   });
   return placement;

@@ -80,7 +80,7 @@ Placement replicated_placement(const ModelConfig& model, int ranks) {
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement)
     : config_(config),
-      traffic_(world),
+      traffic_(world, configured_groups(config, world.size())),
       reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
               config.train.global_batch),
       parts_(config_, traffic_, placement, reader_, clock_) {}

@@ -31,8 +31,18 @@ RunSummary tiny_run() {
           .gradient_bytes = 30 << 20,
           .parameter_bytes = 15 << 20,
           .busiest_update_bytes = 23 << 20,
-          .plan = {{.rank = 0, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.503},
-                   {.rank = 1, .slices = 16, .expert_parameters = 6291456, .flops_ratio = 0.497}}};
+          .plan = {{.rank = 0,
+                    .slices = 16,
+                    .expert_parameters = 6291456,
+                    .flops_ratio = 0.503,
+                    .state_bytes = 150LL << 20,
+                    .activation_bytes = 48LL << 20},
+                   {.rank = 1,
+                    .slices = 16,
+                    .expert_parameters = 6291456,
+                    .flops_ratio = 0.497,
+                    .state_bytes = 151LL << 20,
+                    .activation_bytes = 3LL << 30}}};
 }
 
 FinalSummary tiny_end() {
@@ -73,9 +83,9 @@ TEST(HeaderText, SaysWhatWillRun) {
             "rank 23.0 MiB\n"
             "  run directory     runs/tiny-20261122-041017-0a1b\n"
             "\n"
-            "  rank   slices   expert parameters   share of FLOPs\n"
-            "     0       16              6.29 M           50.3 %\n"
-            "     1       16              6.29 M           49.7 %\n");
+            "  rank   slices   expert parameters   share of FLOPs      state   activations\n"
+            "     0       16              6.29 M           50.3 %    150 MiB     ~48.0 MiB\n"
+            "     1       16              6.29 M           49.7 %    151 MiB     ~3.00 GiB\n");
 }
 
 TEST(HeaderText, StaysReadableWithManyRanksAndExperts) {
@@ -90,6 +100,16 @@ TEST(HeaderText, StaysReadableWithManyRanksAndExperts) {
   EXPECT_THAT(text, HasSubstr("\n  1023 "));
   EXPECT_THAT(text, Not(HasSubstr("\n   500 ")));
   expect_plain(text);
+}
+
+TEST(HeaderText, SaysThatGroupsHoldCopies) {
+  RunSummary run = tiny_run();
+  run.ranks = 8;
+  run.expert_groups = 4;
+  EXPECT_THAT(header_text(run),
+              HasSubstr("\n  expert groups     4 of 2 ranks, each with all experts\n"));
+  run.ranks = 4;
+  EXPECT_THAT(header_text(run), HasSubstr(" 4 of 1 rank, each with all experts\n"));
 }
 
 TEST(HeaderText, SaysOneWidthOnce) {

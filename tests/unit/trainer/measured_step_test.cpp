@@ -7,37 +7,6 @@
 namespace hetmoe {
 namespace {
 
-Placement two_layers_on_two_ranks() {
-  Placement placement;
-  placement.layers.resize(2);
-  placement.layers[0].slices = {{0, 0, 0, 3}, {1, 1, 0, 5}};
-  placement.layers[1].slices = {{0, 0, 0, 1}, {0, 1, 1, 3}, {1, 0, 0, 5}};
-  return placement;
-}
-
-TEST(FlopsMaxOverMean, ComparesTheBusiestRankOfEachLayerWithTheMean) {
-  // Layer 0: 10 tokens x 3 units and 0 x 5: ranks do 30 and 0, the mean is 15.
-  // Layer 1: 5 x 1 + 5 x 5 = 30 and 5 x 2 = 10, the mean is 20.
-  EXPECT_DOUBLE_EQ(flops_max_over_mean({{10, 0}, {5, 5}}, two_layers_on_two_ranks(), 2),
-                   (30.0 + 30.0) / (15.0 + 20.0));
-}
-
-TEST(FlopsMaxOverMean, EvenWorkIsOneAndARankWithoutExpertsCounts) {
-  EXPECT_DOUBLE_EQ(flops_max_over_mean({{5, 3}}, two_layers_on_two_ranks(), 2), 1.0);
-  EXPECT_DOUBLE_EQ(flops_max_over_mean({{5, 3}}, two_layers_on_two_ranks(), 4), 2.0);
-}
-
-TEST(FlopsMaxOverMean, IsOneWhenNothingWasRouted) {
-  EXPECT_EQ(flops_max_over_mean({{0, 0}, {0, 0}}, two_layers_on_two_ranks(), 2), 1.0);
-}
-
-TEST(FlopsMaxOverMean, SharesOfReplicasDivideTheTokens) {
-  Placement placement;
-  placement.layers.resize(1);
-  placement.layers[0].slices = {{0, 0, 0, 4, 0.75}, {0, 1, 0, 4, 0.25}};
-  EXPECT_DOUBLE_EQ(flops_max_over_mean({{8}}, placement, 2), 24.0 / 16.0);
-}
-
 TEST(ModelFlops, MatchesACountByHand) {
   RunConfig config;
   config.model.vocab_size = 10;

@@ -33,13 +33,16 @@ Placement one_expert_each() {
 constexpr std::int64_t kDense = 80 + 64 + 12 + 8;
 constexpr std::int64_t kSlices[] = {3 * 3 * 4, 3 * 5 * 4};
 
+std::int64_t sum_of_states(const std::vector<MemoryNeed>& needs) {
+  std::int64_t sum = 0;
+  for (const MemoryNeed& need : needs) sum += need.state_bytes;
+  return sum;
+}
+
 // 16 bytes of a parameter in fp32, 18 in bf16; a copy that is not the owner's takes 8 or 6.
 TEST(ParameterBytes, CountOwnersAndCopies) {
   RunConfig config = small_config();
-  const auto all = [&] {
-    const std::vector<std::int64_t> bytes = parameter_bytes(config, one_expert_each(), 2);
-    return bytes.at(0) + bytes.at(1);
-  };
+  const auto all = [&] { return sum_of_states(memory_needs(config, one_expert_each(), {2, 1})); };
   const std::int64_t parameters = kDense + kSlices[0] + kSlices[1];
   EXPECT_EQ(all(), 16 * parameters + 8 * kDense);
   config.train.precision = Precision::kBf16;
@@ -49,20 +52,30 @@ TEST(ParameterBytes, CountOwnersAndCopies) {
 TEST(ParameterBytes, OfReplicasOneIsOwned) {
   Placement copied = one_expert_each();
   copied.layers[0].slices = {{0, 0, 0, 3}, {1, 0, 0, 5, 0.5}, {1, 1, 0, 5, 0.5}};
-  const auto sum = [](const std::vector<std::int64_t>& bytes) { return bytes[0] + bytes[1]; };
   // The copy that is not the owner's takes 8 bytes of a parameter, its gradient among them.
-  EXPECT_EQ(sum(parameter_bytes(small_config(), copied, 2)),
-            sum(parameter_bytes(small_config(), one_expert_each(), 2)) + 8 * kSlices[1]);
+  EXPECT_EQ(
+      sum_of_states(memory_needs(small_config(), copied, {2, 1})),
+      sum_of_states(memory_needs(small_config(), one_expert_each(), {2, 1})) + 8 * kSlices[1]);
+}
+
+TEST(ParameterBytes, GroupsHoldCopiesAndShareTheMoments) {
+  RunConfig config = small_config();
+  config.train.precision = Precision::kBf16;
+  const std::vector<MemoryNeed> needs = memory_needs(config, one_expert_each(), {2, 3});
+  const std::int64_t slices = kSlices[0] + kSlices[1];
+  // Copies and gradients on every rank that holds them, masters and moments once in the world.
+  EXPECT_EQ(sum_of_states(needs), 6 * (6 * kDense + 3 * slices) + 12 * (kDense + slices));
 }
 
 TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
   RunConfig config = small_config();
-  EXPECT_NO_THROW(
-      run_ranks(2, [&](Communicator& group) { require_memory(config, one_expert_each(), group); }));
+  EXPECT_NO_THROW(run_ranks(2, [&](Communicator& group) {
+    require_memory(config, one_expert_each(), {2, 1}, group);
+  }));
   config.model.vocab_size = 1'000'000'000'000;
   run_ranks(2, [&](Communicator& group) {
     try {
-      require_memory(config, one_expert_each(), group);
+      require_memory(config, one_expert_each(), {2, 1}, group);
       ADD_FAILURE() << "was not refused";
     } catch (const AgreedError& error) {
       EXPECT_EQ(error.exit_code(), ExitCode::kConfiguration);

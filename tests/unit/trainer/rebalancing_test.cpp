@@ -41,7 +41,7 @@ TEST(Rebalancing, LooksEveryFewStepsButNotWhereNothingCanMove) {
   SystemClock clock;
   run_ranks(2, [&](Communicator& control) {
     RunConfig config = four_equal_experts();
-    const Rebalancing rebalancing(config, uniform_problem(config, 2), control, clock);
+    const Rebalancing rebalancing(config, uniform_problem(config, {2, 1}), control, clock);
     EXPECT_FALSE(rebalancing.is_due(3));
     EXPECT_TRUE(rebalancing.is_due(4));
     EXPECT_FALSE(rebalancing.is_due(100)) << "the last step";
@@ -53,7 +53,7 @@ TEST(Rebalancing, LooksEveryFewStepsButNotWhereNothingCanMove) {
   });
   run_ranks(1, [&](Communicator& control) {
     const RunConfig config = four_equal_experts();
-    EXPECT_FALSE(Rebalancing(config, uniform_problem(config, 1), control, clock).is_due(4));
+    EXPECT_FALSE(Rebalancing(config, uniform_problem(config, {1, 1}), control, clock).is_due(4));
   });
 }
 
@@ -61,7 +61,7 @@ TEST(Rebalancing, MovesForALoadThatLastsAndMeasuresTheGain) {
   SystemClock clock;
   run_ranks(2, [&](Communicator& control) {
     const RunConfig config = four_equal_experts();
-    Rebalancing rebalancing(config, uniform_problem(config, 2), control, clock);
+    Rebalancing rebalancing(config, uniform_problem(config, {2, 1}), control, clock);
     add_steps(rebalancing, 4, 50, kStepSeconds);
     const std::optional<Plan> plan = rebalancing.look(4, two_and_two());
     ASSERT_TRUE(plan.has_value());
@@ -88,7 +88,7 @@ TEST(Rebalancing, TheFirstWindowMustAgreeWithItsFirstHalf) {
   SystemClock clock;
   run_ranks(2, [&](Communicator& control) {
     const RunConfig config = four_equal_experts();
-    Rebalancing rebalancing(config, uniform_problem(config, 2), control, clock);
+    Rebalancing rebalancing(config, uniform_problem(config, {2, 1}), control, clock);
     add_steps(rebalancing, 2, 10, kStepSeconds);
     add_steps(rebalancing, 2, 1000, kStepSeconds);
     EXPECT_FALSE(rebalancing.look(4, two_and_two()).has_value());
@@ -101,7 +101,7 @@ TEST(Rebalancing, WhatAMoveTookIsLearnedWithinBounds) {
   SystemClock clock;
   run_ranks(2, [&](Communicator& control) {
     const RunConfig config = four_equal_experts();
-    Rebalancing rebalancing(config, uniform_problem(config, 2), control, clock);
+    Rebalancing rebalancing(config, uniform_problem(config, {2, 1}), control, clock);
     add_steps(rebalancing, 4, 50, kStepSeconds);
     ASSERT_TRUE(rebalancing.look(4, two_and_two()).has_value());
     const double first = rebalancing.moved(1e6).predicted_moving_seconds;
