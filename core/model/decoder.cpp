@@ -96,7 +96,7 @@ at::Tensor Decoder::normalise_heads(const at::Tensor& qkv, const Block& block) c
   const std::int64_t key = config_.num_kv_heads * width;
   const auto normalised = [&](std::int64_t begin, std::int64_t columns, const Parameter& weight) {
     const at::Tensor heads =
-        qkv.narrow(1, begin, columns).reshape({rows * (columns / width), width});
+        qkv.narrow(1, begin, columns).reshape({rows * (columns / width), width}).contiguous();
     return rms_norm(heads, weight, config_.norm_epsilon).view({rows, columns});
   };
   return at::cat({normalised(0, query, block.query_norm), normalised(query, key, block.key_norm),
