@@ -11,7 +11,6 @@
 #include "core/model/initial_values.h"
 #include "core/model/workload.h"
 #include "parallel/agreement.h"
-#include "parallel/communicator/local_communicator.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/one_rank.h"
 #include "tests/support/training_world.h"
@@ -62,7 +61,7 @@ TEST_P(TrainingStepCases, GivesTheLossAndGradientsOfOneRank) {
   const StepOutcome outcome = training.step(1);
   const StepOutcome expected_outcome = expected.step(1);
   expect_same_outcome(outcome, expected_outcome);
-  expect_same_gradients(training, expected, expected_outcome.grad_norm);
+  expect_same_gradients(training.ownership(), expected, expected_outcome.grad_norm);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -92,7 +91,7 @@ TEST(SourceWeights, ChangeWhoReadsAndNotTheResult) {
   OneRank expected(even);
   const StepOutcome expected_outcome = expected.step(1);
   expect_same_outcome(training.step(1), expected_outcome);
-  expect_same_gradients(training, expected, expected_outcome.grad_norm);
+  expect_same_gradients(training.ownership(), expected, expected_outcome.grad_norm);
 }
 
 TEST(SourceWeights, OfAnotherNumberOfRanksAreRefusedByAll) {
@@ -169,7 +168,7 @@ TEST_P(TrainingStepCases, GivesTheSameWithReplicas) {
     const StepOutcome outcome = training.step(step);
     const StepOutcome expected_outcome = expected.step(step);
     expect_same_outcome(outcome, expected_outcome);
-    expect_same_gradients(training, expected, expected_outcome.grad_norm);
+    expect_same_gradients(training.ownership(), expected, expected_outcome.grad_norm);
   }
 }
 

@@ -4,6 +4,10 @@
 
 namespace hetmoe::test {
 
+OneRank::OneRank(const RunConfig& config)
+    : communicator_(world_.communicator(0)),
+      training_(config, *communicator_, whole_placement(config.model)) {}
+
 at::Tensor OneRank::gradient(const std::string& name) const {
   for (const OwnedRows& rows : training_.ownership().owned()) {
     if (rows.name == name) return rows.gradient.view({-1, rows.columns});
@@ -22,8 +26,8 @@ void expect_same_outcome(const StepOutcome& outcome, const StepOutcome& expected
   EXPECT_EQ(outcome.load, expected.load);
 }
 
-void expect_same_gradients(const TrainingWorld& training, const OneRank& expected, double norm) {
-  for (const OwnedRows& rows : training.ownership().owned()) {
+void expect_same_gradients(const Ownership& ownership, const OneRank& expected, double norm) {
+  for (const OwnedRows& rows : ownership.owned()) {
     const at::Tensor whole = expected.gradient(rows.name);
     const at::Tensor part = whole.narrow(0, rows.row_begin, rows.row_end - rows.row_begin);
     const double scale = whole.abs().max().item<double>();

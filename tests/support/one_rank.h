@@ -13,9 +13,7 @@ namespace hetmoe::test {
 /// The same steps by one rank that holds all: the answer that any number of ranks must give.
 class OneRank {
  public:
-  explicit OneRank(const RunConfig& config)
-      : communicator_(world_.communicator(0)),
-        training_(config, *communicator_, whole_placement(config.model)) {}
+  explicit OneRank(const RunConfig& config);
 
   StepOutcome step(std::int64_t number) { return training_.step(number); }
 
@@ -32,6 +30,6 @@ void expect_same_outcome(const StepOutcome& outcome, const StepOutcome& expected
 
 /// Every row owned here carries the whole world's gradient. Differences of small gradients are
 /// those of the sums that they come from, so the norm of all gradients counts too.
-void expect_same_gradients(const TrainingWorld& training, const OneRank& expected, double norm);
+void expect_same_gradients(const Ownership& ownership, const OneRank& expected, double norm);
 
 }  // namespace hetmoe::test

@@ -315,6 +315,19 @@ TEST(Ownership, ABlockArrivesWhileLaterOnesHaveNotBeenSent) {
   });
 }
 
+TEST(Ownership, ARankThatFailsWithGradientsUnderWayWakesItsPeers) {
+  const Placement placement = replicated_placement(small_model(), 3);
+  EXPECT_THROW(run_ranks(3,
+                         [&](Communicator& world) {
+                           PlainRank rank(world, placement, {3, 1}, at::kFloat);
+                           rank.ownership.complete(2);
+                           rank.ownership.complete(1);
+                           if (world.rank() == 1) throw std::runtime_error("deliberate");
+                           EXPECT_THROW(rank.ownership.reduce_gradients(), CommunicationError);
+                         }),
+               std::runtime_error);
+}
+
 TEST(Ownership, AnUpdateWaitsUntilTheBlocksCopiesHaveBeenSent) {
   const Placement placement = replicated_placement(small_model(), 2);
   run_ranks(2, [&](Communicator& world) {
