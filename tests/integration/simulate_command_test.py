@@ -186,7 +186,7 @@ class Simulate(CommandLineCase):
 
     def test_bad_options_are_refused_in_one_line(self):
         bad = [
-            (("--ranks", "6", "--expert-group-size", "4"), "--expert-group-size 4, allowed: a divisor of --ranks 6"),
+            (("--ranks", "6", "--expert-group-size", "4"), "parallel.expert_group_size: value 4, allowed: 0 or a divisor of the 6 ranks"),
             (("--ranks", "0"), "16384"),
             (("--ranks", "16385"), "16384"),
             (("--ranks", "2", "--workload", "W9"), "--workload: W9 not in {W0,W1,W2,W3,W4,W5,W6,W7,all}"),

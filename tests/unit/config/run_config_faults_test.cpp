@@ -75,7 +75,6 @@ TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
       {"metrics.listen=:0", "value :0, this version only has \"\""},
       {"metrics.peak_flops=1e12", "value 1000000000000, this version only has 0"},
       {"topology.ranks_per_node=2", "value 2, this version only has 0"},
-      {"parallel.expert_group_size=2", "value 2, this version only has 0"},
       {"parallel.device=cuda", "value cuda, this version only has auto, cpu"},
       {"model.hyper.enabled=true", "value true, this version only has false"},
       {"train.recompute=experts", "value experts, this version only has none"},
