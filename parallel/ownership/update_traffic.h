@@ -10,11 +10,11 @@
 
 namespace hetmoe {
 
-/// Bytes that a step's gradients and updated parameters take between ranks. Both [world ranks],
-/// sent to other ranks.
+/// What a step's gradients and updated parameters take between ranks, [world ranks] each.
 struct UpdateTraffic {
-  std::vector<std::int64_t> gradient_bytes;
-  std::vector<std::int64_t> parameter_bytes;
+  std::vector<std::int64_t> gradient_bytes;   ///< sent to other ranks
+  std::vector<std::int64_t> parameter_bytes;  ///< sent to other ranks
+  std::vector<std::int64_t> buffer_bytes;     ///< memory held for both, from step to step
 };
 
 /// What the parameters of one run are, for their traffic.
@@ -26,10 +26,12 @@ struct UpdateTrafficProblem {
   std::int64_t value_bytes = 4;  ///< of a compute copy: 4 in fp32, 2 in bf16
 };
 
-/// Exactly what Ownership sends in a step that is not skipped. With n ranks, dense elements d of
-/// which rank r owns d_r, and copies of slices of 3 D elements a row:
-///   gradients   4 (d - d_r) + 4 * elements held here and owned by others
-///   parameters  b (n - 1) d_r + b * elements owned here, once for every other holder
+/// Exactly what Ownership sends in a step that is not skipped, and holds. With n ranks, dense
+/// elements d of which a rank owns o, h elements of slices that it holds and others own, c copies
+/// on other ranks of those that it owns, and compute copies of b bytes:
+///   gradients   4 (d - o + h)
+///   parameters  b ((n - 1) o + c)
+///   buffers     4 (o + h + c), none on one rank
 /// Pure.
 UpdateTraffic update_traffic(const UpdateTrafficProblem& problem);
 

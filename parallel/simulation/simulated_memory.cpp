@@ -3,9 +3,11 @@
 namespace hetmoe {
 
 SimulatedMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held) {
-  const double receive_buffer = world.ranks() > 1 ? held.owned_dense : 0;
+  const double copies = held.owned_slices * (world.groups() - 1);
+  const double buffers =
+      world.ranks() > 1 ? held.owned_dense + held.slices - held.owned_slices + copies : 0;
   return {.weights = held.held() * world.value_bytes(),
-          .gradients = (held.held() + receive_buffer) * 4,
+          .gradients = (held.held() + buffers) * 4,
           .optimizer_state = held.owned() * (world.is_bf16 ? 12 : 8)};
 }
 

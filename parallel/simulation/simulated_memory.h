@@ -8,7 +8,7 @@ namespace hetmoe {
 /// Bytes of one rank at the end of a microbatch's forward pass, when most is held.
 struct SimulatedMemory {
   double weights = 0;          ///< compute copies
-  double gradients = 0;        ///< fp32, and a receive buffer for the owned dense ones
+  double gradients = 0;        ///< fp32, and the buffers in which they travel
   double optimizer_state = 0;  ///< moments, and masters in bf16
   double activations = 0;      ///< of own tokens, all layers
   double received = 0;         ///< rows and hidden values of its slices, all layers

@@ -11,7 +11,7 @@
 #include "core/model/parameter_specs.h"
 #include "parallel/agreement.h"
 #include "parallel/communicator/rank_hosts.h"
-#include "parallel/ownership/dense_partition.h"
+#include "parallel/ownership/update_traffic.h"
 #include "parallel/placement/owned_slices.h"
 #include "parallel/simulation/simulated_memory.h"
 #include "runtime/trainer/global_batch.h"
@@ -92,18 +92,23 @@ std::string gibibytes(std::int64_t bytes) {
 std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& placement,
                                      const ExpertGroups& groups) {
   const std::vector<std::int64_t> held_slices = held_elements(config, placement, groups);
+  const std::vector<TensorSpec> specs = dense_tensor_specs(config.model);
   std::vector<std::int64_t> owned_slices = owned_rows(placement, groups);
   for (std::int64_t& rows : owned_slices) rows *= kExpertMatrices * config.model.hidden_size;
-  const auto owned_dense =
-      owned_dense_elements(partition_dense(dense_tensor_specs(config.model), owned_slices));
+  const auto owned_dense = owned_dense_elements(partition_dense(specs, owned_slices));
   const std::int64_t dense = std::reduce(owned_dense.begin(), owned_dense.end());
+  const auto buffers = update_traffic({.dense = specs,
+                                       .placement = placement,
+                                       .groups = groups,
+                                       .hidden_size = config.model.hidden_size})
+                           .buffer_bytes;
   const bool fp32 = config.train.precision == Precision::kFp32;
   std::vector<MemoryNeed> needs = activation_needs(config, placement, groups);
   for (int rank = 0; rank < groups.ranks(); ++rank) {
     const std::int64_t held = dense + held_slices[rank];
     const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
     needs[rank].state_bytes = held * ((fp32 ? 4 : 2) + kGradientBytes) +
-                              owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes));
+                              owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)) + buffers[rank];
   }
   return needs;
 }

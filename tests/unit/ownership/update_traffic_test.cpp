@@ -23,12 +23,14 @@ TEST(UpdateTraffic, MatchesACountByHand) {
   const UpdateTraffic bf16 = update_traffic({dense, placement, {2, 1}, 2, 2});
   EXPECT_THAT(bf16.gradient_bytes, ElementsAre(4 * 12, 4 * 12));
   EXPECT_THAT(bf16.parameter_bytes, ElementsAre(2 * 12, 2 * 12));
+  EXPECT_THAT(bf16.buffer_bytes, ElementsAre(4 * 12, 4 * (12 + 12)));
   // Two groups of one rank: rank 0 owns 1 and 1 rows, rank 1 owns 2 and 1; 12 and 18 elements, and
   // of the dense ones 9 and 3, at rows 10 and 2.
   const Placement alone{{{{{0, 0, 0, 3}, {1, 0, 0, 2}}}}};
   const UpdateTraffic fp32 = update_traffic({dense, alone, {1, 2}, 2, 4});
   EXPECT_THAT(fp32.gradient_bytes, ElementsAre(4 * (2 + 18), 4 * (10 + 12)));
   EXPECT_THAT(fp32.parameter_bytes, ElementsAre(4 * (10 + 12), 4 * (2 + 18)));
+  EXPECT_THAT(fp32.buffer_bytes, ElementsAre(4 * (10 + 18 + 12), 4 * (2 + 12 + 18)));
 }
 
 TEST(UpdateTraffic, IsNoneOnOneRank) {
@@ -37,6 +39,7 @@ TEST(UpdateTraffic, IsNoneOnOneRank) {
   const UpdateTraffic traffic = update_traffic({dense, placement, {1, 1}, 2, 4});
   EXPECT_THAT(traffic.gradient_bytes, ElementsAre(0));
   EXPECT_THAT(traffic.parameter_bytes, ElementsAre(0));
+  EXPECT_THAT(traffic.buffer_bytes, ElementsAre(0));
 }
 
 struct World {

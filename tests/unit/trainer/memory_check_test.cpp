@@ -39,23 +39,25 @@ std::int64_t sum_of_states(const std::vector<MemoryNeed>& needs) {
   return sum;
 }
 
-// 16 bytes of a parameter in fp32, 18 in bf16; a copy that is not the owner's takes 8 or 6.
+// 16 bytes of a parameter in fp32, 18 in bf16; a copy that is not the owner's takes 8 or 6. The
+// owners of dense parameters take 4 for their summed gradients.
 TEST(ParameterBytes, CountOwnersAndCopies) {
   RunConfig config = small_config();
   const auto all = [&] { return sum_of_states(memory_needs(config, one_expert_each(), {2, 1})); };
   const std::int64_t parameters = kDense + kSlices[0] + kSlices[1];
-  EXPECT_EQ(all(), 16 * parameters + 8 * kDense);
+  EXPECT_EQ(all(), 16 * parameters + 8 * kDense + 4 * kDense);
   config.train.precision = Precision::kBf16;
-  EXPECT_EQ(all(), 18 * parameters + 6 * kDense);
+  EXPECT_EQ(all(), 18 * parameters + 6 * kDense + 4 * kDense);
 }
 
 TEST(ParameterBytes, OfReplicasOneIsOwned) {
   Placement copied = one_expert_each();
   copied.layers[0].slices = {{0, 0, 0, 3}, {1, 0, 0, 5, 0.5}, {1, 1, 0, 5, 0.5}};
-  // The copy that is not the owner's takes 8 bytes of a parameter, its gradient among them.
+  // The copy that is not the owner's takes 8 bytes of a parameter, its gradient among them, and
+  // with its owner 4 each to be sent and received.
   EXPECT_EQ(
       sum_of_states(memory_needs(small_config(), copied, {2, 1})),
-      sum_of_states(memory_needs(small_config(), one_expert_each(), {2, 1})) + 8 * kSlices[1]);
+      sum_of_states(memory_needs(small_config(), one_expert_each(), {2, 1})) + 16 * kSlices[1]);
 }
 
 TEST(ParameterBytes, GroupsHoldCopiesAndShareTheMoments) {
@@ -63,8 +65,10 @@ TEST(ParameterBytes, GroupsHoldCopiesAndShareTheMoments) {
   config.train.precision = Precision::kBf16;
   const std::vector<MemoryNeed> needs = memory_needs(config, one_expert_each(), {2, 3});
   const std::int64_t slices = kSlices[0] + kSlices[1];
-  // Copies and gradients on every rank that holds them, masters and moments once in the world.
-  EXPECT_EQ(sum_of_states(needs), 6 * (6 * kDense + 3 * slices) + 12 * (kDense + slices));
+  // Copies and gradients on every rank that holds them, masters and moments once in the world. Each
+  // of three copies of a row sends two thirds of its gradients, and owners receive two of a third.
+  const std::int64_t buffers = 4 * kDense + 4 * (3 * slices * 2 / 3) + 4 * 2 * slices;
+  EXPECT_EQ(sum_of_states(needs), 6 * (6 * kDense + 3 * slices) + 12 * (kDense + slices) + buffers);
 }
 
 TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
