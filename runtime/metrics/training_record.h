@@ -53,7 +53,7 @@ struct RebalanceRecord {
   double predicted_moving_seconds = 0;
   double planning_seconds = 0;
   double moving_seconds = 0;      ///< maximum over ranks
-  std::int64_t moving_bytes = 0;  ///< masters and moments that changed their owner, all ranks
+  std::int64_t moving_bytes = 0;  ///< of slices whose owner changed: masters, moments; all ranks
   double flops_max_over_mean_before = 1;  ///< over all layers, under the loads since the last look
   double flops_max_over_mean_after = 1;
 };

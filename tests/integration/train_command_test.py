@@ -39,6 +39,16 @@ class Finished(CommandLineCase):
             self.assertIn(f"info: rank {rank} of 2, process ", log)
             self.assertIn("finished after step 3", log)
 
+    def test_every_step_sends_the_bytes_that_were_foretold(self):
+        code, out, _ = self.train("small.yaml", "--run-dir", "run", ranks=3)
+        self.assertEqual(code, 0)
+        self.assertIn("update traffic", out)
+        started = self.read_lines("run/events.jsonl")[0]
+        for line in self.read_lines("run/metrics.jsonl"):
+            for name in ("bytes_gradients", "bytes_parameters"):
+                self.assertGreater(line[name], 0)
+                self.assertEqual(line[name], started[name])
+
     def test_the_resolved_configuration_gives_the_same_losses(self):
         self.train("small.yaml", "--run-dir", "first", "--set", "train.seed=7")
         code, _, err = self.train("first/config.yaml", "--run-dir", "second")
