@@ -121,9 +121,11 @@ std::int64_t MpiPartedReduce::own_bytes() const {
   return request_.counts[static_cast<std::size_t>(name().rank)] * element_bytes_;
 }
 
+std::int64_t MpiPartedReduce::slot_bytes() const { return std::min(chunk_bytes_, own_bytes()); }
+
 std::byte* MpiPartedReduce::scratch_of(int peer) const {
   const int slot = peer < name().rank ? peer : peer - 1;
-  return scratch_.memory.get() + slot * chunk_bytes_;
+  return scratch_.memory.get() + slot * slot_bytes();
 }
 
 void MpiPartedReduce::post_sends() {
@@ -180,7 +182,7 @@ bool MpiPartedReduce::next_stage(std::vector<MPI_Request>& requests) {
     post_sends();
     if (own_bytes() > 0) {
       scratch_ =
-          progress_->take_scratch(static_cast<std::size_t>(chunk_bytes_ * (name().size - 1)));
+          progress_->take_scratch(static_cast<std::size_t>(slot_bytes() * (name().size - 1)));
       post_receives(requests);
       return false;
     }

@@ -65,8 +65,8 @@ class MpiGatheredReduce final : public MpiOperation {
 
 /// Reduce-scatter in rank order, and with `gather` also the all-gather that makes it an all-reduce.
 /// Every rank sends its part r to rank r straight from `send`; the receiver takes one chunk of all
-/// peers at a time into scratch and reduces it, so the extra memory is (size - 1) chunks: at most
-/// 32 MiB, or 32 KiB a peer where there are more than 1024 ranks.
+/// peers at a time into scratch and reduces it, so the extra memory is (size - 1) chunks, or own
+/// parts where these are smaller: at most 32 MiB, or 32 KiB a peer beyond 1024 ranks.
 class MpiPartedReduce final : public MpiOperation {
  public:
   struct Request {
@@ -92,6 +92,7 @@ class MpiPartedReduce final : public MpiOperation {
   void post_gather(std::vector<MPI_Request>& requests);
   std::byte* scratch_of(int peer) const;
   std::int64_t own_bytes() const;
+  std::int64_t slot_bytes() const;  ///< of scratch for one peer
 
   MpiChannel channel_;
   std::shared_ptr<MpiProgress> progress_;

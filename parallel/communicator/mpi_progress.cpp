@@ -16,7 +16,8 @@ namespace {
 constexpr int kSpins = 32;
 // How long a rank that is already failing waits for peers before it ends the job.
 constexpr double kUnwindingLimitSeconds = 5;
-constexpr std::size_t kKeptScratchBlocks = 4;
+// A step has one reduction under way for each of a model's blocks.
+constexpr std::size_t kKeptScratchBlocks = 64;
 
 double now_seconds() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();

@@ -31,8 +31,8 @@ namespace hetmoe {
 /// it. Collectives run on whenever anyone waits or calls progress (communicator.h).
 ///
 /// Sums are taken in rank order. Memory: 12 bytes per owned parameter in bf16, 8 in fp32; with
-/// peers 4 per owned dense parameter for its summed gradient, and the buffers of replicas
-/// (replica_exchange.h).
+/// peers 4 per owned dense parameter for its summed gradient, the buffers of replicas
+/// (replica_exchange.h), and what the communicator takes for every reduction under way.
 /// Threads: one at a time. Errors: CommunicationError from all that blocks; nothing that this rank
 /// holds may be used after it.
 class Ownership final : public GradientListener, public ParameterGate {
