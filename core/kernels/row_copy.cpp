@@ -43,6 +43,21 @@ at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index)
   return out;
 }
 
+void put_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& target) {
+  HETMOE_CHECK(x.is_contiguous() && target.is_contiguous() && x.size(1) == target.size(1) &&
+                   x.scalar_type() == target.scalar_type() &&
+                   x.size(0) == static_cast<std::int64_t>(index.size()),
+               "x has ", x.size(0), " rows, index ", index.size());
+  const std::int64_t row_bytes = x.size(1) * static_cast<std::int64_t>(x.element_size());
+  const auto* source = static_cast<const char*>(x.const_data_ptr());
+  auto* out = static_cast<char*>(target.mutable_data_ptr());
+  at::parallel_for(0, x.size(0), kRowsPerTask, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::memcpy(out + index[i] * row_bytes, source + i * row_bytes, row_bytes);
+    }
+  });
+}
+
 void add_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum) {
   HETMOE_CHECK(x.is_contiguous() && sum.is_contiguous() && x.size(1) == sum.size(1) &&
                    x.size(0) == static_cast<std::int64_t>(index.size()),

@@ -10,6 +10,10 @@ namespace hetmoe {
 /// Rows of x [R, D] in the order of `index`: [n, D], type of x.
 at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index);
 
+/// target[index[i]] = x[i], for x [n, D] and target [R, D] of the same type. An index must not
+/// occur twice in one call.
+void put_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& target);
+
 /// sum[index[i]] += x[i], for x [n, D] and sum [R, D] of the wide type (fp32 for bf16). An index
 /// must not occur twice in one call.
 void add_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum);

@@ -1,0 +1,105 @@
+#include "core/kernels/adapter.h"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
+
+#include <span>
+
+#include "core/base/check.h"
+#include "core/kernels/adapter_packed.h"
+#include "core/kernels/linear.h"
+#include "core/kernels/row_copy.h"
+
+namespace hetmoe {
+namespace {
+
+void check_shapes(const at::Tensor& x, const TokenGroups& groups, const Adapters& adapters) {
+  HETMOE_CHECK(groups.size() == adapters.size(), groups.size(), " groups for ", adapters.size(),
+               " adapters");
+  HETMOE_CHECK(x.is_contiguous() && x.size(1) == adapters.down.size(1), "rows of ", x.size(1),
+               " features, adapters of ", adapters.down.size(1));
+}
+
+std::span<const std::int64_t> tokens_of(const TokenGroups& groups, std::int64_t group) {
+  return std::span(groups.token)
+      .subspan(groups.begin[group], groups.begin[group + 1] - groups.begin[group]);
+}
+
+/// Rows that the groups do not cover stay 0; when all are covered nothing needs to be cleared.
+at::Tensor result_like(const at::Tensor& x, const TokenGroups& groups) {
+  const bool covered = static_cast<std::int64_t>(groups.token.size()) == x.size(0);
+  return covered ? at::empty(x.sizes(), x.options()) : at::zeros(x.sizes(), x.options());
+}
+
+void add_column_sums(const at::Tensor& rows, at::Tensor sums) {
+  sums.add_(at::sum(rows, {0}, /*keepdim=*/false, sums.scalar_type()));
+}
+
+}  // namespace
+
+Adapters Adapters::narrow(std::int64_t begin, std::int64_t count) const {
+  return {down.narrow(0, begin, count), up.narrow(0, begin, count),
+          down_bias.narrow(0, begin, count), up_bias.narrow(0, begin, count)};
+}
+
+Adapters zero_gradients_of(const Adapters& adapters) {
+  const auto options =
+      at::TensorOptions(adapters.down.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+  return {at::zeros(adapters.down.sizes(), options), at::zeros(adapters.up.sizes(), options),
+          at::zeros(adapters.down_bias.sizes(), options),
+          at::zeros(adapters.up_bias.sizes(), options)};
+}
+
+AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
+                               const Adapters& adapters) {
+  check_shapes(x, groups, adapters);
+  at::Tensor y = result_like(x, groups);
+  at::Tensor hidden =
+      at::empty({static_cast<std::int64_t>(groups.token.size()), adapters.rank()}, x.options());
+  if (can_pack_adapters(x, adapters)) {
+    packed_adapter_forward(x, groups, adapters, y, hidden);
+    return {y, hidden};
+  }
+  for (std::int64_t g = 0; g < groups.size(); ++g) {
+    const auto tokens = tokens_of(groups, g);
+    if (tokens.empty()) continue;
+    at::Tensor u = hidden.narrow(0, groups.begin[g], static_cast<std::int64_t>(tokens.size()));
+    at::addmm_out(u, adapters.down_bias[g], gather_rows(x, tokens), adapters.down[g]).relu_();
+    put_rows(at::addmm(adapters.up_bias[g], u, adapters.up[g]), tokens, y);
+  }
+  return {y, hidden};
+}
+
+at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
+                            const Adapters& adapters, const at::Tensor& hidden,
+                            Adapters& gradients) {
+  check_shapes(x, groups, adapters);
+  HETMOE_CHECK(gradients.size() == adapters.size() && dy.is_contiguous(), gradients.size(),
+               " gradients of ", adapters.size(), " adapters");
+  at::Tensor dx = result_like(x, groups);
+  if (can_pack_adapters(x, adapters)) {
+    packed_adapter_backward(dy, x, groups, adapters, hidden, gradients, dx);
+    return dx;
+  }
+  for (std::int64_t g = 0; g < groups.size(); ++g) {
+    const auto tokens = tokens_of(groups, g);
+    if (tokens.empty()) continue;
+    const at::Tensor u =
+        hidden.narrow(0, groups.begin[g], static_cast<std::int64_t>(tokens.size()));
+    const at::Tensor dy_g = gather_rows(dy, tokens);
+    const at::Tensor du = at::mm(dy_g, adapters.up[g].t()).mul_(u.gt(0));
+    at::Tensor up = gradients.up[g];
+    add_weight_gradient(u, dy_g, up);
+    at::Tensor down = gradients.down[g];
+    add_weight_gradient(gather_rows(x, tokens), du, down);
+    add_column_sums(dy_g, gradients.up_bias[g]);
+    add_column_sums(du, gradients.down_bias[g]);
+    put_rows(at::mm(du, adapters.down[g].t()), tokens, dx);
+  }
+  return dx;
+}
+
+}  // namespace hetmoe
