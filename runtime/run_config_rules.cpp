@@ -91,6 +91,22 @@ void check_router(const ModelConfig& model, Rules& rules) {
                 {"model.router.top_k", "model.router.allow_untrained"});
 }
 
+/// What shapes the generation says nothing about a free adapter.
+void check_hyper(const ModelConfig& model, Rules& rules) {
+  const HyperConfig& hyper = model.hyper;
+  if (!hyper.enabled || hyper.kind == HyperKind::kGenerated) return;
+  const HyperConfig plain;
+  const auto require_default = [&](bool is_default, const char* key, const char* allowed) {
+    rules.require(is_default, key,
+                  std::string("set, allowed: ") + allowed + " unless model.hyper.kind is generated",
+                  {"model.hyper.kind"});
+  };
+  require_default(hyper.conditioning == plain.conditioning, "model.hyper.conditioning",
+                  "unselected");
+  require_default(hyper.aggregate == plain.aggregate, "model.hyper.aggregate", "sum");
+  require_default(hyper.gated == plain.gated, "model.hyper.gated", "false");
+}
+
 void check_training(const RunConfig& config, Rules& rules) {
   const TrainConfig& train = config.train;
   rules.require(!config.data.train.empty(), "data.train",
@@ -123,6 +139,7 @@ std::vector<ConfigFault> contradictions(const RunConfig& config) {
   check_attention(config.model, rules);
   check_experts(config.model, rules);
   check_router(config.model, rules);
+  check_hyper(config.model, rules);
   check_training(config, rules);
   check_evaluation(config, rules);
   return rules.take();

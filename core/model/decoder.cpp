@@ -10,6 +10,7 @@
 #include "core/base/stopwatch.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/model/backward_signal.h"
+#include "core/model/hyper_parameters.h"
 #include "core/model/parameter_specs.h"
 
 namespace hetmoe {
@@ -19,6 +20,7 @@ Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
       gate_(parts.gate),
       listener_(parts.listener),
       clock_(parts.clock),
+      hyper_(make_hyper_expert(config, parts.parameters, parts.gate)),
       embedding_(parts.parameters.dense("embedding")),
       final_norm_(parts.parameters.dense("final_norm")),
       head_(parts.parameters.dense("head")) {
@@ -39,8 +41,9 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
   }
   block.attention_output = store.dense(prefix + "attention.output");
   block.experts_norm = store.dense(prefix + "experts_norm");
-  block.experts = std::make_unique<MoeLayer>(config_, layer, parts.parameters, parts.kernels,
-                                             parts.dispatcher, parts.clock);
+  block.experts = std::make_unique<MoeLayer>(
+      config_, layer,
+      MoeLayerParts{parts.parameters, parts.kernels, parts.dispatcher, parts.clock, hyper_.get()});
   return block;
 }
 
@@ -119,11 +122,19 @@ double Decoder::forward(PassState& pass) {
 
 void Decoder::backward(PassState& pass) {
   torch::autograd::backward({top_}, {dtop_});
+  if (hyper_ && pass.microbatch.is_last()) hyper_->finish_gradients();
+  if (has_hypernetwork(config_) && pass.microbatch.is_last()) {
+    complete_gradients(hypernetwork_block(config_), pass);
+  }
   embed_backward(leaf_.grad(), embedding_, pass);
   if (pass.microbatch.is_last()) complete_gradients(kEmbeddingBlock, pass);
   leaf_.reset();
   top_.reset();
   dtop_.reset();
+}
+
+void Decoder::parameters_changed() {
+  if (hyper_) hyper_->parameters_changed();
 }
 
 double Decoder::evaluate(PassState& pass) {

@@ -9,6 +9,7 @@
 #include "core/kernels/attention.h"
 #include "core/model/functions.h"
 #include "core/model/gradient_listener.h"
+#include "core/model/hyper_expert.h"
 #include "core/model/microbatch.h"
 #include "core/model/model_config.h"
 #include "core/model/moe_layer.h"
@@ -47,6 +48,10 @@ class Decoder {
   /// Sum of the token cross entropies without gradients. Collective like forward.
   double evaluate(PassState& pass);
 
+  /// Whoever writes parameters otherwise than by the update after a step's last backward pass (a
+  /// load, a migration) calls this: what was generated from the old ones is dropped.
+  void parameters_changed();
+
  private:
   struct Block {
     Parameter attention_norm, query_key_value, query_norm, key_norm, attention_output, experts_norm;
@@ -65,6 +70,7 @@ class Decoder {
   ParameterGate& gate_;
   GradientListener& listener_;
   const Clock& clock_;
+  std::unique_ptr<HyperExpert> hyper_;  ///< none: the mixture alone
   Parameter embedding_, final_norm_, head_;
   std::vector<Block> blocks_;
   // Between forward and backward: the leaf, the last hidden states and their gradient.

@@ -72,6 +72,11 @@ std::vector<std::string> enum_words(WidthShape) {
 std::vector<std::string> enum_words(RouterKind) { return {"top_k", "top_p"}; }
 std::vector<std::string> enum_words(Renormalize) { return {"auto", "true", "false"}; }
 std::vector<std::string> enum_words(PenaltyForm) { return {"paper", "released_code"}; }
+std::vector<std::string> enum_words(HyperKind) {
+  return {"generated", "shared_adapter", "expert_adapters"};
+}
+std::vector<std::string> enum_words(Conditioning) { return {"unselected", "selected"}; }
+std::vector<std::string> enum_words(Aggregate) { return {"sum", "mean", "centred"}; }
 
 std::vector<std::int64_t> expert_widths(const ExpertsConfig& experts) {
   if (!experts.widths.empty()) return experts.widths;

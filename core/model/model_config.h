@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config/allowed.h"
+#include "core/model/hyper_config.h"
 
 namespace hetmoe {
 
@@ -83,19 +84,6 @@ struct RouterConfig {
     visit.field("penalty_form", penalty_form, "",
                 "paper: equation 4 with widths over their mean; released_code: gates times width "
                 "over the sum of widths, as the authors' program has it.");
-  }
-};
-
-struct HyperConfig {
-  bool enabled = false;
-  int rank = 64;
-  int hidden = 128;
-
-  template <typename Visitor>
-  void fields(Visitor& visit) {
-    visit.field("enabled", enabled, "", "Add the generated expert of HyperMoE.", only_off("false"));
-    visit.field("rank", rank, "hidden units", "Width of the generated expert.", at_least(1, 65536));
-    visit.field("hidden", hidden, "hidden units", "Width of the hypernetwork.", at_least(1, 65536));
   }
 };
 

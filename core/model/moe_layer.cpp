@@ -23,6 +23,7 @@ struct MoeLayer::Saved {
   Routing routing;
   std::unique_ptr<TokenExchange> exchange;
   std::unique_ptr<ExpertContext> experts;
+  std::unique_ptr<HyperContext> hyper;
 };
 
 struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
@@ -50,16 +51,16 @@ struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
   }
 };
 
-MoeLayer::MoeLayer(const ModelConfig& config, int layer, ParameterStore& parameters,
-                   ExpertKernels& kernels, TokenDispatcher& dispatcher, const Clock& clock)
+MoeLayer::MoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts)
     : router_config_(config.router),
       layer_(layer),
       relative_width_(relative_widths(expert_widths(config.experts))),
-      router_(parameters.dense("layers." + std::to_string(layer) + ".router")),
-      parameters_(parameters),
-      kernels_(kernels),
-      dispatcher_(dispatcher),
-      clock_(clock) {}
+      router_(parts.parameters.dense("layers." + std::to_string(layer) + ".router")),
+      parameters_(parts.parameters),
+      kernels_(parts.kernels),
+      dispatcher_(parts.dispatcher),
+      clock_(parts.clock),
+      hyper_(parts.hyper) {}
 
 at::Tensor MoeLayer::forward(const at::Tensor& x, PassState& pass) {
   return Autograd::apply(x, this, &pass);
@@ -73,10 +74,16 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
       route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_, forced_experts(pass));
   add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
 
-  const ReceivedTokens* received = nullptr;
   {
     const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
     saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
+  }
+  HyperExpert::Output hyper;
+  if (hyper_ != nullptr) hyper = hyper_->forward(layer_, x, saved.routing, pass);
+  saved.hyper = std::move(hyper.context);
+  const ReceivedTokens* received = nullptr;
+  {
+    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
     received = &saved.exchange->finish_dispatch();
   }
   if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(*received);
@@ -87,8 +94,12 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
     saved.experts = std::move(experts.context);
     saved.exchange->start_combine(experts.y);
   }
-  const Stopwatch watch(clock_, pass.seconds.combine_wait);
-  return saved.exchange->finish_combine();
+  at::Tensor y;
+  {
+    const Stopwatch watch(clock_, pass.seconds.combine_wait);
+    y = saved.exchange->finish_combine();
+  }
+  return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
 std::vector<std::int32_t> MoeLayer::forced_experts(const PassState& pass) const {
@@ -107,10 +118,17 @@ std::vector<std::int32_t> MoeLayer::forced_experts(const PassState& pass) const 
 
 at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   LayerSeconds& seconds = saved.pass->seconds;
-  at::Tensor dy_received;
   {
     const Stopwatch watch(clock_, seconds.dispatch_wait);
     saved.exchange->start_dispatch_gradient(dy);
+  }
+  HyperExpert::Gradient hyper;
+  if (hyper_ != nullptr) {
+    hyper = hyper_->backward(layer_, dy, saved.x, saved.routing, *saved.hyper);
+  }
+  at::Tensor dy_received;
+  {
+    const Stopwatch watch(clock_, seconds.dispatch_wait);
     dy_received = saved.exchange->finish_dispatch_gradient();
   }
   {
@@ -124,13 +142,15 @@ at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {
     const Stopwatch watch(clock_, seconds.combine_wait);
     gradient = saved.exchange->finish_combine_gradient();
   }
-  return gradient.dx.add(router_backward(gradient.dgates, saved));
+  at::Tensor dx = gradient.dx.add(router_backward(gradient.dgates, hyper.dmass, saved));
+  return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
-at::Tensor MoeLayer::router_backward(std::span<const double> dgates, Saved& saved) {
+at::Tensor MoeLayer::router_backward(std::span<const double> dgates, std::span<const double> dmass,
+                                     Saved& saved) {
   const auto wide = wide_type(saved.x);
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
-  const at::Tensor dlogits = route_backward(saved.routing, dgates,
+  const at::Tensor dlogits = route_backward(saved.routing, {dgates, dmass},
                                             {.config = router_config_,
                                              .relative_width = relative_width_,
                                              .global_selected = statistics.selected,

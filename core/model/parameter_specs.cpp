@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/base/check.h"
+#include "core/model/hyper_parameters.h"
 
 namespace hetmoe {
 
@@ -43,10 +44,14 @@ std::vector<TensorSpec> dense_tensor_specs(const ModelConfig& config) {
     add_matrix(prefix + "attention.output", hidden, query_rows);
     add_norm(prefix + "experts_norm", hidden);
     add_matrix(prefix + "router", config.experts.count, hidden);
+    const auto adapters = adapter_specs(config, layer);
+    specs.insert(specs.end(), adapters.begin(), adapters.end());
   }
   block = head_block(config);
   add_norm("final_norm", hidden);
   if (!config.tie_embeddings) add_matrix("head", config.vocab_size, hidden);
+  const auto hypernetwork = hypernetwork_specs(config);
+  specs.insert(specs.end(), hypernetwork.begin(), hypernetwork.end());
   return specs;
 }
 
@@ -68,19 +73,24 @@ std::int64_t dense_parameters(const ModelConfig& config) {
   return sum;
 }
 
+std::int64_t total_width(const ModelConfig& config) {
+  const auto widths = expert_widths(config.experts);
+  return std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
+}
+
 }  // namespace
 
 std::int64_t total_parameters(const ModelConfig& config) {
-  const auto widths = expert_widths(config.experts);
-  const std::int64_t width = std::accumulate(widths.begin(), widths.end(), std::int64_t{0});
   return dense_parameters(config) +
-         config.num_layers * kExpertMatrices * width * config.hidden_size;
+         config.num_layers * kExpertMatrices * total_width(config) * config.hidden_size;
 }
 
 std::int64_t active_parameters(const ModelConfig& config, double selected_width) {
+  const double share = selected_width / static_cast<double>(total_width(config));
+  const double experts = config.num_layers * kExpertMatrices * selected_width *
+                         static_cast<double>(config.hidden_size);
   return dense_parameters(config) +
-         static_cast<std::int64_t>(config.num_layers * kExpertMatrices * selected_width *
-                                   static_cast<double>(config.hidden_size));
+         static_cast<std::int64_t>(experts - idle_adapter_parameters(config, share));
 }
 
 double dense_forward_flops_per_token(const ModelConfig& config, std::int64_t length) {
@@ -91,7 +101,8 @@ double dense_forward_flops_per_token(const ModelConfig& config, std::int64_t len
   const double seen = (static_cast<double>(length) + 1.0) / 2.0;
   const double scores = 2.0 * 2.0 * seen * query_rows;
   const double router = 2.0 * hidden * config.experts.count;
-  return config.num_layers * (projections + scores + router) +
+  const double hyper = hyper_forward_flops_per_token(config);
+  return config.num_layers * (projections + scores + router + hyper) +
          2.0 * hidden * static_cast<double>(config.vocab_size);
 }
 

@@ -43,12 +43,14 @@ Initial initial_of_experts(const ModelConfig& config);
 std::string expert_tensor_name(int layer, int expert, ExpertMatrix matrix);
 
 /// Parameters of the whole model, and those that one token meets when `selected_width` hidden
-/// units per layer are selected for it (the paper counts both embeddings).
+/// units per layer are selected for it (the paper counts both embeddings). Every token meets the
+/// whole hypernetwork, and of free adapters per expert those of the selected experts.
 std::int64_t total_parameters(const ModelConfig& config);
 std::int64_t active_parameters(const ModelConfig& config, double selected_width);
 
 /// Forward FLOPs (2 m n k) of one token outside the experts: attention projections, causal half of
-/// the scores at the given length, router, output head; no embedding.
+/// the scores at the given length, router, the small expert, output head; no embedding, and not the
+/// generation of the small expert's weights (hyper_parameters.h).
 double dense_forward_flops_per_token(const ModelConfig& config, std::int64_t length);
 
 /// Forward FLOPs of one token through `width` hidden units: three products.

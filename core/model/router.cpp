@@ -156,7 +156,7 @@ void add_statistics(const Routing& routing, std::span<const double> relative_wid
   *layer.non_finite += static_cast<double>(routing.non_finite_tokens);
 }
 
-at::Tensor route_backward(const Routing& routing, std::span<const double> dgates,
+at::Tensor route_backward(const Routing& routing, const RoutingGradient& gradient,
                           const AuxiliaryGradient& auxiliary) {
   const std::int64_t experts = routing.probabilities.size(1);
   const bool renormalize = renormalizes(auxiliary.config);
@@ -180,7 +180,7 @@ at::Tensor route_backward(const Routing& routing, std::span<const double> dgates
       double sum = 0;
       double projection = 0;
       const auto dgate = [&](std::int64_t s) {
-        return dgates[s] + released_gate_gradient(auxiliary, routing.expert[s], experts);
+        return gradient.dgates[s] + released_gate_gradient(auxiliary, routing.expert[s], experts);
       };
       for (std::int64_t s = routing.offset[t]; s < routing.offset[t + 1]; ++s) {
         sum += p[routing.expert[s]];
@@ -192,6 +192,7 @@ at::Tensor route_backward(const Routing& routing, std::span<const double> dgates
         } else if (sum > 0) {
           dp[routing.expert[s]] += (dgate(s) - projection) / sum;
         }
+        if (!gradient.dmass.empty()) dp[routing.expert[s]] += gradient.dmass[t];
       }
       double dot = 0;
       for (std::int64_t i = 0; i < experts; ++i) dot += dp[i] * p[i];

@@ -36,9 +36,15 @@ struct AuxiliaryGradient {
   std::int64_t microbatches = 1;
 };
 
-/// Gradient of the logits [T, E] from the gradients of the gates (one per selection) and from the
-/// auxiliary losses, whose M_i carries no gradient.
-at::Tensor route_backward(const Routing& routing, std::span<const double> dgates,
+/// What of a routing has entered the layer's output.
+struct RoutingGradient {
+  std::span<const double> dgates;  ///< one per selection
+  std::span<const double> dmass;   ///< [T], of the sum of P over the selected set; may be empty
+};
+
+/// Gradient of the logits [T, E] from those of the routing and from the auxiliary losses, whose M_i
+/// carries no gradient.
+at::Tensor route_backward(const Routing& routing, const RoutingGradient& gradient,
                           const AuxiliaryGradient& auxiliary);
 
 /// Values of the auxiliary losses of one layer, unweighted, from statistics over the global

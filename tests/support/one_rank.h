@@ -16,6 +16,7 @@ class OneRank {
   explicit OneRank(const RunConfig& config);
 
   StepOutcome step(std::int64_t number) { return training_.step(number); }
+  ParameterStore& parameters() { return training_.parameters(); }
 
   /// Summed gradient of one whole tensor, [rows, columns].
   at::Tensor gradient(const std::string& name) const;

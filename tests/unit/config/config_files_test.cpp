@@ -39,7 +39,7 @@ double parameters(const ModelConfig& model, double expert_share) {
 
 TEST(ConfigFiles, EveryFileLoads) {
   const auto paths = config_files();
-  EXPECT_EQ(paths.size(), 13U);
+  EXPECT_EQ(paths.size(), 17U);
   for (const auto& path : paths) EXPECT_NO_THROW(load_run_config(path, {})) << path;
 }
 

@@ -76,7 +76,6 @@ TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
       {"metrics.peak_flops=1e12", "value 1000000000000, this version only has 0"},
       {"topology.ranks_per_node=2", "value 2, this version only has 0"},
       {"parallel.device=cuda", "value cuda, this version only has auto, cpu"},
-      {"model.hyper.enabled=true", "value true, this version only has false"},
       {"train.recompute=experts", "value experts, this version only has none"},
   };
   for (const auto& [setting, message] : absent) {
@@ -101,6 +100,21 @@ TEST(RunConfigFaults, ContradictionsStandWhereTheirKeyWasWritten) {
   EXPECT_EQ(complaint("model: {experts: {shape: geometric, count: 16}}"),
             "x.yaml:1: model.experts.mean_width: value 1024, allowed: enough for 16 experts of "
             "this shape to have a hidden unit each");
+}
+
+TEST(RunConfigFaults, WhatShapesGenerationSaysNothingAboutFreeAdapters) {
+  for (const std::string kind : {"shared_adapter", "expert_adapters"}) {
+    EXPECT_EQ(complaint("model: {hyper: {enabled: true, gated: true, kind: " + kind + "}}"),
+              "x.yaml:1: model.hyper.gated: set, allowed: false unless model.hyper.kind is "
+              "generated");
+    EXPECT_EQ(complaint("model: {hyper: {enabled: true, aggregate: mean, kind: " + kind + "}}"),
+              "x.yaml:1: model.hyper.aggregate: set, allowed: sum unless model.hyper.kind is "
+              "generated");
+    EXPECT_EQ(
+        complaint("model: {hyper: {enabled: true, conditioning: selected, kind: " + kind + "}}"),
+        "x.yaml:1: model.hyper.conditioning: set, allowed: unselected unless "
+        "model.hyper.kind is generated");
+  }
 }
 
 TEST(RunConfigFaults, ARouterThatWouldNotLearnMustBeAskedForTwice) {

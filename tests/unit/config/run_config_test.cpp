@@ -95,8 +95,17 @@ TEST(RunConfig, DefaultsAreTheContracts) {
     penalty_form: paper
   hyper:
     enabled: false
+    kind: generated
     rank: 64
     hidden: 128
+    embedding: 128
+    process: 128
+    input: 128
+    layer_embedding: 10
+    memory_limit: 67108864
+    conditioning: unselected
+    aggregate: sum
+    gated: false
 data:
   train: ""
   valid: ""

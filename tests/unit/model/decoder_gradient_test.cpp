@@ -19,6 +19,7 @@ struct DecoderCase {
   bool tied = false;
   bool documents = false;
   RouterConfig router;
+  HyperConfig hyper;
 };
 
 ModelConfig model_of(const DecoderCase& c) {
@@ -35,6 +36,7 @@ ModelConfig model_of(const DecoderCase& c) {
   config.experts.count = 4;
   config.experts.widths = {1, 2, 3, 5};
   config.router = c.router;
+  config.hyper = c.hyper;
   return config;
 }
 
@@ -62,7 +64,11 @@ class SmallDecoder {
       begin += part.numel();
     }
     for (const TensorSpec& spec : store_.dense_specs()) {
-      if (!spec.is_matrix) store_.dense(spec.name).value.mul_(0.3).add_(1.0);
+      at::Tensor value = store_.dense(spec.name).value;
+      // Norms near 1; of the small expert, units that are mostly active and an output that leaves
+      // the experts some of the gradient.
+      if (!spec.is_matrix) value.mul_(0.3).add_(1.0);
+      if (spec.name.find("hyper") != std::string::npos) value.mul_(0.5);
     }
     inputs_ = {3, 1, 4, 1, 5, 2, 6, 0, 3, 3};
     targets_ = {1, 4, 1, 5, 2, 6, 0, 3, 3, 5};
@@ -71,6 +77,7 @@ class SmallDecoder {
 
   /// (cross entropy / tokens + weighted auxiliary losses) / microbatches, from the formulas.
   double loss() {
+    decoder_.parameters_changed();
     PassState pass = make_pass();
     double value = decoder_.evaluate(pass) / kGlobalTokens;
     for (int layer = 0; layer < config_.num_layers; ++layer) value += auxiliary(layer);
@@ -104,7 +111,8 @@ class SmallDecoder {
                            .targets = targets_,
                            .document_begin = document_begin_,
                            .global_tokens = kGlobalTokens,
-                           .microbatches = kMicrobatches},
+                           .microbatches = kMicrobatches,
+                           .index = kMicrobatches - 1},
             .statistics = &statistics_,
             .seconds = {}};
   }
@@ -196,6 +204,42 @@ RouterConfig released(RouterConfig router) {
   router.penalty_form = PenaltyForm::kReleasedCode;
   return router;
 }
+
+HyperConfig hyper(HyperKind kind = HyperKind::kGenerated) {
+  return {.enabled = true,
+          .kind = kind,
+          .rank = 3,
+          .hidden = 4,
+          .embedding = 3,
+          .process = 3,
+          .input = 2,
+          .layer_embedding = 2};
+}
+
+HyperConfig gated(Aggregate aggregate) {
+  HyperConfig config = hyper();
+  config.conditioning = Conditioning::kSelected;
+  config.aggregate = aggregate;
+  config.gated = true;
+  return config;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    HyperModels, DecoderGradient,
+    testing::Values(
+        DecoderCase{"hyper_top_1_tied", false, true, false, top_k(1), hyper()},
+        DecoderCase{"hyper_top_2", false, false, false, top_k(2), hyper()},
+        DecoderCase{"hyper_top_p", false, false, false, top_p(Renormalize::kTrue), hyper()},
+        DecoderCase{"hyper_gated_mean", false, false, false, top_k(2), gated(Aggregate::kMean)},
+        DecoderCase{"hyper_gated_centred_top_p", false, false, false, top_p(Renormalize::kFalse),
+                    gated(Aggregate::kCentred)},
+        DecoderCase{"shared_adapter", false, false, false, top_k(2),
+                    hyper(HyperKind::kSharedAdapter)},
+        DecoderCase{"expert_adapters", false, false, false, top_k(2),
+                    hyper(HyperKind::kExpertAdapters)},
+        DecoderCase{"expert_adapters_top_p", false, false, false, top_p(Renormalize::kTrue),
+                    hyper(HyperKind::kExpertAdapters)}),
+    [](const auto& instance) { return instance.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Models, DecoderGradient,
                          testing::Values(DecoderCase{"top_2", false, false, false, top_k(2)},

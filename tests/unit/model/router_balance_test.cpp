@@ -40,7 +40,7 @@ std::vector<double> shares_under_penalty(const std::vector<std::int64_t>& widths
     const LayerStatistics layer = statistics.layer(0);
     add_statistics(routing, relative, layer);
     const std::vector<double> dgates(routing.expert.size(), 0.0);
-    const at::Tensor dlogits = route_backward(routing, dgates,
+    const at::Tensor dlogits = route_backward(routing, {dgates, {}},
                                               {.config = config,
                                                .relative_width = relative,
                                                .global_selected = layer.selected,

@@ -113,7 +113,7 @@ TEST_P(RouteBackward, MatchesFiniteDifferencesOfThePlainFormulas) {
   std::vector<double> dgates;
   for (const double weight : gate_weight) dgates.push_back(c.gates * weight);
   const auto relative = relative_widths(kWidths);
-  const at::Tensor gradient = route_backward(routing, dgates,
+  const at::Tensor gradient = route_backward(routing, {dgates, {}},
                                              {.config = config,
                                               .relative_width = relative,
                                               .global_selected = kSelected,
@@ -158,7 +158,7 @@ TEST(RouteBackward, TokensWithNonFiniteLogitsHaveNoGradient) {
   const Routing routing = route(logits, config_of(c));
   const auto relative = relative_widths(kWidths);
   const std::vector<double> dgates(routing.expert.size(), 1.0);
-  const at::Tensor gradient = route_backward(routing, dgates,
+  const at::Tensor gradient = route_backward(routing, {dgates, {}},
                                              {.config = config_of(c),
                                               .relative_width = relative,
                                               .global_selected = kSelected,
