@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/adapter.h"
 #include "core/kernels/attention.h"
 #include "core/kernels/cross_entropy.h"
+#include "core/kernels/generator_head.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/rms_norm.h"
 #include "runtime/trainer/process_memory.h"
@@ -77,10 +79,59 @@ std::vector<Case> other_cases(at::ScalarType type) {
            }}};
 }
 
+constexpr std::int64_t kRank = 64;
+constexpr std::int64_t kSets = 28;  // top-2 of 8
+
+/// Half the sets have twice the tokens of the others.
+TokenGroups uneven_groups() {
+  TokenGroups groups;
+  for (std::int64_t g = 0; g < kSets; ++g) {
+    groups.begin.push_back(groups.begin.back() + (g % 2 == 0 ? 4 : 2) * kTokens / (3 * kSets));
+  }
+  groups.begin.back() = kTokens;
+  for (std::int64_t i = 0; i < kTokens; ++i) groups.token.push_back(i * 7 % kTokens);
+  return groups;
+}
+
+std::vector<Case> adapter_cases(at::ScalarType type) {
+  const at::Tensor x = normal("x", kTokens, kHidden, 1.0).to(type);
+  const at::Tensor dy = normal("dy", kTokens, kHidden, 1e-3).to(type);
+  const auto stack = [&](const char* name, std::int64_t rows, std::int64_t columns) {
+    return normal(name, kSets * rows, columns, 0.02).to(type).view({kSets, rows, columns});
+  };
+  const Adapters adapters = {stack("down", kHidden, kRank), stack("up", kRank, kHidden),
+                             stack("down_bias", 1, kRank).squeeze(1),
+                             stack("up_bias", 1, kHidden).squeeze(1)};
+  const TokenGroups groups = uneven_groups();
+  const at::Tensor hidden = adapter_forward(x, groups, adapters).hidden;
+  Adapters gradients = zero_gradients_of(adapters);
+  const double flops = 2 * product_flops(kRank);
+  return {{"adapters of 28 sets forward", flops, [=] { adapter_forward(x, groups, adapters); }},
+          {"adapters of 28 sets backward", 2 * flops,
+           [=]() mutable { adapter_backward(dy, x, groups, adapters, hidden, gradients); }}};
+}
+
+std::vector<Case> generator_cases(at::ScalarType type) {
+  constexpr std::int64_t kCode = 128;
+  constexpr std::int64_t kOutputs = kHidden * kRank;
+  constexpr std::int64_t kRows = 6 * kSets;
+  const at::TensorOptions wide(at::kFloat);
+  GeneratorHead head{normal("head", kOutputs, kCode, 0.02).to(type),
+                     normal("bias", 1, kOutputs, 0.02).to(type)[0],
+                     at::zeros({kOutputs, kCode}, wide), at::zeros({kOutputs}, wide)};
+  const at::Tensor code = normal("code", kRows, kCode, 1.0).to(type);
+  const at::Tensor dout = normal("dout", kRows, kOutputs, 1e-3);
+  const double flops = 2.0 * static_cast<double>(kRows * kCode * kOutputs);
+  return {
+      {"generator head of 168 rows forward", flops, [=] { generator_head_forward(code, head); }},
+      {"generator head of 168 rows backward", 2 * flops,
+       [=]() mutable { generator_head_backward(dout, code, head); }}};
+}
+
 void bench_type(at::ScalarType type, const std::string& suffix, int threads,
                 const std::string& filter) {
   std::vector<Case> cases = {yardstick(type)};
-  for (auto* part : {linear_cases, attention_cases, other_cases}) {
+  for (auto* part : {linear_cases, attention_cases, other_cases, adapter_cases, generator_cases}) {
     for (Case& entry : part(type)) {
       if (entry.name.find(filter) != std::string::npos) cases.push_back(std::move(entry));
     }

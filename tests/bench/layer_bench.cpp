@@ -37,7 +37,8 @@ class Layer {
     }
     kernels_ = make_expert_kernels(type, hidden_size);
     dispatcher_ = make_local_token_dispatcher(slices);
-    layer_ = std::make_unique<MoeLayer>(config_, 0, *parameters_, *kernels_, *dispatcher_, clock_);
+    layer_ = std::make_unique<MoeLayer>(
+        config_, 0, MoeLayerParts{*parameters_, *kernels_, *dispatcher_, clock_});
     x_ = normal("tokens", tokens, hidden_size, 1.0).to(type).requires_grad_(true);
     dy_ = normal("gradient", tokens, hidden_size, 1e-3).to(type);
     run();

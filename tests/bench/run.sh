@@ -44,6 +44,7 @@ build/hetmoe_plan_bench
 for ((round = 0; round < rounds; ++round)); do
   build/hetmoe_layer_bench 1
   build/hetmoe_kernel_bench 1
+  build/hetmoe_hyper_bench 1
   train "end to end bf16 1 rank" 1
   train "end to end bf16 2 ranks" 2
   mpirun --map-by :OVERSUBSCRIBE --bind-to core -np 2 build/hetmoe_update_bench
