@@ -13,6 +13,7 @@
 #include "parallel/ownership/dense_exchange.h"
 #include "parallel/ownership/owned_rows.h"
 #include "parallel/ownership/replica_exchange.h"
+#include "parallel/ownership/sent_bytes.h"
 #include "parallel/ownership/slice_layout.h"
 #include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
