@@ -8,14 +8,19 @@
 
 namespace hetmoe::bench {
 
-/// Adds up the seconds that its rank spends in starting and in waiting for the collectives that
-/// owners use.
+/// Seconds that one rank spends in collectives.
+struct CollectiveSeconds {
+  double waiting = 0;
+  double starting = 0;  ///< and in driving what is under way
+};
+
+/// Adds up the seconds that its rank spends in the collectives that owners use.
 class TimedCommunicator final : public test::ForwardingCommunicator {
  public:
   TimedCommunicator(std::unique_ptr<Communicator> inner, const Clock& clock)
       : ForwardingCommunicator(std::move(inner)), clock_(clock) {}
 
-  double seconds() const { return *seconds_; }
+  const CollectiveSeconds& seconds() const { return *seconds_; }
 
   Pending reduce_scatter_v(ConstBuffer send, std::span<const std::int64_t> counts,
                            Buffer receive) override {
@@ -31,17 +36,17 @@ class TimedCommunicator final : public test::ForwardingCommunicator {
     });
   }
   void progress() override {
-    const Stopwatch watch(clock_, *seconds_);
+    const Stopwatch watch(clock_, seconds_->starting);
     ForwardingCommunicator::progress();
   }
 
  private:
   class TimedWait final : public Pending::Operation {
    public:
-    TimedWait(Pending pending, const Clock& clock, std::shared_ptr<double> seconds)
+    TimedWait(Pending pending, const Clock& clock, std::shared_ptr<CollectiveSeconds> seconds)
         : pending_(std::move(pending)), clock_(clock), seconds_(std::move(seconds)) {}
     void wait() override {
-      const Stopwatch watch(clock_, *seconds_);
+      const Stopwatch watch(clock_, seconds_->waiting);
       pending_.wait();
     }
     bool done() override { return pending_.done(); }
@@ -49,17 +54,17 @@ class TimedCommunicator final : public test::ForwardingCommunicator {
    private:
     Pending pending_;
     const Clock& clock_;
-    std::shared_ptr<double> seconds_;
+    std::shared_ptr<CollectiveSeconds> seconds_;
   };
 
   template <typename Start>
   Pending timed(Start start) {
-    const Stopwatch watch(clock_, *seconds_);
+    const Stopwatch watch(clock_, seconds_->starting);
     return Pending(std::make_unique<TimedWait>(start(), clock_, seconds_));
   }
 
   const Clock& clock_;
-  std::shared_ptr<double> seconds_ = std::make_shared<double>(0);
+  std::shared_ptr<CollectiveSeconds> seconds_ = std::make_shared<CollectiveSeconds>();
 };
 
 }  // namespace hetmoe::bench
