@@ -18,11 +18,15 @@ using c10::BFloat16;
 constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
 
 // The micro-kernels are compiled per size and kept, and the tokens of a group change every step:
-// rows of a block go up to the next multiple of 32 (what lies there is multiplied and not used),
-// depths of weight gradients to one that wastes little of a small group.
+// rows go up to the next multiple of 32. What lies there is multiplied and not used, or is zero.
 constexpr std::int64_t kRowMultiple = 32;
 
-std::int64_t gradient_depth(std::int64_t rows) { return round_up(rows, rows <= 512 ? 32 : 128); }
+// Tokens that go through all products of a pass while they are in the cache.
+constexpr std::int64_t kBlockTokens = 256;
+
+// Rows of a transposed block begin this much apart beyond their length: at a power of two the rows
+// of a tile would fall on the same lines of the cache.
+constexpr std::int64_t kStridePadding = 32;
 
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 
@@ -63,19 +67,27 @@ HETMOE_VECTORIZED void add_row(const BFloat16* in, float* sum, std::int64_t coun
   for (std::int64_t i = 0; i < count; ++i) sum[i] += widen(in[i]);
 }
 
-/// Up to kRowBlock tokens of one group, by their places in TokenGroups::token.
-struct RowBlock {
+/// Up to kBlockTokens tokens of one group, by their places in TokenGroups::token.
+struct TokenBlock {
   std::int64_t group;
   std::int64_t begin;
   std::int64_t rows;
 };
 
-std::vector<RowBlock> row_blocks(const TokenGroups& groups) {
-  std::vector<RowBlock> blocks;
+std::vector<TokenBlock> blocks_of_group(const TokenGroups& groups, std::int64_t group) {
+  std::vector<TokenBlock> blocks;
+  const std::int64_t end = groups.begin[group + 1];
+  for (std::int64_t begin = groups.begin[group]; begin < end; begin += kBlockTokens) {
+    blocks.push_back({group, begin, std::min(kBlockTokens, end - begin)});
+  }
+  return blocks;
+}
+
+std::vector<TokenBlock> all_blocks(const TokenGroups& groups) {
+  std::vector<TokenBlock> blocks;
   for (std::int64_t g = 0; g < groups.size(); ++g) {
-    for (std::int64_t begin = groups.begin[g]; begin < groups.begin[g + 1]; begin += kRowBlock) {
-      blocks.push_back({g, begin, std::min(kRowBlock, groups.begin[g + 1] - begin)});
-    }
+    const auto of_group = blocks_of_group(groups, g);
+    blocks.insert(blocks.end(), of_group.begin(), of_group.end());
   }
   return blocks;
 }
@@ -94,105 +106,170 @@ const BFloat16* gather(const at::Tensor& x, const std::int64_t* tokens, std::int
   return out;
 }
 
-/// What one thread needs to run row blocks through two products, one group's weights after another.
-class BlockWorker {
+/// Products of the rows of a block with packed weights.
+class BlockProduct {
  public:
-  /// product = a [rows, depth] * weights; finish(row, column, width, fp32 values) takes each row of
-  /// a strip of columns, long enough to be written in one run.
+  /// a [rows, depth] * weights; finish(row, column, width, fp32 values) takes each row of a strip
+  /// of columns, long enough to be written in one run.
   template <typename Finish>
-  void multiply(const BFloat16* a, std::int64_t rows, const PackedMatrix& weights,
-                std::int64_t columns, const Finish& finish) {
+  void run(const BFloat16* a, std::int64_t rows, const PackedMatrix& weights, std::int64_t columns,
+           const Finish& finish) {
     const std::int64_t depth = weights.padded_depth();
-    for (std::int64_t begin = 0; begin < weights.panels(); begin += kStripPanels) {
-      const std::int64_t panels = std::min(kStripPanels, weights.panels() - begin);
-      const std::int64_t stride = panels * kPanel;
-      for (std::int64_t p = 0; p < panels; ++p) {
-        multiply_block(a, depth, round_up(rows, kRowMultiple), weights.panel(begin + p), depth,
-                       strip_.data() + p * kPanel, stride, /*add=*/false);
-      }
-      const std::int64_t column = begin * kPanel;
-      const std::int64_t width = std::min(stride, columns - column);
-      for (std::int64_t row = 0; row < rows; ++row) {
-        finish(row, column, width, strip_.data() + row * stride);
+    for (std::int64_t top = 0; top < rows; top += kRowBlock) {
+      const std::int64_t count = std::min(kRowBlock, rows - top);
+      for (std::int64_t begin = 0; begin < weights.panels(); begin += kStripPanels) {
+        const std::int64_t panels = std::min(kStripPanels, weights.panels() - begin);
+        const std::int64_t stride = panels * kPanel;
+        for (std::int64_t p = 0; p < panels; ++p) {
+          multiply_block(a + top * depth, depth, round_up(count, kRowMultiple),
+                         weights.panel(begin + p), depth, strip_.data() + p * kPanel, stride,
+                         /*add=*/false);
+        }
+        const std::int64_t column = begin * kPanel;
+        const std::int64_t width = std::min(stride, columns - column);
+        for (std::int64_t row = 0; row < count; ++row) {
+          finish(top + row, column, width, strip_.data() + row * stride);
+        }
       }
     }
   }
 
-  /// True once per run of blocks of the same group: its weights must be packed.
-  bool enters(std::int64_t group) {
-    const bool is_new = group != group_;
-    group_ = group;
-    return is_new;
-  }
-
-  PackedMatrix first, second;
-  ReusedBuffer gathered;
-  ReusedBuffer hidden;
-
  private:
   static constexpr std::int64_t kStripPanels = 8;
-
   std::vector<float> strip_ = std::vector<float>(kRowBlock * kPanel * kStripPanels);
-  std::int64_t group_ = -1;
 };
 
-/// Runs every row block; threads take blocks in order, so that a group is packed once per thread.
-template <typename Run>
-void for_each_block(const TokenGroups& groups, const Run& run) {
-  const std::vector<RowBlock> blocks = row_blocks(groups);
-  at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1,
-                   [&](std::int64_t begin, std::int64_t end) {
-                     BlockWorker worker;
-                     for (std::int64_t i = begin; i < end; ++i) run(blocks[i], worker);
-                     end_of_blocks();
-                   });
-}
+/// Runs blocks through the two products of one adapter after another.
+class Forward {
+ public:
+  Forward(const at::Tensor& x, const TokenGroups& groups, const Adapters& adapters, at::Tensor& y,
+          at::Tensor& hidden)
+      : x_(x),
+        tokens_(groups.token.data()),
+        adapters_(adapters),
+        columns_(x.size(1)),
+        rank_(adapters.rank()),
+        y_(y.mutable_data_ptr<BFloat16>()),
+        hidden_(hidden.mutable_data_ptr<BFloat16>()) {}
 
-/// target [columns, depth] = source [rows, columns]^T, with zeros beyond the rows.
-const BFloat16* transpose_padded(const BFloat16* source, std::int64_t rows, std::int64_t columns,
-                                 std::int64_t depth, ReusedBuffer& buffer) {
-  BFloat16* target = buffer.at_least(columns * depth);
-  transpose_bfloat16(source, rows, columns, columns, target, depth);
-  for (std::int64_t i = 0; i < columns && rows < depth; ++i) {
-    std::memset(target + i * depth + rows, 0, (depth - rows) * sizeof(BFloat16));
+  void run(const TokenBlock& block) {
+    if (block.group != packed_group_) pack(block.group);
+    const std::int64_t* tokens = tokens_ + block.begin;
+    const BFloat16* down_bias = of_group(adapters_.down_bias, block.group);
+    const BFloat16* up_bias = of_group(adapters_.up_bias, block.group);
+    const BFloat16* rows = gather(x_, tokens, block.rows, rows_);
+    BFloat16* units = units_.at_least(round_up(block.rows, kRowMultiple) * rank_);
+    product_.run(rows, block.rows, down_, rank_,
+                 [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
+                   add_bias_relu(values, down_bias + column, units + row * rank_ + column, width);
+                 });
+    std::memcpy(hidden_ + block.begin * rank_, units, block.rows * rank_ * sizeof(BFloat16));
+    product_.run(units, block.rows, up_, columns_,
+                 [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
+                   add_bias(values, up_bias + column, y_ + tokens[row] * columns_ + column, width);
+                 });
   }
-  return target;
-}
 
-void pack_padded(const BFloat16* source, std::int64_t rows, std::int64_t columns,
-                 std::int64_t depth, PackedMatrix& packed) {
-  packed.reset(depth, columns);
-  packed.pack_rows(source, rows, columns, columns);
-  packed.zero_rows(round_up(rows, 2), depth);
-}
+ private:
+  void pack(std::int64_t group) {
+    down_.reset(columns_, rank_);
+    down_.pack_rows(of_group(adapters_.down, group), columns_, rank_, rank_);
+    up_.reset(rank_, columns_);
+    up_.pack_rows(of_group(adapters_.up, group), rank_, columns_, columns_);
+    packed_group_ = group;
+  }
 
-void add_column_sums(const BFloat16* rows, std::int64_t count, std::int64_t columns, float* sums) {
-  for (std::int64_t i = 0; i < count; ++i) add_row(rows + i * columns, sums, columns);
-}
+  const at::Tensor& x_;
+  const std::int64_t* tokens_;
+  const Adapters& adapters_;
+  std::int64_t columns_, rank_;
+  BFloat16* y_;
+  BFloat16* hidden_;
+  std::int64_t packed_group_ = -1;
+  PackedMatrix down_, up_;
+  ReusedBuffer rows_, units_;
+  BlockProduct product_;
+};
 
-/// The weights' gradients of one group: hidden^T dy and x^T dhidden, and the sums of their rows.
-void add_weight_gradients(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
-                          std::int64_t group, const BFloat16* hidden, const BFloat16* dhidden,
-                          Adapters& gradients, BlockWorker& worker) {
-  const std::int64_t begin = groups.begin[group];
-  const std::int64_t count = groups.begin[group + 1] - begin;
-  const std::int64_t columns = x.size(1);
-  const std::int64_t rank = gradients.rank();
-  const std::int64_t depth = gradient_depth(count);
+/// The backward pass of whole groups: a group's gradients are summed by one thread, block by block.
+class Backward {
+ public:
+  Backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
+           const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients, at::Tensor& dx)
+      : dy_(dy),
+        x_(x),
+        groups_(groups),
+        adapters_(adapters),
+        gradients_(gradients),
+        columns_(x.size(1)),
+        rank_(adapters.rank()),
+        hidden_(data(hidden)),
+        dx_(dx.mutable_data_ptr<BFloat16>()) {}
 
-  const BFloat16* dy_rows = gather(dy, groups.token.data() + begin, count, worker.gathered);
-  add_column_sums(dy_rows, count, columns, gradient_of_group(gradients.up_bias, group));
-  pack_padded(dy_rows, count, columns, depth, worker.first);
-  add_product(transpose_padded(hidden + begin * rank, count, rank, depth, worker.hidden), depth,
-              rank, worker.first, gradient_of_group(gradients.up, group), columns);
+  void run(std::int64_t group) {
+    const auto blocks = blocks_of_group(groups_, group);
+    if (blocks.empty()) return;
+    up_.reset(columns_, rank_);
+    up_.pack_columns(of_group(adapters_.up, group), rank_, columns_, columns_);
+    down_.reset(rank_, columns_);
+    down_.pack_columns(of_group(adapters_.down, group), columns_, rank_, rank_);
+    for (const TokenBlock& block : blocks) run(block);
+  }
 
-  const BFloat16* x_rows = gather(x, groups.token.data() + begin, count, worker.gathered);
-  add_column_sums(dhidden + begin * rank, count, rank,
-                  gradient_of_group(gradients.down_bias, group));
-  pack_padded(dhidden + begin * rank, count, rank, depth, worker.second);
-  add_product(transpose_padded(x_rows, count, columns, depth, worker.hidden), depth, columns,
-              worker.second, gradient_of_group(gradients.down, group), rank);
-}
+ private:
+  void run(const TokenBlock& block) {
+    const std::int64_t* tokens = groups_.token.data() + block.begin;
+    const BFloat16* units = hidden_ + block.begin * rank_;
+    const BFloat16* dy_rows = gather(dy_, tokens, block.rows, rows_);
+    BFloat16* dunits = dunits_.at_least(round_up(block.rows, kRowMultiple) * rank_);
+    product_.run(dy_rows, block.rows, up_, rank_,
+                 [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
+                   const std::int64_t place = row * rank_ + column;
+                   relu_gradient(values, units + place, dunits + place, width);
+                 });
+    product_.run(dunits, block.rows, down_, columns_,
+                 [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
+                   narrow_row(values, dx_ + tokens[row] * columns_ + column, width);
+                 });
+    add_gradient(units, rank_, dy_rows, columns_, block, gradients_.up, gradients_.up_bias);
+    const BFloat16* x_rows = gather(x_, tokens, block.rows, rows_);
+    add_gradient(x_rows, columns_, dunits, rank_, block, gradients_.down, gradients_.down_bias);
+  }
+
+  /// weight += left^T right, bias += sum of right's rows; left [rows, left_columns].
+  void add_gradient(const BFloat16* left, std::int64_t left_columns, const BFloat16* right,
+                    std::int64_t right_columns, const TokenBlock& block, at::Tensor& weight,
+                    at::Tensor& bias) {
+    const std::int64_t depth = round_up(block.rows, kRowMultiple);
+    const std::int64_t stride = depth + kStridePadding;
+    BFloat16* transposed = transposed_.at_least(left_columns * stride);
+    transpose_bfloat16(left, block.rows, left_columns, left_columns, transposed, stride);
+    for (std::int64_t i = 0; i < left_columns && block.rows < depth; ++i) {
+      std::memset(transposed + i * stride + block.rows, 0, (depth - block.rows) * sizeof(BFloat16));
+    }
+    right_.reset(depth, right_columns);
+    right_.pack_rows(right, block.rows, right_columns, right_columns);
+    right_.zero_rows(round_up(block.rows, 2), depth);
+    add_product(transposed, stride, left_columns, right_, gradient_of_group(weight, block.group),
+                right_columns);
+    float* sums = gradient_of_group(bias, block.group);
+    for (std::int64_t i = 0; i < block.rows; ++i) {
+      add_row(right + i * right_columns, sums, right_columns);
+    }
+  }
+
+  const at::Tensor& dy_;
+  const at::Tensor& x_;
+  const TokenGroups& groups_;
+  const Adapters& adapters_;
+  Adapters& gradients_;
+  std::int64_t columns_, rank_;
+  const BFloat16* hidden_;
+  BFloat16* dx_;
+  PackedMatrix down_, up_, right_;
+  ReusedBuffer rows_, dunits_, transposed_;
+  BlockProduct product_;
+};
 
 }  // namespace
 
@@ -204,71 +281,22 @@ bool can_pack_adapters(const at::Tensor& x, const Adapters& adapters) {
 
 void packed_adapter_forward(const at::Tensor& x, const TokenGroups& groups,
                             const Adapters& adapters, at::Tensor& y, at::Tensor& hidden) {
-  const std::int64_t columns = x.size(1);
-  const std::int64_t rank = adapters.rank();
-  auto* out = y.mutable_data_ptr<BFloat16>();
-  auto* saved = hidden.mutable_data_ptr<BFloat16>();
-  for_each_block(groups, [&](const RowBlock& block, BlockWorker& worker) {
-    if (worker.enters(block.group)) {
-      worker.first.reset(columns, rank);
-      worker.first.pack_rows(of_group(adapters.down, block.group), columns, rank, rank);
-      worker.second.reset(rank, columns);
-      worker.second.pack_rows(of_group(adapters.up, block.group), rank, columns, columns);
-    }
-    const std::int64_t* tokens = groups.token.data() + block.begin;
-    const BFloat16* down_bias = of_group(adapters.down_bias, block.group);
-    const BFloat16* up_bias = of_group(adapters.up_bias, block.group);
-    const BFloat16* in = gather(x, tokens, block.rows, worker.gathered);
-    BFloat16* units = worker.hidden.at_least(kRowBlock * rank);
-    worker.multiply(in, block.rows, worker.first, rank,
-                    [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
-                      add_bias_relu(values, down_bias + column, units + row * rank + column, width);
-                    });
-    std::memcpy(saved + block.begin * rank, units, block.rows * rank * sizeof(BFloat16));
-    worker.multiply(units, block.rows, worker.second, columns,
-                    [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
-                      add_bias(values, up_bias + column, out + tokens[row] * columns + column,
-                               width);
-                    });
-  });
+  const std::vector<TokenBlock> blocks = all_blocks(groups);
+  at::parallel_for(0, static_cast<std::int64_t>(blocks.size()), 1,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     Forward forward(x, groups, adapters, y, hidden);
+                     for (std::int64_t i = begin; i < end; ++i) forward.run(blocks[i]);
+                     end_of_blocks();
+                   });
 }
 
 void packed_adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                              const Adapters& adapters, const at::Tensor& hidden,
                              Adapters& gradients, at::Tensor& dx) {
-  const std::int64_t columns = x.size(1);
-  const std::int64_t rank = adapters.rank();
-  at::Tensor dhidden = at::empty(hidden.sizes(), hidden.options());
-  auto* out = dx.mutable_data_ptr<BFloat16>();
-  auto* saved = dhidden.mutable_data_ptr<BFloat16>();
-  for_each_block(groups, [&](const RowBlock& block, BlockWorker& worker) {
-    if (worker.enters(block.group)) {
-      worker.first.reset(columns, rank);
-      worker.first.pack_columns(of_group(adapters.up, block.group), rank, columns, columns);
-      worker.second.reset(rank, columns);
-      worker.second.pack_columns(of_group(adapters.down, block.group), columns, rank, rank);
-    }
-    const std::int64_t* tokens = groups.token.data() + block.begin;
-    const BFloat16* units = data(hidden) + block.begin * rank;
-    const BFloat16* dy_rows = gather(dy, tokens, block.rows, worker.gathered);
-    BFloat16* dunits = worker.hidden.at_least(kRowBlock * rank);
-    worker.multiply(dy_rows, block.rows, worker.first, rank,
-                    [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
-                      const std::int64_t place = row * rank + column;
-                      relu_gradient(values, units + place, dunits + place, width);
-                    });
-    std::memcpy(saved + block.begin * rank, dunits, block.rows * rank * sizeof(BFloat16));
-    worker.multiply(dunits, block.rows, worker.second, columns,
-                    [&](std::int64_t row, std::int64_t column, std::int64_t width, float* values) {
-                      narrow_row(values, out + tokens[row] * columns + column, width);
-                    });
-  });
   at::parallel_for(0, groups.size(), 1, [&](std::int64_t begin, std::int64_t end) {
-    BlockWorker worker;
-    for (std::int64_t g = begin; g < end; ++g) {
-      if (groups.begin[g] == groups.begin[g + 1]) continue;
-      add_weight_gradients(dy, x, groups, g, data(hidden), data(dhidden), gradients, worker);
-    }
+    Backward backward(dy, x, groups, adapters, hidden, gradients, dx);
+    for (std::int64_t g = begin; g < end; ++g) backward.run(g);
+    end_of_blocks();
   });
 }
 
