@@ -34,6 +34,13 @@ at::Tensor result_like(const at::Tensor& x, const TokenGroups& groups) {
   return covered ? at::empty(x.sizes(), x.options()) : at::zeros(x.sizes(), x.options());
 }
 
+void clear(Adapters& adapters) {
+  for (at::Tensor* tensor :
+       {&adapters.down, &adapters.up, &adapters.down_bias, &adapters.up_bias}) {
+    tensor->zero_();
+  }
+}
+
 void add_column_sums(const at::Tensor& rows, at::Tensor sums) {
   sums.add_(at::sum(rows, {0}, /*keepdim=*/false, sums.scalar_type()));
 }
@@ -45,12 +52,18 @@ Adapters Adapters::narrow(std::int64_t begin, std::int64_t count) const {
           down_bias.narrow(0, begin, count), up_bias.narrow(0, begin, count)};
 }
 
-Adapters zero_gradients_of(const Adapters& adapters) {
+Adapters empty_gradients_of(const Adapters& adapters) {
   const auto options =
       at::TensorOptions(adapters.down.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
-  return {at::zeros(adapters.down.sizes(), options), at::zeros(adapters.up.sizes(), options),
-          at::zeros(adapters.down_bias.sizes(), options),
-          at::zeros(adapters.up_bias.sizes(), options)};
+  return {at::empty(adapters.down.sizes(), options), at::empty(adapters.up.sizes(), options),
+          at::empty(adapters.down_bias.sizes(), options),
+          at::empty(adapters.up_bias.sizes(), options)};
+}
+
+Adapters zero_gradients_of(const Adapters& adapters) {
+  Adapters gradients = empty_gradients_of(adapters);
+  clear(gradients);
+  return gradients;
 }
 
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
@@ -74,16 +87,17 @@ AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
 }
 
 at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
-                            const Adapters& adapters, const at::Tensor& hidden,
-                            Adapters& gradients) {
+                            const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients,
+                            GradientSum sum) {
   check_shapes(x, groups, adapters);
   HETMOE_CHECK(gradients.size() == adapters.size() && dy.is_contiguous(), gradients.size(),
                " gradients of ", adapters.size(), " adapters");
   at::Tensor dx = result_like(x, groups);
   if (can_pack_adapters(x, adapters)) {
-    packed_adapter_backward(dy, x, groups, adapters, hidden, gradients, dx);
+    packed_adapter_backward(dy, x, groups, adapters, hidden, gradients, sum, dx);
     return dx;
   }
+  if (sum == GradientSum::kBegin) clear(gradients);
   for (std::int64_t g = 0; g < groups.size(); ++g) {
     const auto tokens = tokens_of(groups, g);
     if (tokens.empty()) continue;

@@ -19,9 +19,14 @@ struct Adapters {
   Adapters narrow(std::int64_t begin, std::int64_t count) const;
 };
 
-/// Zeros in the shape of `adapters` and the type that their gradients are summed in: fp32, fp64 for
-/// fp64.
+/// Memory for gradients in the shape of `adapters` and the type that they are summed in: fp32, fp64
+/// for fp64. The first has no values yet.
+Adapters empty_gradients_of(const Adapters& adapters);
 Adapters zero_gradients_of(const Adapters& adapters);
+
+/// Whether a backward pass is the first that gives gradients: what is there has no meaning, and
+/// neither clearing nor reading it costs a pass over memory.
+enum class GradientSum { kBegin, kContinue };
 
 struct AdapterForward {
   at::Tensor y;       ///< [T, D], type of x; 0 for tokens in no group
@@ -33,9 +38,9 @@ struct AdapterForward {
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
                                const Adapters& adapters);
 
-/// Gives dx [T, D], type of x, and adds to `gradients` (fp32; fp64 for fp64), token after token.
+/// Gives dx [T, D], type of x, and the gradients of the weights, token after token (fp32; fp64).
 at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
-                            const Adapters& adapters, const at::Tensor& hidden,
-                            Adapters& gradients);
+                            const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients,
+                            GradientSum sum = GradientSum::kContinue);
 
 }  // namespace hetmoe

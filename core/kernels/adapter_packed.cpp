@@ -195,12 +195,14 @@ class Forward {
 class Backward {
  public:
   Backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
-           const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients, at::Tensor& dx)
+           const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients, GradientSum sum,
+           at::Tensor& dx)
       : dy_(dy),
         x_(x),
         groups_(groups),
         adapters_(adapters),
         gradients_(gradients),
+        sum_(sum),
         columns_(x.size(1)),
         rank_(adapters.rank()),
         hidden_(data(hidden)),
@@ -208,6 +210,7 @@ class Backward {
 
   void run(std::int64_t group) {
     const auto blocks = blocks_of_group(groups_, group);
+    begin_sums(group, blocks.empty());
     if (blocks.empty()) return;
     up_.reset(columns_, rank_);
     up_.pack_columns(of_group(adapters_.up, group), rank_, columns_, columns_);
@@ -217,6 +220,25 @@ class Backward {
   }
 
  private:
+  /// Weights are cleared for a group without tokens only: elsewhere the first block's product
+  /// replaces them.
+  void begin_sums(std::int64_t group, bool is_empty) {
+    if (sum_ == GradientSum::kContinue) return;
+    clear(gradients_.down_bias, group);
+    clear(gradients_.up_bias, group);
+    if (!is_empty) return;
+    clear(gradients_.down, group);
+    clear(gradients_.up, group);
+  }
+
+  static void clear(at::Tensor& stack, std::int64_t group) {
+    std::fill_n(gradient_of_group(stack, group), stack.numel() / stack.size(0), 0.0F);
+  }
+
+  bool replaces(const TokenBlock& block) const {
+    return sum_ == GradientSum::kBegin && block.begin == groups_.begin[block.group];
+  }
+
   void run(const TokenBlock& block) {
     const std::int64_t* tokens = groups_.token.data() + block.begin;
     const BFloat16* units = hidden_ + block.begin * rank_;
@@ -251,7 +273,7 @@ class Backward {
     right_.pack_rows(right, block.rows, right_columns, right_columns);
     right_.zero_rows(round_up(block.rows, 2), depth);
     add_product(transposed, stride, left_columns, right_, gradient_of_group(weight, block.group),
-                right_columns);
+                right_columns, !replaces(block));
     float* sums = gradient_of_group(bias, block.group);
     for (std::int64_t i = 0; i < block.rows; ++i) {
       add_row(right + i * right_columns, sums, right_columns);
@@ -263,6 +285,7 @@ class Backward {
   const TokenGroups& groups_;
   const Adapters& adapters_;
   Adapters& gradients_;
+  GradientSum sum_;
   std::int64_t columns_, rank_;
   const BFloat16* hidden_;
   BFloat16* dx_;
@@ -292,9 +315,9 @@ void packed_adapter_forward(const at::Tensor& x, const TokenGroups& groups,
 
 void packed_adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                              const Adapters& adapters, const at::Tensor& hidden,
-                             Adapters& gradients, at::Tensor& dx) {
+                             Adapters& gradients, GradientSum sum, at::Tensor& dx) {
   at::parallel_for(0, groups.size(), 1, [&](std::int64_t begin, std::int64_t end) {
-    Backward backward(dy, x, groups, adapters, hidden, gradients, dx);
+    Backward backward(dy, x, groups, adapters, hidden, gradients, sum, dx);
     for (std::int64_t g = begin; g < end; ++g) backward.run(g);
     end_of_blocks();
   });

@@ -16,9 +16,9 @@ bool can_pack_adapters(const at::Tensor& x, const Adapters& adapters);
 void packed_adapter_forward(const at::Tensor& x, const TokenGroups& groups,
                             const Adapters& adapters, at::Tensor& y, at::Tensor& hidden);
 
-/// Fills the rows of dx that are in a group, and adds to `gradients`.
+/// Fills the rows of dx that are in a group, and begins or continues the sums of `gradients`.
 void packed_adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                              const Adapters& adapters, const at::Tensor& hidden,
-                             Adapters& gradients, at::Tensor& dx);
+                             Adapters& gradients, GradientSum sum, at::Tensor& dx);
 
 }  // namespace hetmoe

@@ -114,7 +114,7 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
 }
 
 void add_product(const BFloat16* transposed_a, std::int64_t a_stride, std::int64_t rows,
-                 const PackedMatrix& b, float* gradient, std::int64_t columns) {
+                 const PackedMatrix& b, float* gradient, std::int64_t columns, bool add) {
   const std::int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
   const std::int64_t whole = b.padded_depth() / kWholeDepth * kWholeDepth;
   const std::int64_t rest = b.padded_depth() - whole;
@@ -125,14 +125,14 @@ void add_product(const BFloat16* transposed_a, std::int64_t a_stride, std::int64
       for (std::int64_t p = 0; p < b.panels(); ++p) {
         const std::int64_t column = p * PackedMatrix::kPanelColumns;
         const std::int64_t width = std::min(PackedMatrix::kPanelColumns, columns - column);
-        const auto add = [&](std::int64_t row, std::int64_t depth) {
+        const auto multiply = [&](std::int64_t row, std::int64_t depth, bool adds) {
           if (depth == 0) return;
           multiply_block(transposed_a + first * a_stride + row, a_stride, count,
                          b.panel(p) + row * PackedMatrix::kPanelColumns, depth,
-                         gradient + first * columns + column, columns, /*add=*/true, width);
+                         gradient + first * columns + column, columns, adds, width);
         };
-        add(0, whole);
-        add(whole, rest);
+        multiply(0, whole, add);
+        multiply(whole, rest, add || whole > 0);
       }
     }
     end_of_blocks();

@@ -44,8 +44,9 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
 inline constexpr std::int64_t kWholeDepth = 128;
 
 /// gradient [rows, columns] (fp32, contiguous) += transposed_a [rows, depth] * b, for A already
-/// transposed (stride a_stride) and B packed with that depth.
+/// transposed (stride a_stride) and B packed with that depth. Without `add` the product replaces
+/// what was there.
 void add_product(const c10::BFloat16* transposed_a, std::int64_t a_stride, std::int64_t rows,
-                 const PackedMatrix& b, float* gradient, std::int64_t columns);
+                 const PackedMatrix& b, float* gradient, std::int64_t columns, bool add = true);
 
 }  // namespace hetmoe

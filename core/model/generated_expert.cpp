@@ -4,6 +4,9 @@
 #include <ATen/ops/sum.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
+#include <functional>
+
 #include "core/base/check.h"
 #include "core/kernels/factorised_adapter.h"
 #include "core/model/hyper_parameters.h"
@@ -134,9 +137,15 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
                                           Context& context) {
   if (context.form == Form::kAllSets) {
     HETMOE_CHECK(all_sets_.has_value(), "weights of layer ", layer, " dropped before backward");
-    if (!all_sets_->gradients) all_sets_->gradients = zero_gradients_of(all_sets_->weights);
-    Adapters gradients = all_sets_->gradients->narrow(layer * sets_, sets_);
-    return adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients);
+    if (all_sets_->has_gradients.empty()) {
+      all_sets_->gradients = empty_gradients_of(all_sets_->weights);
+      all_sets_->has_gradients.resize(config_.num_layers);
+    }
+    const bool continues = all_sets_->has_gradients[layer];
+    all_sets_->has_gradients[layer] = true;
+    Adapters gradients = all_sets_->gradients.narrow(layer * sets_, sets_);
+    return adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients,
+                            continues ? GradientSum::kContinue : GradientSum::kBegin);
   }
   at::Tensor dx, dcode;
   if (context.form == Form::kFactorised) {
@@ -145,8 +154,9 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
     dx = std::move(result.dx);
     dcode = std::move(result.dcode);
   } else {
-    Adapters gradients = zero_gradients_of(context.weights);
-    dx = adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients);
+    Adapters gradients = empty_gradients_of(context.weights);
+    dx = adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients,
+                          GradientSum::kBegin);
     dcode = generate_adapters_backward(gradients, context.code, hypernetwork_.heads());
   }
   hypernetwork_.encode_backward(dcode, context.encoded);
@@ -154,9 +164,11 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
 }
 
 void GeneratedExpert::finish_gradients() {
-  if (all_sets_ && all_sets_->gradients) {
+  if (all_sets_ && !all_sets_->has_gradients.empty()) {
+    HETMOE_CHECK(std::ranges::all_of(all_sets_->has_gradients, std::identity()),
+                 "a layer had no backward pass");
     const at::Tensor dcode =
-        generate_adapters_backward(*all_sets_->gradients, all_sets_->code, hypernetwork_.heads());
+        generate_adapters_backward(all_sets_->gradients, all_sets_->code, hypernetwork_.heads());
     for (const Hypernetwork::Encoded& encoded : all_sets_->layers) {
       hypernetwork_.encode_backward(dcode.narrow(0, encoded.layer * sets_, sets_), encoded);
     }

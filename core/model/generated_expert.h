@@ -38,7 +38,8 @@ class GeneratedExpert final : public HyperExpert {
     std::vector<Hypernetwork::Encoded> layers;
     at::Tensor code;  ///< [layers * sets, h], compute type
     Adapters weights;
-    std::optional<Adapters> gradients;  ///< once there are some
+    Adapters gradients;               ///< undefined before the first backward pass
+    std::vector<bool> has_gradients;  ///< [layers]
   };
 
   bool takes_all_sets(const Microbatch& microbatch) const;

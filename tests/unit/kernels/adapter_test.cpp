@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "core/kernels/packed_product.h"
@@ -184,6 +185,24 @@ TEST(Adapter, SumsOverTokensAreNotRoundedToBfloat) {
   const at::Tensor exact = forward.hidden.to(at::kDouble).t().mm(dy.to(at::kDouble));
   EXPECT_LT(relative_difference(gradients.up[0], exact), 1e-5);
   EXPECT_LT(relative_difference(gradients.up_bias[0], dy.to(at::kDouble).sum(0)), 1e-5);
+}
+
+TEST(Adapter, ABeginningSumReplacesWhatIsThere) {
+  const TokenGroups groups = groups_of({3, 0, 300});
+  for (const at::ScalarType type : {at::kDouble, at::kBFloat16}) {
+    const Adapters adapters = converted(random_adapters(3, 32, 32), type);
+    const at::Tensor x = test_values("x", {303, 32}).to(type);
+    const AdapterForward forward = adapter_forward(x, groups, adapters);
+    Adapters added = zero_gradients_of(adapters);
+    Adapters begun = zero_gradients_of(adapters);
+    for (at::Tensor* part : {&begun.down, &begun.up, &begun.down_bias, &begun.up_bias}) {
+      part->fill_(std::numeric_limits<double>::quiet_NaN());
+    }
+    adapter_backward(x, x, groups, adapters, forward.hidden, added);
+    adapter_backward(x, x, groups, adapters, forward.hidden, begun, GradientSum::kBegin);
+    EXPECT_TRUE(begun.down.equal(added.down) && begun.up.equal(added.up));
+    EXPECT_TRUE(begun.down_bias.equal(added.down_bias) && begun.up_bias.equal(added.up_bias));
+  }
 }
 
 TEST(Adapter, GradientsAddToWhatIsThere) {

@@ -93,6 +93,14 @@ class SmallExpert {
     return {x, output.y, gradient.dx, gradient.dmass};
   }
 
+  /// One microbatch through all layers, and the end of the step; gives the last layer's pass.
+  Pass run_step(const at::Tensor& x, const at::Tensor& dy, const Routing& routing) {
+    Pass pass;
+    for (int layer = 0; layer < kLayers; ++layer) pass = run(layer, x, dy, routing);
+    expert_.finish_gradients();
+    return pass;
+  }
+
   const ModelConfig& config() const { return config_; }
   ParameterStore& store() { return store_; }
   GeneratedExpert& expert() { return expert_; }
@@ -197,8 +205,7 @@ TEST(GeneratedExpert, WithAllExpertsSelectedTakesAConstantAndFiniteInput) {
     SmallExpert model(
         small_model(top_k(kExperts), aggregated(Conditioning::kUnselected, aggregate)));
     const at::Tensor x = test_values("x", {4, kHidden});
-    const SmallExpert::Pass pass = model.run(1, x, x, route(logits_of(4, 4), top_k(kExperts)));
-    model.expert().finish_gradients();
+    const SmallExpert::Pass pass = model.run_step(x, x, route(logits_of(4, 4), top_k(kExperts)));
     auto leaves = leaves_of(model);
     const auto zeroed = [&](const std::string& name) {
       const at::Tensor value = leaves.at(name).detach();
@@ -217,8 +224,7 @@ TEST(GeneratedExpert, TakesNoTokens) {
   for (const RouterConfig& router : {top_k(2), top_p()}) {
     SmallExpert model(small_model(router, {}));
     const at::Tensor none = at::zeros({0, kHidden}, at::TensorOptions(at::kDouble));
-    const SmallExpert::Pass pass = model.run(0, none, none, route(logits_of(0, 1), router));
-    model.expert().finish_gradients();
+    const SmallExpert::Pass pass = model.run_step(none, none, route(logits_of(0, 1), router));
     EXPECT_EQ(pass.y.size(0), 0);
     EXPECT_EQ(pass.dx.size(0), 0);
     EXPECT_EQ(model.store().dense_gradients().abs().max().item<double>(), 0);
@@ -268,8 +274,7 @@ TEST(GeneratedExpert, EmbeddingsOfUnselectedExpertsAloneLearnAndAlike) {
   SmallExpert model(small_model(top_k(2), {}));
   const at::Tensor x = test_values("x", {1, kHidden});
   const Routing routing = route(logits_of(1, 1), top_k(2));
-  model.run(0, x, x, routing);
-  model.expert().finish_gradients();
+  model.run_step(x, x, routing);
   const at::Tensor gradient = model.store().dense("layers.0.hyper.embedding").gradient;
   at::Tensor others;
   for (std::int32_t expert = 0; expert < kExperts; ++expert) {
@@ -296,8 +301,7 @@ TEST(GeneratedExpert, GeneratesAgainWhenParametersChangeAndOnlyThen) {
   model.expert().parameters_changed();
   EXPECT_FALSE(model.forward(0, x, routing).y.equal(before));
   EXPECT_EQ(model.generations(), 2);
-  model.run(0, x, x, routing);
-  model.expert().finish_gradients();  // the update of the step will change them
+  model.run_step(x, x, routing);  // the update of the step will change them
   head.mul_(0.5);
   EXPECT_TRUE(model.forward(0, x, routing).y.equal(before));
   EXPECT_EQ(model.generations(), 3);
