@@ -20,7 +20,9 @@ Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
       gate_(parts.gate),
       listener_(parts.listener),
       clock_(parts.clock),
-      hyper_(make_hyper_expert(config, parts.parameters, parts.gate)),
+      hyper_(make_hyper_expert(
+          config, parts.parameters,
+          [this](PassState& pass) { wait_for_parameters(hypernetwork_block(config_), pass); })),
       embedding_(parts.parameters.dense("embedding")),
       final_norm_(parts.parameters.dense("final_norm")),
       head_(parts.parameters.dense("head")) {

@@ -49,11 +49,10 @@ struct GeneratedExpert::Context final : HyperContext {
 };
 
 GeneratedExpert::GeneratedExpert(const ModelConfig& config, ParameterStore& parameters,
-                                 ParameterGate& gate)
+                                 WaitForHypernetwork wait)
     : config_(config),
       hypernetwork_(config, parameters),
-      gate_(gate),
-      block_(hypernetwork_block(config)),
+      wait_(std::move(wait)),
       type_(parameters.type()) {
   if (config.router.kind == RouterKind::kTopK) {
     sets_ = number_of_sets(config.experts.count, config.router.top_k);
@@ -72,9 +71,9 @@ bool GeneratedExpert::takes_all_sets(const Microbatch& microbatch) const {
   return sets_ > 0 && sets_ <= tokens / 2 && within_limit(sets_);
 }
 
-Adapters GeneratedExpert::weights_of_all_sets(int layer) {
+Adapters GeneratedExpert::weights_of_all_sets(int layer, PassState& pass) {
   if (!all_sets_) {
-    wait_for_parameters();
+    wait_(pass);
     const ExpertSets sets = all_sets(config_.experts.count, config_.router.top_k);
     AllSets& all = all_sets_.emplace();
     std::vector<at::Tensor> codes;
@@ -88,9 +87,9 @@ Adapters GeneratedExpert::weights_of_all_sets(int layer) {
 }
 
 AdapterForward GeneratedExpert::forward_of_occurring_sets(int layer, const at::Tensor& x,
-                                                          const Routing& routing,
-                                                          Context& context) {
-  wait_for_parameters();
+                                                          const Routing& routing, Context& context,
+                                                          PassState& pass) {
+  wait_(pass);
   SelectedSets selected = distinct_sets(routing);
   const std::int64_t sets = selected.sets.size();
   const bool factorised = 2 * sets > routing.tokens() || !within_limit(sets);
@@ -110,11 +109,11 @@ HyperExpert::Output GeneratedExpert::forward(int layer, const at::Tensor& x, con
   auto context = std::make_unique<Context>();
   AdapterForward result;
   if (takes_all_sets(pass.microbatch)) {
-    context->weights = weights_of_all_sets(layer);
+    context->weights = weights_of_all_sets(layer, pass);
     context->groups = tokens_of_all_sets(routing, config_.experts.count, config_.router.top_k);
     result = adapter_forward(x, context->groups, context->weights);
   } else {
-    result = forward_of_occurring_sets(layer, x, routing, *context);
+    result = forward_of_occurring_sets(layer, x, routing, *context, pass);
   }
   context->hidden = std::move(result.hidden);
   if (config_.hyper.gated) {

@@ -23,7 +23,7 @@ namespace hetmoe {
 /// The choice is a rank's own: it sends nothing, and ranks may differ in it.
 class GeneratedExpert final : public HyperExpert {
  public:
-  GeneratedExpert(const ModelConfig& config, ParameterStore& parameters, ParameterGate& gate);
+  GeneratedExpert(const ModelConfig& config, ParameterStore& parameters, WaitForHypernetwork wait);
 
   Output forward(int layer, const at::Tensor& x, const Routing& routing, PassState& pass) override;
   Gradient backward(int layer, const at::Tensor& dy, const at::Tensor& x, const Routing& routing,
@@ -44,16 +44,14 @@ class GeneratedExpert final : public HyperExpert {
 
   bool takes_all_sets(const Microbatch& microbatch) const;
   bool within_limit(std::int64_t sets) const;
-  Adapters weights_of_all_sets(int layer);
+  Adapters weights_of_all_sets(int layer, PassState& pass);
   AdapterForward forward_of_occurring_sets(int layer, const at::Tensor& x, const Routing& routing,
-                                           Context& context);
+                                           Context& context, PassState& pass);
   at::Tensor add_gradients(int layer, const at::Tensor& dy, const at::Tensor& x, Context& context);
-  void wait_for_parameters() { gate_.wait(block_); }
 
   ModelConfig config_;
   Hypernetwork hypernetwork_;
-  ParameterGate& gate_;
-  int block_;
+  WaitForHypernetwork wait_;
   at::ScalarType type_;
   std::int64_t sets_ = 0;  ///< C(E, K) with Top-K, else 0
   std::optional<AllSets> all_sets_;

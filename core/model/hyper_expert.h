@@ -2,12 +2,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "core/model/microbatch.h"
 #include "core/model/model_config.h"
-#include "core/model/parameter_gate.h"
 #include "core/model/parameter_store.h"
 #include "core/model/routing.h"
 
@@ -51,8 +51,12 @@ class HyperExpert {
   virtual void parameters_changed() {}
 };
 
-/// The one that the configuration asks for, or none. References must outlive it.
+/// Waits until the hypernetwork's parameters are here, in the time of a pass.
+using WaitForHypernetwork = std::function<void(PassState& pass)>;
+
+/// The one that the configuration asks for, or none. `parameters` must outlive it.
 std::unique_ptr<HyperExpert> make_hyper_expert(const ModelConfig& config,
-                                               ParameterStore& parameters, ParameterGate& gate);
+                                               ParameterStore& parameters,
+                                               WaitForHypernetwork wait);
 
 }  // namespace hetmoe

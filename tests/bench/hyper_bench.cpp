@@ -75,7 +75,7 @@ class OneLayer {
   explicit OneLayer(int top_k)
       : config_(one_layer(top_k)),
         store_(config_, {}, at::kBFloat16),
-        expert_(config_, store_, gate_) {
+        expert_(config_, store_, [](PassState&) {}) {
     for (const TensorSpec& spec : store_.dense_specs()) {
       at::Tensor value = store_.dense(spec.name).value;
       value.copy_(normal(spec.name.c_str(), spec.rows, spec.columns, 0.02).view(value.sizes()));
@@ -113,7 +113,6 @@ class OneLayer {
 
   ModelConfig config_;
   ParameterStore store_;
-  OpenParameterGate gate_;
   GeneratedExpert expert_;
   at::Tensor x_, dy_;
   Routing routing_;

@@ -42,12 +42,13 @@ class Bench {
  public:
   Bench(const RunConfig& config, Communicator& world)
       : config_(config),
-        traffic_(world),
+        traffic_(world, configured_groups(config_, world.size())),
         gradients_(time(traffic_.gradients)),
         parameters_(time(traffic_.parameters)),
         reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
                 config.train.global_batch),
-        parts_(config_, traffic_, make_initial_plan(config_, *traffic_.control).placement, reader_,
+        parts_(config_, traffic_,
+               make_initial_plan(config_, traffic_.groups, *traffic_.control).placement, reader_,
                clock_) {}
 
   /// One step of training, with the copies of the step before on their way.

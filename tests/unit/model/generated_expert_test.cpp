@@ -43,17 +43,6 @@ ModelConfig small_model(RouterConfig router, HyperConfig hyper) {
 RouterConfig top_k(int k) { return {.kind = RouterKind::kTopK, .top_k = k}; }
 RouterConfig top_p() { return {.kind = RouterKind::kTopP, .top_p = 0.6}; }
 
-/// Counts how often generation had to wait for parameters: once per generation.
-class CountingGate final : public ParameterGate {
- public:
-  void wait(int block) override {
-    EXPECT_EQ(block, kLayers + 1);
-    ++waits;
-  }
-  void wait_all() override {}
-  int waits = 0;
-};
-
 /// Logits of T tokens, of which only `different` differ.
 at::Tensor logits_of(std::int64_t tokens, std::int64_t different) {
   at::Tensor logits = at::zeros({tokens, kExperts}, at::TensorOptions(at::kDouble));
@@ -71,7 +60,9 @@ PassState pass_of(std::int64_t tokens, std::int64_t microbatches) {
 class SmallExpert {
  public:
   explicit SmallExpert(const ModelConfig& config)
-      : config_(config), store_(config, {}, at::kDouble), expert_(config, store_, gate_) {
+      : config_(config),
+        store_(config, {}, at::kDouble),
+        expert_(config, store_, [this](PassState&) { ++generations_; }) {
     store_.dense_values().copy_(test_values("parameters", {store_.dense_elements()}, 0.7));
   }
 
@@ -104,12 +95,12 @@ class SmallExpert {
   const ModelConfig& config() const { return config_; }
   ParameterStore& store() { return store_; }
   GeneratedExpert& expert() { return expert_; }
-  int generations() const { return gate_.waits; }
+  int generations() const { return generations_; }
 
  private:
   ModelConfig config_;
   ParameterStore store_;
-  CountingGate gate_;
+  int generations_ = 0;  ///< each waits once for the parameters
   GeneratedExpert expert_;
 };
 
@@ -319,8 +310,7 @@ TEST(GeneratedExpert, BeginsNearZero) {
     initial_rows(1, spec.name, spec.initial, 0, spec.columns,
                  {value.mutable_data_ptr<float>(), static_cast<std::size_t>(value.numel())});
   }
-  OpenParameterGate gate;
-  GeneratedExpert expert(config, store, gate);
+  GeneratedExpert expert(config, store, [](PassState&) {});
   const at::Tensor x = test_values("x", {64, 256}).to(at::kFloat);
   const at::Tensor logits = test_values("logits", {64, 8}).to(at::kFloat);
   PassState pass = pass_of(64, 1);

@@ -33,7 +33,7 @@ class SmallModel {
  public:
   SmallModel(const ModelConfig& config, at::ScalarType type)
       : store_(config, kSlices, type),
-        hyper_(make_hyper_expert(config, store_, gate_)),
+        hyper_(make_hyper_expert(config, store_, [](PassState&) {})),
         layer_(config, 0, MoeLayerParts{store_, *kernels_, *dispatcher_, clock_, hyper_.get()}),
         decoder_(config, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
     for (const TensorSpec& spec : store_.dense_specs()) {
