@@ -286,6 +286,11 @@ TEST(GeneratedExpert, GeneratesAgainWhenParametersChangeAndOnlyThen) {
   const at::Tensor before = model.forward(0, x, routing).y;
   model.forward(1, x, routing);
   EXPECT_EQ(model.generations(), 1);  // evaluation: all layers, as long as nothing changes
+  const at::Tensor one = x.narrow(0, 0, 1).contiguous();
+  EXPECT_LT(relative_difference(model.forward(0, one, route(logits_of(1, 1), top_k(2))).y,
+                                before.narrow(0, 0, 1)),
+            1e-14);
+  EXPECT_EQ(model.generations(), 1);  // a single token takes what is there
   at::Tensor head = model.store().dense("hypernetwork.up_bias.weight").value;
   head.mul_(2);
   EXPECT_TRUE(model.forward(0, x, routing).y.equal(before));
