@@ -33,6 +33,8 @@ struct DecoderParts {
 class Decoder {
  public:
   Decoder(const ModelConfig& config, DecoderParts parts);
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 
   /// Training: gives the sum of the token cross entropies (nats, this rank) and leaves all that
   /// backward needs. The gradient is that of

@@ -60,9 +60,9 @@ GeneratedExpert::GeneratedExpert(const ModelConfig& config, ParameterStore& para
 }
 
 bool GeneratedExpert::within_limit(std::int64_t sets) const {
-  const std::int64_t limit = config_.hyper.memory_limit;
-  const std::int64_t bytes = generated_values(config_) * c10::elementSize(type_);
-  return limit == 0 || sets <= limit / bytes;
+  const auto limit = static_cast<double>(config_.hyper.memory_limit);
+  const auto value_bytes = static_cast<double>(c10::elementSize(type_));
+  return limit == 0 || generated_bytes(config_, static_cast<double>(sets), value_bytes) <= limit;
 }
 
 bool GeneratedExpert::takes_all_sets(const Microbatch& microbatch) const {

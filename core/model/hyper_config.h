@@ -28,7 +28,7 @@ struct HyperConfig {
   int process = 128;
   int input = 128;
   int layer_embedding = 10;
-  std::int64_t memory_limit = std::int64_t{64} << 20;
+  std::int64_t memory_limit = std::int64_t{4} << 30;
   Conditioning conditioning = Conditioning::kUnselected;
   Aggregate aggregate = Aggregate::kSum;
   bool gated = false;
@@ -50,10 +50,11 @@ struct HyperConfig {
                 at_least(1, 65536));
     visit.field("layer_embedding", layer_embedding, "features", "Width of the layer embeddings.",
                 at_least(1, 65536));
-    visit.field("memory_limit", memory_limit, "bytes",
-                "Generated weights of one layer; beyond, tokens go through the factorised form, "
-                "which keeps none. 0: no limit.",
-                at_least(0, 1e15));
+    visit.field(
+        "memory_limit", memory_limit, "bytes",
+        "Generated weights of all layers with their gradients, on one rank; beyond, tokens go "
+        "through the factorised form, which keeps none. 0: no limit.",
+        at_least(0, 1e15));
     visit.field("conditioning", conditioning, "",
                 "Whose embeddings generate: unselected as in the paper, or the selected experts'.");
     visit.field("aggregate", aggregate, "",

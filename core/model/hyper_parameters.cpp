@@ -1,6 +1,8 @@
 #include "core/model/hyper_parameters.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 
 namespace hetmoe {
@@ -104,9 +106,40 @@ double idle_adapter_parameters(const ModelConfig& config, double selected_share)
   return config.num_layers * all * (1 - selected_share);
 }
 
+std::int64_t number_of_sets(int num_experts, int size) {
+  if (size > num_experts) return 0;
+  const int chosen = std::min(size, num_experts - size);
+  std::int64_t number = 1;
+  for (int i = 1; i <= chosen; ++i) {
+    // number * (n - k + i) is divisible by i at every step.
+    const std::int64_t factor = num_experts - chosen + i;
+    if (number > std::numeric_limits<std::int64_t>::max() / factor) {
+      return std::numeric_limits<std::int64_t>::max();
+    }
+    number = number * factor / i;
+  }
+  return number;
+}
+
 std::int64_t generated_values(const ModelConfig& config) {
   const std::int64_t rank = config.hyper.rank;
   return 2 * config.hidden_size * rank + config.hidden_size + rank;
+}
+
+double generated_bytes(const ModelConfig& config, double sets, double value_bytes) {
+  return config.num_layers * sets * static_cast<double>(generated_values(config)) *
+         (value_bytes + 4);
+}
+
+double most_generated_sets(const ModelConfig& config, double value_bytes, double tokens) {
+  if (!has_hypernetwork(config)) return 0;
+  const RouterConfig& router = config.router;
+  const bool counts = router.kind == RouterKind::kTopK;
+  const double possible =
+      counts ? static_cast<double>(number_of_sets(config.experts.count, router.top_k)) : tokens;
+  const double sets = std::min(possible, tokens / 2);
+  const auto limit = static_cast<double>(config.hyper.memory_limit);
+  return limit > 0 && generated_bytes(config, sets, value_bytes) > limit ? 0 : sets;
 }
 
 double hyper_forward_flops_per_token(const ModelConfig& config) {

@@ -38,9 +38,20 @@ std::int64_t num_adapters(const HyperConfig& hyper, int num_experts);
 /// `selected_share` of the experts.
 double idle_adapter_parameters(const ModelConfig& config, double selected_share);
 
+/// C(num_experts, size), or the largest integer where that would overflow.
+std::int64_t number_of_sets(int num_experts, int size);
+
 /// Values that the hypernetwork generates for one set of experts in one layer: both weights, both
-/// biases. While a step runs they exist in the compute type and, as gradients, in fp32.
+/// biases.
 std::int64_t generated_values(const ModelConfig& config);
+
+/// Bytes of the weights generated for `sets` sets of every layer, and of their fp32 gradients: what
+/// model.hyper.memory_limit bounds.
+double generated_bytes(const ModelConfig& config, double sets, double value_bytes);
+
+/// The sets for which a rank with so many tokens in a microbatch generates weights, at most; 0
+/// without a hypernetwork, or where none are made because there would be too many.
+double most_generated_sets(const ModelConfig& config, double value_bytes, double tokens);
 
 /// Forward FLOPs of one token in one layer's small expert: its two products, for expert_adapters
 /// once per selected expert (top_p: counted once). Generating weights is not counted: its cost does

@@ -1,11 +1,11 @@
 #include "core/model/selected_sets.h"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <unordered_map>
 
 #include "core/base/check.h"
+#include "core/model/hyper_parameters.h"
 
 namespace hetmoe {
 namespace {
@@ -86,21 +86,6 @@ SelectedSets distinct_sets(const Routing& routing) {
   }
   result.tokens = group(set_of_token, result.sets.size());
   return result;
-}
-
-std::int64_t number_of_sets(int num_experts, int size) {
-  if (size > num_experts) return 0;
-  const int chosen = std::min(size, num_experts - size);
-  std::int64_t number = 1;
-  for (int i = 1; i <= chosen; ++i) {
-    // number * (n - k + i) is divisible by i at every step.
-    const std::int64_t factor = num_experts - chosen + i;
-    if (number > std::numeric_limits<std::int64_t>::max() / factor) {
-      return std::numeric_limits<std::int64_t>::max();
-    }
-    number = number * factor / i;
-  }
-  return number;
 }
 
 ExpertSets all_sets(int num_experts, int size) {

@@ -32,9 +32,6 @@ struct SelectedSets {
 /// the thousands and sets of any size. Cost: one hash of every token's list.
 SelectedSets distinct_sets(const Routing& routing);
 
-/// C(num_experts, size), or the largest integer where that would overflow.
-std::int64_t number_of_sets(int num_experts, int size);
-
 /// All sets of `size` of the experts, colexicographic: {0,1}, {0,2}, {1,2}, {0,3}, ...
 ExpertSets all_sets(int num_experts, int size);
 

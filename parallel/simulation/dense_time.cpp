@@ -1,5 +1,6 @@
 #include "parallel/simulation/dense_time.h"
 
+#include "core/model/hyper_parameters.h"
 #include "parallel/placement/cluster_speed.h"
 
 namespace hetmoe {
@@ -13,6 +14,19 @@ double product_seconds(const RateCurve& curve, std::int64_t size, double forward
 /// Per token: a row of the embedding read and written, its fp32 gradient read and added to.
 double embedding_bytes(const SimulatedWorld& world) {
   return static_cast<double>(world.model.hidden_size) * (3 * world.value_bytes() + 8);
+}
+
+/// HyperMoE's small expert on own tokens, all layers, and this microbatch's part of generating it.
+double small_expert_seconds(const Cluster& cluster, const SimulatedWorld& world, double tokens) {
+  const ModelConfig& model = world.model;
+  if (!model.hyper.enabled) return 0;
+  const double applied = tokens * model.num_layers * hyper_forward_flops_per_token(model);
+  const double sets = most_generated_sets(model, world.value_bytes(), tokens);
+  const double generated = 2.0 * model.num_layers * sets * model.hyper.hidden *
+                           static_cast<double>(generated_values(model)) /
+                           static_cast<double>(world.microbatches);
+  return product_seconds(cluster.dense_products, model.hyper.rank, applied) +
+         product_seconds(cluster.dense_products, model.hyper.hidden, generated);
 }
 
 }  // namespace
@@ -32,7 +46,7 @@ double dense_seconds(const Cluster& cluster, const SimulatedWorld& world, double
   const double head = product_seconds(cluster.output_head, hidden_size,
                                       tokens * 2 * hidden * static_cast<double>(model.vocab_size));
   const double embedding = tokens * embedding_bytes(world) / cluster.memory_bytes_per_second;
-  return model.num_layers * layer + head + embedding;
+  return model.num_layers * layer + head + embedding + small_expert_seconds(cluster, world, tokens);
 }
 
 }  // namespace hetmoe

@@ -23,6 +23,10 @@ SimulatedMemory parameter_memory(const SimulatedWorld& world, const HeldParamete
 /// estimate from the list of saved tensors (README.md).
 double activation_bytes(const SimulatedWorld& world, double tokens);
 
+/// Weights that HyperMoE's hypernetwork generates for a rank with so many tokens in a microbatch,
+/// all layers, with their gradients; 0 without one.
+double generated_weight_bytes(const SimulatedWorld& world, double tokens);
+
 /// What one layer keeps of the rows that a rank received.
 double received_bytes(const SimulatedWorld& world, const LayerTime& layer);
 

@@ -140,7 +140,8 @@ void add_microbatches(const Cluster& cluster, const SimulatedWorld& world,
       const int rank = group * world.expert_group_size + i;
       add_parts(simulation.ranks[rank].busy, time.busy[i], microbatches);
       SimulatedMemory& memory = simulation.ranks[rank].memory;
-      memory.activations = activation_bytes(world, world.tokens(rank));
+      memory.activations = activation_bytes(world, world.tokens(rank)) +
+                           generated_weight_bytes(world, world.tokens(rank));
       memory.received = time.received_bytes[i];
     }
     simulation.even_seconds = std::max(simulation.even_seconds, microbatches * time.even);

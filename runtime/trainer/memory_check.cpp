@@ -45,9 +45,10 @@ double selections_of_expert(const RouterConfig& router, int experts, double toke
   return tokens * selected / experts;
 }
 
-/// Activations of own tokens, and of the tokens that a rank's slices receive from its group.
-std::vector<MemoryNeed> activation_needs(const RunConfig& config, const Placement& placement,
-                                         const ExpertGroups& groups) {
+/// Activations of own tokens, and of the tokens that a rank's slices receive from its group; and as
+/// state the weights that are generated for own tokens.
+std::vector<MemoryNeed> needs_of_tokens(const RunConfig& config, const Placement& placement,
+                                        const ExpertGroups& groups) {
   const TrainConfig& train = config.train;
   const SimulatedWorld world{.model = config.model,
                              .is_bf16 = train.precision == Precision::kBf16,
@@ -75,8 +76,10 @@ std::vector<MemoryNeed> activation_needs(const RunConfig& config, const Placemen
   }
   std::vector<MemoryNeed> needs(static_cast<std::size_t>(groups.ranks()));
   for (int rank = 0; rank < groups.ranks(); ++rank) {
-    needs[rank].activation_bytes = std::llround(activation_bytes(world, world.tokens(rank)) +
-                                                received[groups.rank_in_group(rank)]);
+    const double tokens = world.tokens(rank);
+    needs[rank].activation_bytes =
+        std::llround(activation_bytes(world, tokens) + received[groups.rank_in_group(rank)]);
+    needs[rank].state_bytes = std::llround(generated_weight_bytes(world, tokens));
   }
   return needs;
 }
@@ -103,12 +106,12 @@ std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& p
                                        .hidden_size = config.model.hidden_size})
                            .buffer_bytes;
   const bool fp32 = config.train.precision == Precision::kFp32;
-  std::vector<MemoryNeed> needs = activation_needs(config, placement, groups);
+  std::vector<MemoryNeed> needs = needs_of_tokens(config, placement, groups);
   for (int rank = 0; rank < groups.ranks(); ++rank) {
     const std::int64_t held = dense + held_slices[rank];
     const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
-    needs[rank].state_bytes = held * ((fp32 ? 4 : 2) + kGradientBytes) +
-                              owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)) + buffers[rank];
+    needs[rank].state_bytes += held * ((fp32 ? 4 : 2) + kGradientBytes) +
+                               owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)) + buffers[rank];
   }
   return needs;
 }

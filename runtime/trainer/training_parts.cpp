@@ -55,6 +55,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
 
 void TrainingParts::migrate(const Placement& placement) {
   HETMOE_CHECK(placed_dispatcher_ != nullptr, "there is nowhere to move to");
+  decoder_.parameters_changed();  // nor need generated weights add to the peak of a move
   ownership_.migrate(placement);
   placed_dispatcher_->follow(placement);
 }

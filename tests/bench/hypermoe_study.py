@@ -33,8 +33,8 @@ def start(name, seed, steps, core, folder):
     run = pathlib.Path(tempfile.mkdtemp(dir=folder))
     values = {"train.steps": steps, "train.seed": seed, "evaluate.every_steps": steps, **changes}
     settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    command = ["taskset", "-c", str(core), PROJECT / "build" / "hetmoe", "train", PROJECT / "configs" / f"{config}.yaml",
-               "--run-dir", run / "run", *settings]
+    command = ["taskset", "-c", str(core), PROJECT / "build" / "hetmoe", "train",
+               PROJECT / "configs" / f"{config}.yaml", "--run-dir", run / "run", *settings]
     environment = dict(os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1",
                        OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
     process = subprocess.Popen(command, cwd=PROJECT, env=environment, text=True,

@@ -102,7 +102,7 @@ TEST(RunConfig, DefaultsAreTheContracts) {
     process: 128
     input: 128
     layer_embedding: 10
-    memory_limit: 67108864
+    memory_limit: 4294967296
     conditioning: unselected
     aggregate: sum
     gated: false

@@ -1,5 +1,7 @@
 #include "core/model/selected_sets.h"
 
+#include "core/model/hyper_parameters.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
