@@ -71,6 +71,22 @@ TEST(ParameterBytes, GroupsHoldCopiesAndShareTheMoments) {
   EXPECT_EQ(sum_of_states(needs), 6 * (6 * kDense + 3 * slices) + 12 * (kDense + slices) + buffers);
 }
 
+// Of the 2 sets of 1 of 2 experts: both weights of 4 x 3 and biases of 4 and 3 in one layer, in
+// fp32 with fp32 gradients; on ranks of 6 tokens, of which half outnumber the sets.
+TEST(MemoryNeeds, CountGeneratedWeightsUpToTheirLimit) {
+  RunConfig config = small_config();
+  config.model.router.top_k = 1;
+  config.train.global_batch = 4;
+  config.train.sequence_length = 3;
+  config.model.hyper = {.enabled = true, .rank = 3};
+  const auto all = [&] { return sum_of_states(memory_needs(config, one_expert_each(), {2, 1})); };
+  const std::int64_t with = all();
+  config.model.hyper.memory_limit = 1;
+  EXPECT_EQ(with - all(), 2 * (2 * (2 * 4 * 3 + 4 + 3) * 8));
+  config.model.hyper.memory_limit = 0;
+  EXPECT_EQ(with, all());
+}
+
 TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
   RunConfig config = small_config();
   EXPECT_NO_THROW(run_ranks(2, [&](Communicator& group) {
