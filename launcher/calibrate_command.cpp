@@ -8,7 +8,7 @@
 #include "parallel/agreement.h"
 #include "parallel/placement/cluster_file.h"
 #include "runtime/calibration/calibration.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "runtime/report/cluster_text.h"
 #include "runtime/run_config.h"
 

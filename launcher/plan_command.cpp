@@ -14,7 +14,7 @@
 #include "parallel/placement/exact_planner.h"
 #include "parallel/placement/plan_json.h"
 #include "parallel/placement/planner.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "runtime/report/plan_text.h"
 #include "runtime/run_config.h"
 #include "runtime/trainer/initial_plan.h"

@@ -1,7 +1,7 @@
 #include "core/data/byte_tokenizer.h"
 
 #include "core/base/check.h"
-#include "core/data/digest.h"
+#include "core/files/digest.h"
 
 namespace hetmoe {
 

@@ -6,7 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/data/child_process.h"
-#include "core/data/digest.h"
+#include "core/files/digest.h"
 #include "core/data/mapped_file.h"
 
 namespace hetmoe {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/data/output_file.h"
+#include "core/files/output_file.h"
 #include "core/data/shard_sidecar.h"
 #include "core/data/token_shard.h"
 

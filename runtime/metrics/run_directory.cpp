@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "runtime/metrics/utc_time.h"
 
 namespace hetmoe {

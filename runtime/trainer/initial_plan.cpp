@@ -12,7 +12,7 @@
 #include "parallel/placement/cost.h"
 #include "parallel/placement/plan_json.h"
 #include "parallel/placement/validation.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 
 namespace hetmoe {
 namespace {

@@ -11,7 +11,7 @@
 #include "parallel/agreement.h"
 #include "parallel/placement/cost.h"
 #include "parallel/placement/plan_json.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "runtime/metrics/rank_log.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/evaluation.h"

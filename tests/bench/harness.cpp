@@ -4,6 +4,8 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "core/base/median.h"
+
 namespace hetmoe::bench {
 
 std::vector<Timing> time_alternating(const std::vector<Case>& cases, int rounds) {
@@ -19,12 +21,13 @@ std::vector<Timing> time_alternating(const std::vector<Case>& cases, int rounds)
   }
   std::vector<Timing> timings;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    std::sort(seconds[i].begin(), seconds[i].end());
+    const auto [lowest, highest] = std::ranges::minmax(seconds[i]);
     timings.push_back({.name = cases[i].name,
-                       .median_seconds = seconds[i][seconds[i].size() / 2],
-                       .lowest_seconds = seconds[i].front(),
-                       .highest_seconds = seconds[i].back(),
-                       .flops = cases[i].flops});
+                       .median_seconds = median(seconds[i]),
+                       .lowest_seconds = lowest,
+                       .highest_seconds = highest,
+                       .flops = cases[i].flops,
+                       .seconds = std::move(seconds[i])});
   }
   return timings;
 }

@@ -21,6 +21,7 @@ struct Timing {
   double lowest_seconds = 0;
   double highest_seconds = 0;
   double flops = 0;
+  std::vector<double> seconds;  ///< of every round, in their order
   double flops_per_second() const { return flops / median_seconds; }
 };
 std::vector<Timing> time_alternating(const std::vector<Case>& cases, int rounds);

@@ -1,4 +1,4 @@
-#include "core/data/output_file.h"
+#include "core/files/output_file.h"
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "core/base/error.h"
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 #include "tests/unit/metrics/metrics_test_files.h"
 
 namespace hetmoe {

@@ -1,4 +1,4 @@
-#include "runtime/metrics/atomic_file.h"
+#include "core/files/atomic_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
