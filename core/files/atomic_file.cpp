@@ -6,36 +6,23 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "core/base/error.h"
+#include "core/files/file_descriptor.h"
 
 namespace hetmoe {
 namespace {
 
 /// Writes and syncs a new file. Gives 0 or the errno of the first failure.
 int write_and_sync(const std::string& path, std::string_view contents) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor < 0) return errno;
-  int failure = 0;
-  while (!contents.empty() && failure == 0) {
-    const ssize_t written = ::write(descriptor, contents.data(), contents.size());
-    if (written < 0 && errno != EINTR) failure = errno;
-    if (written > 0) contents.remove_prefix(static_cast<std::size_t>(written));
-  }
-  if (failure == 0 && ::fsync(descriptor) != 0) failure = errno;
-  if (::close(descriptor) != 0 && failure == 0) failure = errno;
-  return failure;
-}
-
-/// The rename reaches the disk only with its folder; some file systems cannot sync one, and that
-/// is no failure of the write.
-void sync_folder(const std::filesystem::path& folder) {
-  const int descriptor =
-      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  ::fsync(descriptor);
-  ::close(descriptor);
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!file.is_open()) return errno;
+  int failure = write_fully(file.get(), std::as_bytes(std::span(contents)));
+  if (failure == 0 && ::fsync(file.get()) != 0) failure = errno;
+  const int close_failure = file.close();
+  return failure != 0 ? failure : close_failure;
 }
 
 }  // namespace
@@ -50,7 +37,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
     ::unlink(temporary.c_str());
     throw StorageError("cannot write '" + path.string() + "': " + std::strerror(failure));
   }
-  sync_folder(folder);
+  sync_folder_of(path);  // the file is there: a folder that cannot be synced is no failure
 }
 
 void require_writable(const std::filesystem::path& path) {

@@ -7,27 +7,18 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 
 #include "core/base/error.h"
+#include "core/files/file_descriptor.h"
 
 namespace hetmoe {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
 
-[[noreturn]] void fail(const std::string& path, const char* action) {
-  throw StorageError("cannot " + std::string(action) + " '" + path + "': " + std::strerror(errno));
-}
-
-void sync_folder_of(const std::string& path) {
-  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
-  const std::string folder = parent.empty() ? std::string(".") : parent.string();
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail(folder, "open");
-  const int result = ::fsync(descriptor);
-  ::close(descriptor);
-  if (result != 0) fail(folder, "sync");
+[[noreturn]] void fail(const std::string& path, const char* action, int failure = errno) {
+  throw StorageError("cannot " + std::string(action) + " '" + path +
+                     "': " + std::strerror(failure));
 }
 
 }  // namespace
@@ -41,10 +32,9 @@ OutputFile::OutputFile(const std::string& path) : path_(path), partial_path_(pat
     throw StorageError("cannot write '" + partial_path_ + "': another process is writing it");
   }
   if (::ftruncate(descriptor_, 0) != 0) {
-    const int error = errno;
+    const int failure = errno;
     ::close(descriptor_);
-    errno = error;
-    fail(partial_path_, "write");
+    fail(partial_path_, "write", failure);
   }
   buffer_.reserve(kBufferBytes);
 }
@@ -64,12 +54,8 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 void OutputFile::write(const std::string& text) { write(std::as_bytes(std::span(text))); }
 
 void OutputFile::flush() {
-  std::size_t done = 0;
-  while (done < buffer_.size()) {
-    const ssize_t written = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(partial_path_, "write");
-    done += static_cast<std::size_t>(written);
+  if (const int failure = write_fully(descriptor_, buffer_); failure != 0) {
+    fail(partial_path_, "write", failure);
   }
   buffer_.clear();
 }
@@ -84,19 +70,16 @@ void OutputFile::commit() {
   if (::rename(partial_path_.c_str(), path_.c_str()) != 0) fail(path_, "rename to");
   ::close(descriptor_);
   descriptor_ = -1;
-  sync_folder_of(path_);
+  const int failure = sync_folder_of(path_);
+  if (failure != 0) fail(path_, "sync the folder of", failure);
 }
 
 void OutputFile::read_back(std::int64_t offset_bytes, std::span<std::byte> out) {
   flush();
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t got = ::pread(descriptor_, out.data() + done, out.size() - done,
-                                offset_bytes + static_cast<std::int64_t>(done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(partial_path_, "read");
-    if (got == 0) throw StorageError("cannot read '" + partial_path_ + "': it became shorter");
-    done += static_cast<std::size_t>(got);
+  const std::int64_t got = read_fully(descriptor_, offset_bytes, out);
+  if (got < 0) fail(partial_path_, "read");
+  if (got < static_cast<std::int64_t>(out.size())) {
+    throw StorageError("cannot read '" + partial_path_ + "': it became shorter");
   }
 }
 

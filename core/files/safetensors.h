@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/files/file_descriptor.h"
 
 namespace hetmoe {
 
@@ -63,9 +64,10 @@ struct SafetensorsHeader {
 /// Longer headers are refused, as the reference library does.
 inline constexpr std::int64_t kLongestSafetensorsHeader = 100'000'000;
 
-/// Reads and checks a header's text, as strictly as the reference library: valid UTF-8 and JSON, no
-/// name twice, known types, sizes that do not overflow and agree with shapes, tensors that tile
-/// `data_bytes` without hole or overlap. `file` is named in errors. Errors: StorageError, one line.
+/// Reads and checks a header's text, at least as strictly as the reference library: valid UTF-8 and
+/// JSON, no name twice, known types, sizes that do not overflow and agree with shapes, tensors that
+/// tile `data_bytes` without hole or overlap. `file` is named in errors. Errors: StorageError, one
+/// line.
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::int64_t data_bytes,
                                            const std::string& file);
 
@@ -75,8 +77,7 @@ class SafetensorsReader {
  public:
   /// Reads and checks the header and the file's length; not the data.
   explicit SafetensorsReader(std::filesystem::path path);
-  ~SafetensorsReader();
-  SafetensorsReader(SafetensorsReader&& other) noexcept;
+  SafetensorsReader(SafetensorsReader&&) noexcept = default;
   SafetensorsReader& operator=(SafetensorsReader&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
@@ -90,7 +91,7 @@ class SafetensorsReader {
 
  private:
   std::filesystem::path path_;
-  int descriptor_ = -1;
+  FileDescriptor file_;
   std::int64_t data_begin_ = 0;
   SafetensorsHeader header_;
   std::map<std::string, std::size_t, std::less<>> index_;
@@ -104,21 +105,23 @@ struct WrittenFile {
 
 /// Writes a file front to back: the header at once, then the data in the order of the tensors.
 /// Under the final name: whoever needs "whole or absent" puts a marker beside it. A file that is
-/// not finished is removed. Blocking: the disk. Errors: StorageError that names the file.
+/// not finished is removed; one that is there already is refused and left alone.
+/// Blocking: the disk. Errors: StorageError that names the file.
 class SafetensorsWriter {
  public:
   /// begin and end of `tensors` are ignored and laid out one after another. The header is padded
-  /// with spaces to a multiple of 8 bytes. Names must differ, `__metadata__` is none.
+  /// with spaces to a multiple of 8 bytes: types that come widest first are aligned. Names must
+  /// differ, `__metadata__` is none; a StorageError says which is not so, and nothing is written.
   SafetensorsWriter(std::filesystem::path path, std::vector<TensorInfo> tensors,
                     const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
   ~SafetensorsWriter();
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
-  /// The next bytes of the data.
+  /// The next bytes of the data. Buffered: pieces may be small.
   void write(std::span<const std::byte> bytes);
 
-  /// Checks that all data are there, syncs, closes.
+  /// After all data: syncs the file and its folder, closes. Once.
   WrittenFile finish();
 
  private:

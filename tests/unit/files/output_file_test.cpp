@@ -1,12 +1,11 @@
 #include "core/files/output_file.h"
 
 #include <gmock/gmock.h>
-#include <sys/resource.h>
 
 #include <array>
-#include <csignal>
 
 #include "core/base/error.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
@@ -63,18 +62,12 @@ TEST(OutputFile, WritesAndReadsBackMoreThanItsBuffer) {
 
 TEST(OutputFile, ReportsADiskThatTakesNoMore) {
   const TemporaryFolder folder;
-  rlimit unlimited{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
-  const rlimit small = {.rlim_cur = 4096, .rlim_max = unlimited.rlim_max};
-  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
   const auto message = message_of<StorageError>([&] {
+    const SmallDisk disk(4096);
     OutputFile file(folder / "a");
     file.write(std::string(10000, 'x'));
     file.commit();
   });
-  setrlimit(RLIMIT_FSIZE, &unlimited);
-  std::signal(SIGXFSZ, old_handler);
   EXPECT_THAT(message, HasSubstr("a.partial': File too large"));
   EXPECT_THAT(folder.names(), testing::IsEmpty());
 }
