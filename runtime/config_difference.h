@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// A key that must not change between a checkpoint and the run that goes on from it. Values as
+/// YAML.
+struct ConfigDifference {
+  std::string key;
+  std::string saved;
+  std::string now;
+
+  /// "model.hidden_size: 128 in the checkpoint, 256 here".
+  std::string text() const;
+
+  friend bool operator==(const ConfigDifference&, const ConfigDifference&) = default;
+};
+
+/// What keeps a run with configuration `now` from going on from a checkpoint with `saved`, in the
+/// order of the keys; empty: nothing. May change: train.steps, the learning rate and its schedule,
+/// and all of evaluate, parallel, placement, checkpoint, coordinator, metrics and topology. Every
+/// other key of the listing must be the same, one that is added later too; but train.precision auto
+/// stands for what the checkpoint has.
+std::vector<ConfigDifference> forbidden_differences(const RunConfig& saved, const RunConfig& now);
+
+}  // namespace hetmoe
