@@ -11,7 +11,7 @@ readonly debian_packages=(
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
   libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   dict-gcide dictzip)
 readonly torch_disk_mebibytes=4096
 readonly build_disk_mebibytes=1024

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Builds all fuzzers (preset fuzz) and runs each on its corpus. What it finds new stays in build-fuzz/.
+set -euo pipefail
+
+usage() {
+  cat <<TEXT
+usage: tests/fuzz/run.sh [EXECUTIONS] [SUBJECT]...
+  EXECUTIONS   inputs for each fuzzer (default 20000)
+  SUBJECT      only these (default: all that have a file tests/fuzz/SUBJECT_fuzz.cpp)
+An input that fails is named, and kept in build-fuzz/found/; run the fuzzer on it alone to see why.
+TEXT
+}
+
+fail() {
+  printf 'fuzz: %s\n' "$*" >&2
+  exit 1
+}
+
+executions=20000
+case ${1:-} in
+  -h | --help)
+    usage
+    exit 0
+    ;;
+  [0-9]*)
+    [[ $1 =~ ^[1-9][0-9]*$ ]] || fail "EXECUTIONS is '$1', expected a positive integer"
+    executions=$1
+    shift
+    ;;
+esac
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+subjects=("$@")
+if ((${#subjects[@]} == 0)); then
+  for source in tests/fuzz/*_fuzz.cpp; do
+    subjects+=("$(basename "${source}" _fuzz.cpp)")
+  done
+fi
+for subject in "${subjects[@]}"; do
+  [[ -e tests/fuzz/${subject}_fuzz.cpp ]] || fail "no fuzzer of '${subject}' in tests/fuzz"
+done
+
+command -v clang++ >/dev/null || fail "clang++ not found: run deploy/setup.sh"
+cmake --preset fuzz >/dev/null || fail "cmake could not configure"
+cmake --build --preset fuzz --target "${subjects[@]/%/_fuzz}" || fail "the build failed"
+
+# Same inputs in every run: the seed is fixed and the corpus is the one in the tree.
+run_fuzzer() {
+  local subject=$1 grown=build-fuzz/corpus/$1 log=build-fuzz/$1.log
+  local corpus=tests/fuzz/corpus/${subject}
+  [[ -n $(ls "${corpus}" 2>/dev/null) ]] || { printf 'fuzz: %s is empty\n' "${corpus}" >&2; return 1; }
+  rm -rf "${grown}"
+  mkdir -p "${grown}" build-fuzz/found
+  if ! "build-fuzz/${subject}_fuzz" -runs="${executions}" -seed=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+    -artifact_prefix="build-fuzz/found/${subject}-" "${grown}" "${corpus}" >"${log}" 2>&1; then
+    grep -E '^(==[0-9]+== *ERROR|SUMMARY|artifact_prefix)|runtime error|what\(\)' "${log}" >&2 || tail -n 5 "${log}" >&2
+    return 1
+  fi
+  printf 'fuzz: %s: %s\n' "${subject}" "$(grep -E '^Done ' "${log}")"
+}
+
+failed=()
+for subject in "${subjects[@]}"; do
+  run_fuzzer "${subject}" || failed+=("${subject}")
+done
+if ((${#failed[@]} > 0)); then
+  fail "${#failed[@]} of ${#subjects[@]} failed: ${failed[*]} (logs: build-fuzz/SUBJECT.log)"
+fi
+printf 'fuzz: %s of %s passed\n' "${#subjects[@]}" "${#subjects[@]}"
