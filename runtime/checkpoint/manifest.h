@@ -41,7 +41,8 @@ struct CheckpointState {
   std::vector<std::vector<std::int64_t>> loads;  ///< [layers][experts] tokens of the last window
   int ranks = 0;                                 ///< of the world that saved
   int expert_group_size = 0;                     ///< of that world, resolved
-  std::string plan;    ///< JSON, over the ranks of an expert group; as plan.json
+  std::string
+      plan;  ///< JSON object, over the ranks of an expert group; as plan.json, members sorted
   std::string config;  ///< YAML, resolved
 };
 
@@ -56,19 +57,28 @@ struct Manifest {
   CheckpointState state;
 };
 
+inline constexpr const char* kManifestFormat = "hetmoe-checkpoint-1";
+inline constexpr const char* kManifestName = "manifest.json";
+inline constexpr const char* kCommittedName = "COMMITTED";
+
 inline constexpr std::string_view kFirstMoment = "exp_avg.";
 inline constexpr std::string_view kSecondMoment = "exp_avg_sq.";
 
 /// The key of rows [begin, end) of a tensor in a file.
 std::string part_key(std::string_view tensor, std::int64_t begin, std::int64_t end);
 
-/// Two-space indented JSON; the same manifest gives the same bytes.
+/// Longer texts are refused: about 300,000 parts.
+inline constexpr std::int64_t kLongestManifest = std::int64_t{64} << 20;
+
+/// Two-space indented JSON; the same manifest gives the same bytes. Checks nothing but that the
+/// plan is a JSON object: read_manifest says whether it is one that can be read.
 std::string write_manifest(const Manifest& manifest);
 
-/// Reads and checks: known format, no unknown or missing member, plain file names without a path,
-/// digests well formed, parts that tile their tensor's rows without hole or overlap and name files
-/// of the list, every size positive and bounded. `file` is named in errors.
-/// Errors: StorageError, one line.
+/// Reads and checks: known format, no unknown, missing or repeated member, plain file names without
+/// a path, none twice, digests well formed, parts that tile their tensor's rows without hole or
+/// overlap, name files of the list that have room for them and keys that part_key gives, every size
+/// positive and bounded. The plan is checked to be an object only, the configuration to be a text.
+/// `file` is named in errors, with the JSON pointer of the fault. Errors: StorageError, one line.
 Manifest read_manifest(std::string_view text, const std::string& file);
 
 }  // namespace hetmoe
