@@ -7,7 +7,7 @@ readonly known_groups=(unit distributed integration sanitizers other)
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
   unit_metrics unit_report unit_checkpoint)
-readonly thread_targets=(unit_communicator)
+readonly thread_targets=(unit_communicator unit_metrics)
 
 usage() {
   cat <<TEXT

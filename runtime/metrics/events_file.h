@@ -52,4 +52,11 @@ class EventsFile {
   int generation_;
 };
 
+/// Generations count the starts of a run, from 1; a larger one than this is taken for damage.
+inline constexpr int kLargestGeneration = 1'000'000'000;
+
+/// The largest generation that the file's last MiB tells of; 0: none, or no file. Torn and damaged
+/// lines are passed over. Never throws for what stands in the file.
+int largest_generation(const std::filesystem::path& events_file);
+
 }  // namespace hetmoe

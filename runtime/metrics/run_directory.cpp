@@ -17,6 +17,7 @@
 
 #include "core/base/check.h"
 #include "core/files/atomic_file.h"
+#include "runtime/metrics/run_lock.h"
 #include "runtime/metrics/utc_time.h"
 
 namespace hetmoe {
@@ -24,9 +25,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-[[noreturn]] void refuse(const fs::path& path, std::string_view found) {
+[[noreturn]] void refuse_used(const fs::path& path, std::string_view found) {
   throw StorageError("run directory '" + path.string() + "' is already in use (it holds " +
                      std::string(found) + "): give a new --run-dir");
+}
+
+[[noreturn]] void refuse_foreign(const fs::path& path, std::string_view found,
+                                 std::string_view missing) {
+  throw StorageError("run directory '" + path.string() + "' cannot be continued (it holds " +
+                     std::string(found) + ", but neither " + std::string(missing) +
+                     " nor checkpoints): give a new --run-dir");
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+/// Of a file or folder. In doubt it does: nothing is then removed.
+bool holds_anything(const fs::path& path) {
+  std::error_code failure;
+  if (!fs::exists(path, failure) && !failure) return false;
+  return !fs::is_empty(path, failure) || failure;
 }
 
 void make_folder(const fs::path& path) {
@@ -67,7 +87,7 @@ void take(const fs::path& path) {
     ::close(descriptor);
     return;
   }
-  if (errno == EEXIST) refuse(path, "metrics.jsonl");
+  if (errno == EEXIST) refuse_used(path, "metrics.jsonl");
   throw StorageError("cannot write '" + metrics.string() + "': " + std::strerror(errno));
 }
 
@@ -78,25 +98,45 @@ RunDirectory::RunDirectory(fs::path path) : path_(std::move(path)) {}
 RunDirectory RunDirectory::create(const std::optional<fs::path>& given,
                                   std::string_view config_name, const Clock& clock) {
   if (given) make_folder(*given);
-  const fs::path path = given ? *given : make_new_folder(config_name, clock);
-  for (const char* name : {"metrics.jsonl", "config.yaml"}) {
-    std::error_code ignored;
-    if (fs::exists(path / name, ignored)) refuse(path, name);
-  }
-  take(path);
-  std::error_code ignored;
-  fs::remove(path / "exit.json", ignored);  // of a run that never started
-  make_folder(path / "logs");
-  return RunDirectory(path);
+  const RunDirectory directory(given ? *given : make_new_folder(config_name, clock));
+  directory.require_unused();
+  take(directory.path());
+  directory.prepare();
+  return directory;
 }
 
 RunDirectory RunDirectory::open(fs::path path) { return RunDirectory(std::move(path)); }
+
+void RunDirectory::make() const { make_folder(path_); }
+
+void RunDirectory::require_unused() const {
+  for (const fs::path& file : {metrics_file(), config_file()}) {
+    if (is_there(file)) refuse_used(path_, file.filename().string());
+  }
+  if (holds_anything(checkpoints_folder())) refuse_used(path_, "checkpoints");
+}
+
+bool RunDirectory::prepare() const {
+  const bool metrics = is_there(metrics_file());
+  const bool config = is_there(config_file());
+  const bool used = holds_anything(checkpoints_folder()) || (metrics && config);
+  if (!used && config) refuse_foreign(path_, "config.yaml", "metrics.jsonl");
+  if (!used && metrics && holds_anything(metrics_file())) {
+    refuse_foreign(path_, "metrics.jsonl", "config.yaml");
+  }
+  if (!metrics) take(path_);
+  std::error_code ignored;
+  fs::remove(path_ / "exit.json", ignored);  // of the run before, or of one that never started
+  make_folder(path_ / "logs");
+  return used;
+}
 
 fs::path RunDirectory::log_file(int rank) const {
   return path_ / "logs" / ("rank-" + std::to_string(rank) + ".log");
 }
 
 void RunDirectory::release() const {
+  if (holds_anything(checkpoints_folder()) || locked_by_another(*this)) return;
   std::error_code failure;
   if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
   for (const fs::path& file :

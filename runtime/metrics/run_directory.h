@@ -15,13 +15,23 @@ class RunDirectory {
  public:
   /// Without `given`: a new `runs/<config_name>-<UTC time>-<suffix>` under the working directory.
   /// With it: that folder, made when absent; refused when a run has used it (it holds
-  /// metrics.jsonl or config.yaml). Takes it by creating an empty metrics.jsonl, so that
-  /// of two runs started at once only one gets it; makes logs/.
+  /// metrics.jsonl, config.yaml or checkpoints). Takes it by creating an empty metrics.jsonl, so
+  /// that of two runs started at once only one gets it; makes logs/.
   static RunDirectory create(const std::optional<std::filesystem::path>& given,
                              std::string_view config_name, const Clock& clock);
 
-  /// The folder that rank 0 has created, seen from another rank. Looks at nothing.
+  /// The folder that rank 0 has created or continues, seen from another rank. Looks at nothing.
   static RunDirectory open(std::filesystem::path path);
+
+  /// Makes the folder when absent.
+  void make() const;
+  /// Refuses a folder that a run has used, as create does.
+  void require_unused() const;
+  /// For whoever holds the folder's lock: makes metrics.jsonl and logs/ when absent, removes
+  /// exit.json. Gives whether a run has used the folder before: it holds checkpoints, or
+  /// metrics.jsonl and config.yaml. An empty metrics.jsonl alone is of a run that never started.
+  /// A folder with just one of the two otherwise is refused: it is nobody's to write into.
+  bool prepare() const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
@@ -29,10 +39,14 @@ class RunDirectory {
   std::filesystem::path config_file() const { return path_ / "config.yaml"; }
   std::filesystem::path plan_file() const { return path_ / "plan.json"; }
   std::filesystem::path cluster_file() const { return path_ / "cluster.yaml"; }
+  std::filesystem::path checkpoints_folder() const { return path_ / "checkpoints"; }
+  std::filesystem::path lock_file() const { return path_ / "lock.json"; }
   std::filesystem::path log_file(int rank) const;
 
   /// Gives back a folder in which no step was taken: metrics.jsonl (if empty), config.yaml,
-  /// plan.json, cluster.yaml and events.jsonl go, exit.json and the logs stay. Never throws.
+  /// plan.json, cluster.yaml and events.jsonl go, exit.json and the logs stay. Removes nothing when
+  /// there are steps or checkpoints, or when the lock is another process's; so call it before the
+  /// own lock is released. Never throws.
   void release() const;
 
   /// `exit.json`: {"code", "reason"}; whole or absent.

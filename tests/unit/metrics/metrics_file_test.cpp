@@ -118,5 +118,39 @@ TEST(EventsFile, NamesEveryEventOfTheContract) {
                        "command", "skipped_step", "watchdog", "rank_lost", "stopped", "finished"}));
 }
 
+TEST(EventsFile, TellsTheLargestGenerationPastTornAndForeignLines) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "events.jsonl";
+  EXPECT_EQ(largest_generation(file), 0);
+  put(file, "");
+  EXPECT_EQ(largest_generation(file), 0);
+  put(file,
+      "{\"generation\":3,\"event\":\"started\"}\n"
+      "{\"generation\":2,\"event\":\"stopped\"}\n"
+      "\n[9]\n{\"generation\":\"9\"}\n{\"generation\":9.5}\n{\"generation\":-9}\n"
+      "{\"generation\":1000000001}\n{\"generation\":18446744073709551615}\n\xff{\n"
+      "{\"event\":\"started\",\"fields\":{\"generation\":9}}\n"
+      "{\"generation\":9,\"eve");
+  EXPECT_EQ(largest_generation(file), 3);
+}
+
+TEST(EventsFile, TellsTheGenerationOfItsEndHoweverLongItIs) {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "events.jsonl";
+  std::string text;
+  while (text.size() < 3U << 20) text += "{\"generation\":4,\"event\":\"rebalance\"}\n";
+  put(file, text + "{\"generation\":5}\n" + std::string(1000, 'x'));
+  EXPECT_EQ(largest_generation(file), 5);
+  put(file, std::string(3U << 20, '{'));
+  EXPECT_EQ(largest_generation(file), 0);
+}
+
+TEST(EventsFile, WritesWhatTellsItsGeneration) {
+  const TemporaryFolder folder;
+  const StillClock clock;
+  EventsFile(folder.path() / "events.jsonl", clock, 0, 7).write(Event::kStarted, 0);
+  EXPECT_EQ(largest_generation(folder.path() / "events.jsonl"), 7);
+}
+
 }  // namespace
 }  // namespace hetmoe

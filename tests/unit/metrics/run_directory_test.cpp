@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "tests/unit/metrics/metrics_test_files.h"
+#include "tests/unit/metrics/run_lock_test_support.h"
 
 namespace hetmoe {
 namespace {
@@ -15,20 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-
-/// Puts the process into a folder for one test, because runs/ lies under the working directory.
-class InFolder {
- public:
-  explicit InFolder(const fs::path& folder) : before_(fs::current_path()) {
-    fs::current_path(folder);
-  }
-  ~InFolder() { fs::current_path(before_); }
-  InFolder(const InFolder&) = delete;
-  InFolder& operator=(const InFolder&) = delete;
-
- private:
-  fs::path before_;
-};
 
 std::string refusal_of(const fs::path& given) {
   try {
@@ -85,6 +72,37 @@ TEST(RunDirectory, IsNotReleasedOnceAStepIsRecorded) {
   put(first.metrics_file(), "{}\n");
   first.release();
   EXPECT_THAT(refusal_of(folder.path()), HasSubstr("it holds metrics.jsonl"));
+}
+
+TEST(RunDirectory, IsRefusedWhenItHoldsCheckpoints) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / "checkpoints" / "step-00000100");
+  EXPECT_THAT(refusal_of(folder.path()), HasSubstr("(it holds checkpoints)"));
+}
+
+TEST(RunDirectory, IsNotReleasedOnceItHoldsCheckpoints) {
+  const TemporaryFolder folder;
+  const auto run = RunDirectory::create(folder.path(), "tiny", StillClock());
+  put(run.config_file(), "model: {}\n");
+  fs::create_directories(run.checkpoints_folder() / "step-00000100");
+  run.release();
+  EXPECT_TRUE(fs::exists(run.config_file()));
+  EXPECT_TRUE(fs::exists(run.metrics_file()));
+  fs::remove_all(run.checkpoints_folder());
+  run.release();
+  EXPECT_FALSE(fs::exists(run.config_file()));
+}
+
+TEST(RunDirectory, IsNotReleasedOnceAnotherProcessHoldsIt) {
+  const TemporaryFolder folder;
+  const auto run = RunDirectory::create(folder.path(), "tiny", StillClock());
+  put(run.config_file(), "model: {}\n");
+  put(run, stranger());
+  run.release();
+  EXPECT_TRUE(fs::exists(run.config_file()));
+  put(run, this_process());
+  run.release();
+  EXPECT_FALSE(fs::exists(run.config_file()));
 }
 
 TEST(RunDirectory, MayBeAnExistingFolderWithOtherFiles) {
