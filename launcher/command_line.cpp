@@ -39,8 +39,14 @@ void add_train(CLI::App& app, Action& action) {
       ->allow_extra_args(false);
   command
       ->add_option("--run-dir", options->run_dir,
-                   "Folder for the files of this run (default: a new one under runs/)")
+                   "Folder for the files of this run; one that holds checkpoints is gone on with "
+                   "(default: a new one under runs/)")
       ->type_name("DIR");
+  command
+      ->add_option("--resume", options->resume,
+                   "auto: go on from the newest checkpoint in the run directory; never; or the "
+                   "path of a checkpoint or run directory (default: auto)")
+      ->type_name("auto|never|PATH");
   command->add_flag_callback(
       "--help-config",
       [] {

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "launcher/shared_config.h"
+#include "launcher/stop_signals.h"
 #include "launcher/world.h"
 #include "parallel/communicator/mpi_communicator.h"
 #include "runtime/report/console.h"
@@ -37,10 +38,12 @@ void train(const TrainOptions& options, Communicator& world) {
   TrainingRequest request{.config = std::move(config),
                           .config_name = std::filesystem::path(options.config_path).stem().string(),
                           .run_directory = {},
+                          .resume = options.resume,
                           .world = world,
                           .clock = clock,
                           .out = stdout,
-                          .terminal = shows_live_line()};
+                          .terminal = shows_live_line(),
+                          .stop_requested = stop_requested};
   if (!options.run_dir.empty()) request.run_directory = options.run_dir;
   run_training(request);
 }
@@ -48,6 +51,7 @@ void train(const TrainOptions& options, Communicator& world) {
 }  // namespace
 
 int run_train_command(const TrainOptions& options) {
+  take_stop_signals();
   return run_on_world([&](Communicator& world) { train(options, world); });
 }
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
 #include "parallel/communicator/communicator.h"
@@ -22,5 +23,8 @@ void collectively(Communicator& group, const std::function<void()>& work);
 
 /// The root's text on every rank. Collective. Blocking.
 std::string broadcast_text(Communicator& group, std::string text, int root);
+
+/// Every rank's text, by rank, on every rank. Collective. Blocking.
+std::vector<std::string> gather_texts(Communicator& group, const std::string& text);
 
 }  // namespace hetmoe

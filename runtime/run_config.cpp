@@ -5,6 +5,7 @@
 #include "core/config/field.h"
 #include "core/config/printer.h"
 #include "core/config/reader.h"
+#include "core/config/yaml_reader.h"
 #include "runtime/run_config_rules.h"
 
 namespace hetmoe {
@@ -15,13 +16,11 @@ bool concerns_faulty_key(const ConfigFault& fault, const IsFaulty& is_faulty) {
   return is_faulty(fault.key) || std::any_of(fault.also.begin(), fault.also.end(), is_faulty);
 }
 
-}  // namespace
-
-RunConfig load_run_config(const std::string& path, const std::vector<std::string>& settings) {
+RunConfig read_run_config(const ConfigNode& root, const std::vector<std::string>& settings) {
   RunConfig config;
   const std::vector<Field> fields = list_fields(config);
   ConfigReader reader(fields);
-  reader.read_file(path);
+  reader.read_tree(root);
   for (const auto& setting : settings) reader.read_setting(setting);
   auto& experts = config.model.experts;
   if (!experts.widths.empty() && !reader.was_given("model.experts.count")) {
@@ -34,6 +33,17 @@ RunConfig load_run_config(const std::string& path, const std::vector<std::string
   for (const auto& fault : faults) reader.add_fault(fault);
   reader.throw_faults();
   return config;
+}
+
+}  // namespace
+
+RunConfig load_run_config(const std::string& path, const std::vector<std::string>& settings) {
+  return read_run_config(read_yaml_file(path), settings);
+}
+
+RunConfig parse_run_config(const std::string& text, const std::string& source,
+                           const std::vector<std::string>& settings) {
+  return read_run_config(parse_yaml(text, source), settings);
 }
 
 std::vector<ConfigFault> validate(const RunConfig& config) {

@@ -15,14 +15,24 @@
 namespace hetmoe {
 
 struct CheckpointConfig {
-  std::int64_t every_steps = 0;
+  std::int64_t every_steps = 500;
   int keep = 2;
+  std::int64_t keep_every_steps = 0;
+  bool last_step = true;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
-    visit.field("every_steps", every_steps, "steps", "How often a checkpoint is saved; 0: never.",
-                only_off("0"));
-    visit.field("keep", keep, "checkpoints", "Newest checkpoints that are kept.", at_least(2, 1e6));
+    visit.field("every_steps", every_steps, "steps",
+                "How often a checkpoint is saved while training goes on; 0: only when it stops.",
+                at_least(0, 1e12));
+    visit.field("keep", keep, "checkpoints", "Newest checkpoints that are kept.",
+                between(2, 1000000));
+    visit.field("keep_every_steps", keep_every_steps, "steps",
+                "Checkpoints whose step is a multiple of this are kept for good; 0: none.",
+                at_least(0, 1e12));
+    visit.field("last_step", last_step, "",
+                "Save the last step too, and the one at which a signal stops training. false: for "
+                "measurements.");
   }
 };
 
@@ -92,6 +102,11 @@ struct RunConfig {
 /// Errors: one ConfigError with every fault, a line each, that names file and line (or the
 /// setting), key, value and what is allowed.
 RunConfig load_run_config(const std::string& path, const std::vector<std::string>& settings);
+
+/// The same of text that is no file of its own (a checkpoint holds one); `source` names it in
+/// errors.
+RunConfig parse_run_config(const std::string& text, const std::string& source,
+                           const std::vector<std::string>& settings);
 
 /// Every fault of a configuration: single values out of range first, then contradictions between
 /// keys, those left out whose keys are faulty by themselves. Empty: good.

@@ -137,10 +137,14 @@ std::span<const OwnedRows> Ownership::owned_of(int block) const {
                                    owned_begins_[index + 1] - owned_begins_[index]);
 }
 
-void Ownership::initialize(std::uint64_t seed) {
-  for (OwnedRows& rows : owned_) {
+Ownership::FillRows Ownership::initial_masters(std::uint64_t seed) {
+  return [seed](OwnedRows& rows) {
     initial_rows(seed, rows.name, rows.initial, rows.row_begin, rows.columns, floats(rows.master));
-  }
+  };
+}
+
+void Ownership::assign(const FillRows& fill) {
+  for (OwnedRows& rows : owned_) fill(rows);
   refresh_copies();
   for (const int block : blocks_by_need_) send_copies(block);
   wait_all();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -44,8 +45,15 @@ class Ownership final : public GradientListener, public ParameterGate {
   Ownership(Communicator& gradients, Communicator& parameters, ParameterStore& store,
             const Placement& placement, const ExpertGroups& groups);
 
-  /// Initial masters by (seed, name, row), then sent to all. Blocking, collective.
-  void initialize(std::uint64_t seed);
+  /// Fills master and moments of rows that are owned here.
+  using FillRows = std::function<void(OwnedRows& rows)>;
+
+  /// Masters and moments as `fill` gives them (moments are 0 before), then compute copies sent to
+  /// all. Blocking, collective: an error that `fill` throws on one rank must end them all.
+  void assign(const FillRows& fill);
+
+  /// Initial masters by (seed, name, row).
+  static FillRows initial_masters(std::uint64_t seed);
 
   /// GradientListener: starts summing the block's gradients, which may not change until
   /// reduce_gradients returns. Collective, does not block.

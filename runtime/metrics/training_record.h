@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace hetmoe {
 
@@ -64,6 +66,17 @@ struct RebalanceGain {
   std::int64_t measured_steps = 0;  ///< since then
   double predicted_gain_seconds = 0;
   double measured_gain_seconds = 0;
+};
+
+/// What has come of saving a checkpoint.
+struct SaveRecord {
+  std::int64_t step = 0;
+  bool committed = false;
+  std::string failure;                ///< why not, when it is not
+  std::int64_t bytes = 0;             ///< of all files
+  double blocked_seconds = 0;         ///< that training waited for, on rank 0
+  double seconds = 0;                 ///< from begin to commit
+  std::vector<std::string> warnings;  ///< old checkpoints that could not be removed
 };
 
 /// One evaluation on held-out text.

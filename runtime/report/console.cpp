@@ -59,6 +59,12 @@ void Console::rebalance(std::int64_t step, const RebalanceRecord& record) {
         " s" + "\n");
 }
 
+void Console::saved(const SaveRecord& record) {
+  print("checkpoint of step " + std::to_string(record.step) + ": " + bytes_text(record.bytes) +
+        " in " + short_duration_text(record.seconds) + ", training waited " +
+        short_duration_text(record.blocked_seconds) + "\n");
+}
+
 void Console::warning(std::string_view text) {
   print(std::string("warning: ").append(text).append("\n"));
 }

@@ -37,6 +37,7 @@ class Console {
   void step(const StepRecord& record);
   void evaluation(const EvaluationRecord& record);
   void rebalance(std::int64_t step, const RebalanceRecord& record);
+  void saved(const SaveRecord& record);  ///< committed
 
   /// One line of its own, above the live line.
   void warning(std::string_view text);

@@ -6,13 +6,14 @@
 #include <sstream>
 #include <string>
 
+#include "core/base/check.h"
 #include "core/base/error.h"
+#include "core/files/atomic_file.h"
 #include "parallel/agreement.h"
 #include "parallel/placement/cluster_file.h"
 #include "parallel/placement/cost.h"
 #include "parallel/placement/plan_json.h"
 #include "parallel/placement/validation.h"
-#include "core/files/atomic_file.h"
 
 namespace hetmoe {
 namespace {
@@ -46,6 +47,16 @@ std::int64_t tokens_of_expert(const RunConfig& config) {
   const double tokens = static_cast<double>(config.train.global_batch) *
                         static_cast<double>(config.train.sequence_length);
   return std::max<std::int64_t>(1, std::llround(tokens * selected / experts));
+}
+
+/// Each group routes its part of what all ranks route.
+void take_loads(const Loads& loads, int groups, PlanProblem& problem) {
+  HETMOE_CHECK(loads.size() == problem.layers.size(), loads.size(), " layers of loads");
+  for (std::size_t layer = 0; layer < loads.size(); ++layer) {
+    std::vector<std::int64_t>& tokens = problem.layers[layer].tokens;
+    HETMOE_CHECK(loads[layer].size() == tokens.size(), loads[layer].size(), " experts of loads");
+    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = loads[layer][i] / groups;
+  }
 }
 
 }  // namespace
@@ -108,11 +119,13 @@ PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
   return problem;
 }
 
-Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control) {
+Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control,
+                       const Loads& loads) {
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
-    const PlanProblem problem = uniform_problem(config, groups, configured_cluster(config));
+    PlanProblem problem = uniform_problem(config, groups, configured_cluster(config));
+    if (!loads.empty()) take_loads(loads, groups.count, problem);
     const std::string& strategy = config.placement.strategy;
     text = write_plan(is_plan_file(strategy) ? read_plan_for(config, problem)
                                              : plan(problem, plan_strategy_of(strategy)));

@@ -5,6 +5,7 @@
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/expert_groups.h"
 #include "parallel/placement/planner.h"
+#include "parallel/placement/rebalance_decision.h"
 #include "runtime/metrics/run_directory.h"
 #include "runtime/run_config.h"
 
@@ -27,10 +28,11 @@ void copy_cluster_file(const RunConfig& config, const RunDirectory& directory);
 PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
                             const std::optional<Cluster>& cluster = {});
 
-/// The plan that every group starts from: the configured strategy under a uniform load, or a plan
-/// file. Rank 0 plans and the others take its bytes. Collective over the world.
-/// Errors: AgreedError for a cluster file that is faulty, or a plan file that does not fit the
-/// model or the group.
-Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control);
+/// The plan that every group starts from: the configured strategy under a uniform load or the given
+/// one (tokens of a step, all ranks), or a plan file. Rank 0 plans and the others take its bytes.
+/// Collective over the world. Errors: AgreedError for a cluster file that is faulty, or a plan file
+/// that does not fit the model or the group.
+Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control,
+                       const Loads& loads = {});
 
 }  // namespace hetmoe

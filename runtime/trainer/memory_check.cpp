@@ -22,7 +22,8 @@ namespace {
 
 constexpr std::int64_t kGradientBytes = 4;
 constexpr std::int64_t kMomentBytes = 8;
-constexpr std::int64_t kMasterBytes = 4;  ///< in fp32 the compute copy is the master
+constexpr std::int64_t kMasterBytes = 4;     ///< in fp32 the compute copy is the master
+constexpr std::int64_t kSnapshotBytes = 12;  ///< a copy of master and moments, while it is saved
 
 /// [ranks of the world] elements of slices that each holds.
 std::vector<std::int64_t> held_elements(const RunConfig& config, const Placement& placement,
@@ -106,12 +107,16 @@ std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& p
                                        .hidden_size = config.model.hidden_size})
                            .buffer_bytes;
   const bool fp32 = config.train.precision == Precision::kFp32;
+  const CheckpointConfig& checkpoint = config.checkpoint;
+  const std::int64_t snapshot =
+      checkpoint.every_steps > 0 || checkpoint.last_step ? kSnapshotBytes : 0;
   std::vector<MemoryNeed> needs = needs_of_tokens(config, placement, groups);
   for (int rank = 0; rank < groups.ranks(); ++rank) {
     const std::int64_t held = dense + held_slices[rank];
     const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
     needs[rank].state_bytes += held * ((fp32 ? 4 : 2) + kGradientBytes) +
-                               owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)) + buffers[rank];
+                               owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes) + snapshot) +
+                               buffers[rank];
   }
   return needs;
 }

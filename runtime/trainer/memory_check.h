@@ -12,8 +12,8 @@ namespace hetmoe {
 
 /// What one rank needs beside the program itself.
 struct MemoryNeed {
-  /// Parameters, gradients, masters and moments, the buffers in which they travel, and generated
-  /// weights: all but the communicator's scratch for sums (ownership.h).
+  /// Parameters, gradients, masters and moments, the buffers in which they travel, the copy that is
+  /// saved, and generated weights: all but the communicator's scratch for sums (ownership.h).
   std::int64_t state_bytes = 0;
   std::int64_t activation_bytes = 0;  ///< what a microbatch's forward pass keeps: an estimate
 };

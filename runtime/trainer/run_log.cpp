@@ -1,6 +1,7 @@
 #include "runtime/trainer/run_log.h"
 
 #include <numeric>
+#include <utility>
 
 #include "core/base/median.h"
 #include "core/model/model_config.h"
@@ -8,22 +9,25 @@
 namespace hetmoe {
 
 RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock,
-               Output out)
+               Output out, RunStart start)
     : config_(config),
       clock_(clock),
+      start_(std::move(start)),
       start_seconds_(clock.monotonic_seconds()),
       metrics_(directory.metrics_file()),
-      events_(directory.events_file(), clock, /*rank=*/0, /*generation=*/1),
-      console_(out.stream, clock, {.terminal = out.terminal}) {}
+      events_(directory.events_file(), clock, /*rank=*/0, start_.generation),
+      console_(out.stream, clock, {.terminal = out.terminal}),
+      skipped_(start_.skipped_steps) {}
 
 void RunLog::started(const RunSummary& summary) {
   console_.header(summary);
-  events_.write(Event::kStarted, 0,
+  events_.write(Event::kStarted, start_.step - 1,
                 {{"ranks", static_cast<std::int64_t>(summary.ranks)},
                  {"precision", summary.precision},
                  {"threads", static_cast<std::int64_t>(summary.threads)},
                  {"bytes_gradients", summary.gradient_bytes},
-                 {"bytes_parameters", summary.parameter_bytes}});
+                 {"bytes_parameters", summary.parameter_bytes},
+                 {"checkpoint", start_.checkpoint}});
 }
 
 void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured) {
@@ -52,6 +56,7 @@ void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredS
   record.phase_seconds = measured.phases;
   record.flops_max_over_mean = outcome.flops_max_over_mean;
   record.bytes = measured.bytes;
+  record.generation = start_.generation;
   metrics_.write(record);
   console_.step(record);
   tokens_per_second_.push_back(record.tokens_per_second);
@@ -68,7 +73,8 @@ void RunLog::add_load(const std::vector<std::vector<std::int64_t>>& load) {
   }
 }
 
-void RunLog::evaluation(const EvaluationRecord& record) {
+void RunLog::evaluation(EvaluationRecord record) {
+  record.generation = start_.generation;
   metrics_.write(record);
   console_.evaluation(record);
   last_evaluation_ = record;
@@ -94,6 +100,26 @@ void RunLog::rebalance_gain(std::int64_t step, const RebalanceGain& gain) {
                  {"measured_steps", gain.measured_steps},
                  {"predicted_gain_seconds", gain.predicted_gain_seconds},
                  {"measured_gain_seconds", gain.measured_gain_seconds}});
+}
+
+void RunLog::save_begun(std::int64_t step) { events_.write(Event::kSaveBegun, step); }
+
+void RunLog::saved(const SaveRecord& record) {
+  if (record.committed) {
+    events_.write(Event::kSaveCommitted, record.step,
+                  {{"bytes", record.bytes},
+                   {"blocked_seconds", record.blocked_seconds},
+                   {"seconds", record.seconds}});
+    console_.saved(record);
+  } else {
+    events_.write(Event::kSaveFailed, record.step, {{"reason", record.failure}});
+    console_.warning("step " + std::to_string(record.step) + " is not saved: " + record.failure);
+  }
+  for (const std::string& warning : record.warnings) console_.warning(warning);
+}
+
+void RunLog::stopped(std::int64_t step, const std::string& reason) {
+  events_.write(Event::kStopped, step, {{"reason", reason}});
 }
 
 void RunLog::finished(FinalSummary summary) {

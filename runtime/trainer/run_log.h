@@ -19,17 +19,29 @@ struct Output {
   bool terminal = false;  ///< show a live line
 };
 
+/// Where a run begins: at step 1, or where a checkpoint left it.
+struct RunStart {
+  int generation = 1;
+  std::int64_t step = 1;           ///< the first one to be trained
+  std::int64_t skipped_steps = 0;  ///< before it
+  std::string checkpoint;          ///< gone on from; empty: none
+};
+
 /// Rank 0's record of a run: metrics, events, what people see, and the sums that the closing table
 /// needs.
 class RunLog {
  public:
-  RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock, Output out);
+  RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock, Output out,
+         RunStart start);
 
   void started(const RunSummary& summary);
   void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
-  void evaluation(const EvaluationRecord& record);
+  void evaluation(EvaluationRecord record);
   void rebalance(std::int64_t step, const RebalanceRecord& record);
   void rebalance_gain(std::int64_t step, const RebalanceGain& gain);
+  void save_begun(std::int64_t step);
+  void saved(const SaveRecord& record);
+  void stopped(std::int64_t step, const std::string& reason);
   void note(const std::string& text) { console_.note(text); }
   void warning(const std::string& text) { console_.warning(text); }
 
@@ -41,6 +53,7 @@ class RunLog {
 
   const RunConfig& config_;
   const Clock& clock_;
+  RunStart start_;
   double start_seconds_;
   MetricsFile metrics_;
   EventsFile events_;

@@ -57,6 +57,9 @@ class TrainingStep {
   /// updated or sent.
   StepOutcome run(std::int64_t step);
 
+  /// Goes on where a run with so many updates was saved. Before the first step.
+  void resume(std::int64_t updates) { updates_ = updates; }
+
   /// Updates made so far: AdamW's bias correction counts these and not skipped steps.
   std::int64_t updates() const { return updates_; }
 

@@ -24,7 +24,8 @@ TrafficClasses::TrafficClasses(Communicator& world, const ExpertGroups& groups_i
       parameters(world.split(0, world.rank())) {}
 
 TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traffic,
-                             const Placement& placement, BatchReader& reader, const Clock& clock)
+                             const Placement& placement, BatchReader& reader, const Clock& clock,
+                             const Ownership::FillRows& first)
     : parameters_(config.model, slices_of_rank(placement, traffic.dispatch->rank()),
                   compute_type(config)),
       ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement, traffic.groups),
@@ -50,7 +51,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
              .control = *traffic.control,
              .reader = reader,
              .clock = clock}) {
-  ownership_.initialize(config.train.seed);
+  ownership_.assign(first);
 }
 
 void TrainingParts::migrate(const Placement& placement) {

@@ -34,10 +34,11 @@ struct TrafficClasses {
 /// dispatcher, the decoder and the step.
 class TrainingParts {
  public:
-  /// Collective. `config.train.precision` must be resolved. Parameters get their initial values.
-  /// `placement` is over the ranks of a group. Everything given must outlive this.
+  /// Collective. `config.train.precision` must be resolved. `placement` is over the ranks of a
+  /// group. Parameters get the values that `first` gives, see Ownership::assign. Everything else
+  /// given must outlive this.
   TrainingParts(const RunConfig& config, const TrafficClasses& traffic, const Placement& placement,
-                BatchReader& reader, const Clock& clock);
+                BatchReader& reader, const Clock& clock, const Ownership::FillRows& first);
 
   /// Slices go to where `placement` puts them, with masters and moments. Collective, between steps,
   /// in groups of two ranks or more. See Ownership::migrate.

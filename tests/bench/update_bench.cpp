@@ -49,7 +49,7 @@ class Bench {
                 config.train.global_batch),
         parts_(config_, traffic_,
                make_initial_plan(config_, traffic_.groups, *traffic_.control).placement, reader_,
-               clock_) {}
+               clock_, Ownership::initial_masters(config.train.seed)) {}
 
   /// One step of training, with the copies of the step before on their way.
   Seconds train() {

@@ -45,7 +45,8 @@ AssembledRun::AssembledRun(const RunConfig& config, Communicator& world, const P
     : config_(config),
       traffic_(world, configured_groups(config_, world.size())),
       data_(open_training_data(config_, /*count_unigrams=*/false)),
-      parts_(config_, traffic_, placement, *data_.train, clock_) {
+      parts_(config_, traffic_, placement, *data_.train, clock_,
+             Ownership::initial_masters(config.train.seed)) {
   at::set_num_threads(1);
 }
 

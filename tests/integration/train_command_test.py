@@ -31,7 +31,7 @@ class Finished(CommandLineCase):
         self.assertEqual(self.read_json("run/exit.json")["code"], 0)
         self.assertEqual([line["step"] for line in self.read_lines("run/metrics.jsonl")], [1, 2, 3])
         events = [line["event"] for line in self.read_lines("run/events.jsonl")]
-        self.assertEqual(events, ["started", "finished"])
+        self.assertEqual(events, ["started", "save_begun", "save_committed", "finished"])
         placed = self.read_json("run/plan.json")["layers"][0]["slices"]
         self.assertEqual({piece["expert"] for piece in placed}, {0, 1, 2, 3})
         for rank in (0, 1):

@@ -79,10 +79,14 @@ Placement replicated_placement(const ModelConfig& model, int ranks) {
 
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement)
+    : TrainingWorld(config, world, placement, Ownership::initial_masters(config.train.seed)) {}
+
+TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
+                             const Placement& placement, const Ownership::FillRows& first)
     : config_(config),
       traffic_(world, configured_groups(config, world.size())),
       reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
               config.train.global_batch),
-      parts_(config_, traffic_, placement, reader_, clock_) {}
+      parts_(config_, traffic_, placement, reader_, clock_, first) {}
 
 }  // namespace hetmoe::test

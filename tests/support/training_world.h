@@ -30,6 +30,9 @@ Placement replicated_placement(const ModelConfig& model, int ranks);
 class TrainingWorld {
  public:
   TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement);
+  /// With other first values than the configured seed gives.
+  TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement,
+                const Ownership::FillRows& first);
 
   StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
   void migrate(const Placement& placement) { parts_.migrate(placement); }
@@ -40,6 +43,7 @@ class TrainingWorld {
   }
   const Ownership& ownership() const { return parts_.ownership(); }
   const TrainingStep& training() const { return parts_.step(); }
+  void resume(std::int64_t updates) { parts_.step().resume(updates); }
 
  private:
   RunConfig config_;

@@ -145,8 +145,10 @@ placement:
   granularity: 32
   replicas: 0
 checkpoint:
-  every_steps: 0
+  every_steps: 500
   keep: 2
+  keep_every_steps: 0
+  last_step: true
 coordinator:
   address: ""
 metrics:

@@ -40,7 +40,7 @@ struct OwningRank {
         parameters(world.split(0, world.rank())),
         store(small_model(), slices_of_rank(placement, groups.rank_in_group(world.rank())), type),
         ownership(gradients, parameters, store, placement, groups) {
-    ownership.initialize(kSeed);
+    ownership.assign(Ownership::initial_masters(kSeed));
   }
 
   /// Fills one block's gradients, or those of all.

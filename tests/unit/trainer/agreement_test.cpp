@@ -76,5 +76,14 @@ TEST(BroadcastText, EveryRankGetsTheRootsBytes) {
   }
 }
 
+TEST(GatherTexts, EveryRankGetsAllOfThemInOrder) {
+  const std::vector<std::string> texts = {"first", "", std::string("a\0b", 3)};
+  run_ranks(
+      3, [&](Communicator& group) { EXPECT_EQ(gather_texts(group, texts[group.rank()]), texts); });
+  run_ranks(1, [](Communicator& group) {
+    EXPECT_EQ(gather_texts(group, "alone"), std::vector<std::string>{"alone"});
+  });
+}
+
 }  // namespace
 }  // namespace hetmoe

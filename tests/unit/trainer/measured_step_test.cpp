@@ -36,7 +36,8 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     phases.expert = own;
     phases.parameters = world.rank() == 2 ? 3.0 : 0.0;
     const MeasuredStep measured =
-        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30});
+        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30}, false);
+    EXPECT_FALSE(measured.stop);
     EXPECT_EQ(measured.step_seconds, 30);
     EXPECT_EQ(measured.bytes.all_to_all, 3003);
     EXPECT_EQ(measured.bytes.gradients, 600);
@@ -45,6 +46,12 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     EXPECT_DOUBLE_EQ(measured.phases.expert, 2.0);
     EXPECT_DOUBLE_EQ(measured.phases.parameters, 1.0);
     EXPECT_DOUBLE_EQ(measured.phases.other, 26.0);
+  });
+}
+
+TEST(MeasureStep, AllStopWhenOneWasToldTo) {
+  run_ranks(3, [](Communicator& world) {
+    EXPECT_TRUE(measure_step(world, {}, 1, {}, world.rank() == 1).stop);
   });
 }
 

@@ -19,6 +19,8 @@ RunConfig small_config() {
   config.model.experts.count = 2;
   config.model.experts.widths = {3, 5};
   config.train.precision = Precision::kFp32;
+  config.checkpoint.every_steps = 0;
+  config.checkpoint.last_step = false;
   return config;
 }
 
@@ -40,7 +42,7 @@ std::int64_t sum_of_states(const std::vector<MemoryNeed>& needs) {
 }
 
 // 16 bytes of a parameter in fp32, 18 in bf16; a copy that is not the owner's takes 8 or 6. The
-// owners of dense parameters take 4 for their summed gradients.
+// owners of dense parameters take 4 for their summed gradients. What is saved takes 12 more.
 TEST(ParameterBytes, CountOwnersAndCopies) {
   RunConfig config = small_config();
   const auto all = [&] { return sum_of_states(memory_needs(config, one_expert_each(), {2, 1})); };
@@ -48,6 +50,8 @@ TEST(ParameterBytes, CountOwnersAndCopies) {
   EXPECT_EQ(all(), 16 * parameters + 8 * kDense + 4 * kDense);
   config.train.precision = Precision::kBf16;
   EXPECT_EQ(all(), 18 * parameters + 6 * kDense + 4 * kDense);
+  config.checkpoint.every_steps = 10;
+  EXPECT_EQ(all(), 30 * parameters + 6 * kDense + 4 * kDense);
 }
 
 TEST(ParameterBytes, OfReplicasOneIsOwned) {

@@ -1,0 +1,113 @@
+#include "runtime/trainer/run_start.h"
+
+#include <array>
+#include <cstdio>
+#include <span>
+#include <string>
+
+#include "parallel/agreement.h"
+#include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/memory_check.h"
+#include "runtime/trainer/snapshot.h"
+
+namespace hetmoe {
+
+namespace {
+
+/// Takes the folder and leaves a marker in it. Rank 0.
+HeldRun take_directory(const TrainingRequest& request, std::string& marker) {
+  HeldRun held =
+      continue_or_create(request.run_directory, request.config_name, request.clock,
+                         request.resume == "never" ? ResumePolicy::kNever : ResumePolicy::kContinue,
+                         this_process(), {.on_wait = [](const std::string& line) {
+                           std::fprintf(stderr, "hetmoe: %s\n", line.c_str());
+                         }});
+  marker = held.directory.write_marker().string();
+  return held;
+}
+
+void require_visible(const std::string& marker, const RunDirectory& directory) {
+  if (visible(marker)) return;
+  throw StorageError("run directory " + directory.path().string() +
+                     " is not visible from every rank: it must lie on a shared file system");
+}
+
+}  // namespace
+
+AgreedRun agreed_run(const TrainingRequest& request, Communicator& control) {
+  std::optional<HeldRun> held;
+  std::string marker;
+  collectively(control, [&] {
+    if (control.rank() == 0) held.emplace(take_directory(request, marker));
+  });
+  const std::string path =
+      broadcast_text(control, held ? held->directory.path().string() : std::string(), 0);
+  marker = broadcast_text(control, std::move(marker), 0);
+  std::array<std::int64_t, 1> generation = {held ? held->generation() : 0};
+  control.broadcast(buffer_of(std::span<std::int64_t>(generation)), 0).wait();
+  AgreedRun run{.directory = RunDirectory::open(path),
+                .generation = static_cast<int>(generation[0]),
+                .lock = held ? std::move(held->lock) : nullptr};
+  try {
+    collectively(control, [&] { require_visible(marker, run.directory); });
+  } catch (const AgreedError&) {
+    if (run.lock) {
+      run.directory.remove_marker();
+      run.directory.release();
+    }
+    throw;
+  }
+  if (run.lock) run.directory.remove_marker();
+  return run;
+}
+
+ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory& directory,
+                              Communicator& control) {
+  if (request.resume == "never") return {};
+  if (request.resume != "auto") return open_named(request.resume, control);
+  return find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
+}
+
+TrainingData open_data(const RunConfig& config, Communicator& control) {
+  TrainingData data;
+  collectively(control, [&] { data = open_training_data(config, control.rank() == 0); });
+  // On node-local folders they may differ, and ranks that count different windows would wait for
+  // one another for ever.
+  const std::array<std::int64_t, 2> windows = {data.train->num_windows(),
+                                               data.valid ? data.valid->num_windows() : 0};
+  std::array<std::int64_t, 2> of_first = windows;
+  control.broadcast(buffer_of(std::span<std::int64_t>(of_first)), 0).wait();
+  collectively(control, [&] {
+    if (windows != of_first) {
+      throw StorageError("data.train and data.valid hold " + std::to_string(windows[0]) + " and " +
+                         std::to_string(windows[1]) + " windows here, but " +
+                         std::to_string(of_first[0]) + " and " + std::to_string(of_first[1]) +
+                         " on rank 0: all ranks must read the same files");
+    }
+  });
+  return data;
+}
+
+Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,
+                   const TrafficClasses& traffic) {
+  Plan plan = resume.checkpoint ? resumed_plan(config, resume.checkpoint->manifest(),
+                                               traffic.groups, *traffic.control)
+                                : make_initial_plan(config, traffic.groups, *traffic.control);
+  require_memory(config, plan.placement, traffic.groups, *traffic.control);
+  return plan;
+}
+
+PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffic) {
+  std::optional<Cluster> cluster;
+  collectively(*traffic.control, [&] {
+    if (traffic.control->rank() == 0) cluster = configured_cluster(config);
+  });
+  return uniform_problem(config, traffic.groups, cluster);
+}
+
+Ownership::FillRows first_values(const RunConfig& config, ResumePoint& resume) {
+  if (!resume.checkpoint) return Ownership::initial_masters(config.train.seed);
+  return [&checkpoint = *resume.checkpoint](OwnedRows& rows) { read_owned_rows(checkpoint, rows); };
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,132 @@
+#include "runtime/trainer/saving.h"
+
+#include <array>
+#include <chrono>
+#include <span>
+#include <thread>
+#include <utility>
+
+#include "core/base/check.h"
+#include "parallel/agreement.h"
+
+namespace hetmoe {
+namespace {
+
+template <typename Result>
+bool is_ready(const std::future<Result>& future) {
+  return !future.valid() || future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+}
+
+}  // namespace
+
+Saving::Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes,
+               Communicator& control, const Clock& clock)
+    : folder_(std::move(folder)),
+      retention_(retention),
+      shapes_(std::move(shapes)),
+      control_(control),
+      clock_(clock) {}
+
+void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
+  HETMOE_CHECK(stage_ == Stage::kIdle, "two saves at once");
+  begin_seconds_ = clock_.monotonic_seconds();
+  HETMOE_CHECK(!result_ || result_->step != manifest.step, "step ", manifest.step, " saved twice");
+  manifest_ = std::move(manifest);
+  record_ = {.step = manifest_.step};
+  try {
+    collectively(control_, [&] {
+      if (control_.rank() == 0) folder_.begin(manifest_.step);
+    });
+  } catch (const AgreedError& error) {
+    fail(error.what());
+    return;
+  }
+  std::vector<ShardRows> rows = snapshot_.copy(owned, shapes_);
+  writing_ =
+      std::async(std::launch::async,
+                 [folder = folder_.path_of(manifest_.step), name = shard_file_name(control_.rank()),
+                  rows = std::move(rows)] { return write_shard(folder, name, rows); });
+  stage_ = Stage::kWriting;
+  record_.blocked_seconds =
+      std::exchange(waited_seconds_, 0.0) + clock_.monotonic_seconds() - begin_seconds_;
+}
+
+void Saving::poll() {
+  if (stage_ == Stage::kWriting && everyone(is_ready(writing_))) {
+    commit();
+  } else if (stage_ == Stage::kCommitting && everyone(is_ready(committing_))) {
+    conclude();
+  }
+}
+
+void Saving::wait() {
+  const double begin_seconds = clock_.monotonic_seconds();
+  while (stage_ != Stage::kIdle) {
+    poll();
+    if (stage_ != Stage::kIdle) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  waited_seconds_ += clock_.monotonic_seconds() - begin_seconds;
+}
+
+std::optional<SaveRecord> Saving::take_result() { return std::exchange(result_, std::nullopt); }
+
+bool Saving::everyone(bool is_ready) {
+  std::array<std::int64_t, 1> ready = {is_ready ? 1 : 0};
+  control_.all_reduce(buffer_of(std::span<std::int64_t>(ready)), Reduction::kMin).wait();
+  return ready[0] == 1;
+}
+
+void Saving::commit() {
+  std::string own;
+  try {
+    collectively(control_, [&] { own = shard_text(writing_.get()); });
+  } catch (const AgreedError& error) {
+    fail(error.what());
+    return;
+  }
+  const std::vector<std::string> shards = gather_texts(control_, own);
+  stage_ = Stage::kCommitting;
+  if (control_.rank() != 0) return;
+  for (const std::string& text : shards) add_shard(shard_of_text(text), manifest_);
+  sort_parts(manifest_);
+  for (const CheckpointFile& file : manifest_.files) record_.bytes += file.bytes;
+  committing_ = std::async(std::launch::async, [folder = folder_, retention = retention_,
+                                                manifest = std::move(manifest_)] {
+    folder.commit(manifest);
+    std::vector<std::string> failures;
+    folder.prune(retention, failures);
+    return failures;
+  });
+}
+
+void Saving::conclude() {
+  try {
+    collectively(control_, [&] {
+      if (control_.rank() == 0) record_.warnings = committing_.get();
+    });
+  } catch (const AgreedError& error) {
+    fail(error.what());
+    return;
+  }
+  stage_ = Stage::kIdle;
+  record_.committed = true;
+  record_.seconds = clock_.monotonic_seconds() - begin_seconds_;
+  result_ = std::exchange(record_, {});
+}
+
+/// What was written stays without a marker: it does not exist for any reader.
+void Saving::fail(const std::string& reason) {
+  stage_ = Stage::kIdle;
+  record_.failure = reason;
+  record_.seconds = clock_.monotonic_seconds() - begin_seconds_;
+  if (control_.rank() == 0) {
+    try {
+      folder_.remove(record_.step);
+    } catch (const StorageError& error) {
+      record_.warnings.emplace_back(error.what());
+    }
+  }
+  result_ = std::exchange(record_, {});
+}
+
+}  // namespace hetmoe

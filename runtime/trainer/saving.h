@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <future>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/clock.h"
+#include "parallel/communicator/communicator.h"
+#include "runtime/checkpoint/checkpoint_folder.h"
+#include "runtime/checkpoint/shard_file.h"
+#include "runtime/metrics/training_record.h"
+#include "runtime/trainer/snapshot.h"
+
+namespace hetmoe {
+
+/// Saves checkpoints while training goes on: it stops only for the copy to host memory. Every rank
+/// writes what it owns from a thread of its own; when all have, rank 0 commits, again beside the
+/// training. At most one save is under way.
+/// A save that fails on any rank fails on all, leaves nothing behind and ends no training.
+/// Collective, all of it; no communication while nothing is under way.
+class Saving {
+ public:
+  /// `control` and `clock` must outlive this.
+  Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes, Communicator& control,
+         const Clock& clock);
+
+  /// Begins to save what `owned` holds now. `manifest` says all but files and tensors. Nothing may
+  /// be under way: wait before. Blocks for the copy.
+  void begin(Manifest manifest, const std::vector<OwnedRows>& owned);
+
+  /// After every step: takes the save that is under way further if all ranks can. Does not block
+  /// for the disk.
+  void poll();
+
+  /// Until nothing is under way. What it takes counts as time that the next save blocks.
+  void wait();
+
+  /// What has come of a save since the last call.
+  std::optional<SaveRecord> take_result();
+
+ private:
+  enum class Stage : std::uint8_t { kIdle, kWriting, kCommitting };
+
+  bool everyone(bool is_ready);
+  void commit();
+  void conclude();
+  void fail(const std::string& reason);
+
+  CheckpointFolder folder_;
+  Retention retention_;
+  TensorShapes shapes_;
+  Communicator& control_;
+  const Clock& clock_;
+  Stage stage_ = Stage::kIdle;
+  Manifest manifest_;
+  Snapshot snapshot_;
+  SaveRecord record_;
+  double begin_seconds_ = 0;
+  double waited_seconds_ = 0;
+  std::optional<SaveRecord> result_;
+  std::future<WrittenShard> writing_;
+  std::future<std::vector<std::string>> committing_;  ///< rank 0; what could not be pruned
+};
+
+}  // namespace hetmoe

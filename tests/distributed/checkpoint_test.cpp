@@ -1,0 +1,210 @@
+// What is saved on some ranks is loaded on others, bit for bit.
+#include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <set>
+
+#include "core/base/clock.h"
+#include "parallel/agreement.h"
+#include "runtime/checkpoint/checkpoint_reader.h"
+#include "runtime/trainer/saving.h"
+#include "tests/support/mpi_world.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/training_world.h"
+
+namespace hetmoe::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder that all ranks see, gone with the object.
+class SharedFolder {
+ public:
+  SharedFolder() {
+    if (test_world().rank() == 0) own_.emplace();
+    path_ = broadcast_text(test_world(), own_ ? own_->path().string() : "", 0);
+  }
+  ~SharedFolder() { test_world().barrier(); }
+  SharedFolder(const SharedFolder&) = delete;
+  SharedFolder& operator=(const SharedFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  std::optional<TemporaryFolder> own_;
+  fs::path path_;
+};
+
+/// The first `ranks` of the world; none on the others. Collective over the world.
+std::unique_ptr<Communicator> first_ranks(int ranks) {
+  const bool is_in = test_world().rank() < ranks;
+  auto communicator = test_world().split(is_in ? 0 : 1, test_world().rank());
+  return is_in ? std::move(communicator) : nullptr;
+}
+
+/// Master and both moments of every element of every tensor, as their owners have them.
+using Values = std::map<std::string, std::vector<double>>;
+
+Values values_of_owners(const RunConfig& config, const Ownership& ownership, Communicator& world) {
+  Values all;
+  for (const auto& [name, shape] : tensor_shapes(config.model)) {
+    all[name].assign(3 * shape[0] * (shape.size() > 1 ? shape[1] : 1), 0.0);
+  }
+  for (const OwnedRows& rows : ownership.owned()) {
+    std::vector<double>& values = all.at(rows.name);
+    const at::Tensor kinds[] = {rows.master, rows.exp_avg, rows.exp_avg_sq};
+    for (int kind = 0; kind < 3; ++kind) {
+      for (std::int64_t i = 0; i < kinds[kind].numel(); ++i) {
+        values[kind * values.size() / 3 + rows.row_begin * rows.columns + i] +=
+            kinds[kind].const_data_ptr<float>()[i];
+      }
+    }
+  }
+  for (auto& [name, values] : all) {
+    world.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
+  }
+  return all;
+}
+
+Manifest manifest_of(const RunConfig& config, std::int64_t step, int ranks) {
+  Manifest manifest;
+  manifest.step = step;
+  manifest.tokens = 42 * step;
+  manifest.state = {.sampler_seed = config.train.seed,
+                    .optimizer_updates = step,
+                    .ranks = ranks,
+                    .expert_group_size = ranks,
+                    .plan = R"({"layers":[]})",
+                    .config = resolved_yaml(config)};
+  return manifest;
+}
+
+/// Saves while it could go on training, and waits for the commit. Collective over `world`.
+SaveRecord save(const fs::path& folder, const RunConfig& config, std::int64_t step,
+                const Ownership& ownership, Communicator& world) {
+  const SystemClock clock;
+  Saving saving(CheckpointFolder(folder), {}, tensor_shapes(config.model), world, clock);
+  saving.begin(manifest_of(config, step, world.size()), ownership.owned());
+  saving.wait();
+  return saving.take_result().value();
+}
+
+Ownership::FillRows rows_of(CheckpointReader& reader) {
+  return [&reader](OwnedRows& rows) { read_owned_rows(reader, rows); };
+}
+
+RunConfig config_of(Precision precision, bool hyper) {
+  RunConfig config = small_training();
+  config.train.precision = precision;
+  config.model.hyper.enabled = hyper;
+  config.model.hyper.rank = 2;
+  config.model.hyper.hidden = 3;
+  config.train.learning_rate = 0.003;
+  return config;
+}
+
+class Checkpoint : public testing::TestWithParam<std::tuple<Precision, bool>> {
+ protected:
+  RunConfig config_ = config_of(std::get<0>(GetParam()), std::get<1>(GetParam()));
+};
+
+TEST_P(Checkpoint, LoadsBitForBitOnAnyNumberOfRanksAndAnyPlacement) {
+  for (const int savers : {1, 2, 4}) {
+    if (savers > test_world().size()) continue;
+    const SharedFolder folder;
+    Values saved;
+    if (auto world = first_ranks(savers)) {
+      TrainingWorld training(config_, *world, cut_placement(config_.model, savers));
+      for (int step = 1; step <= 3; ++step) training.step(step);
+      saved = values_of_owners(config_, training.ownership(), *world);
+      const SaveRecord record = save(folder.path(), config_, 3, training.ownership(), *world);
+      EXPECT_TRUE(record.committed) << record.failure;
+    }
+    test_world().barrier();
+    for (const int loaders : {1, 2, 3, 6}) {
+      if (loaders > test_world().size()) continue;
+      if (auto world = first_ranks(loaders)) {
+        CheckpointReader reader(resolve_checkpoint(folder.path()));
+        TrainingWorld training(config_, *world, replicated_placement(config_.model, loaders),
+                               rows_of(reader));
+        const Values loaded = values_of_owners(config_, training.ownership(), *world);
+        if (test_world().rank() == 0) {
+          EXPECT_EQ(loaded, saved) << savers << " to " << loaders;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Checkpoint, GoesOnBitForBitWhereItWasSaved) {
+  const SharedFolder folder;
+  Communicator& world = test_world();
+  const Placement placement = cut_placement(config_.model, world.size());
+  std::vector<double> losses;
+  {
+    TrainingWorld whole(config_, world, placement);
+    for (int step = 1; step <= 4; ++step) whole.step(step);
+    // Saved from buffers of their own: what training does meanwhile must not show.
+    const SystemClock clock;
+    Saving saving(CheckpointFolder(folder.path()), {}, tensor_shapes(config_.model), world, clock);
+    saving.begin(manifest_of(config_, 4, world.size()), whole.ownership().owned());
+    for (int step = 5; step <= 9; ++step) {
+      losses.push_back(whole.step(step).loss);
+      saving.poll();
+    }
+    saving.wait();
+  }
+  CheckpointReader reader(resolve_checkpoint(folder.path()));
+  TrainingWorld resumed(config_, world, placement, rows_of(reader));
+  resumed.resume(reader.manifest().state.optimizer_updates);
+  for (int step = 5; step <= 9; ++step)
+    EXPECT_EQ(resumed.step(step).loss, losses[step - 5]) << step;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Checkpoint,
+                         testing::Combine(testing::Values(Precision::kFp32, Precision::kBf16),
+                                          testing::Bool()));
+
+TEST(Saving, FailsOnEveryRankWhenOneCannotWriteAndTrainsOn) {
+  const SharedFolder folder;
+  Communicator& world = test_world();
+  const RunConfig config = config_of(Precision::kFp32, false);
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  EXPECT_TRUE(save(folder.path(), config, 1, training.ownership(), world).committed);
+
+  const SystemClock clock;
+  const CheckpointFolder checkpoints(folder.path());
+  Saving saving(checkpoints, {}, tensor_shapes(config.model), world, clock);
+  if (world.rank() == 0) std::ofstream(checkpoints.path_of(2)) << "in the way";
+  world.barrier();
+  saving.begin(manifest_of(config, 2, world.size()), training.ownership().owned());
+  saving.wait();
+  const SaveRecord failed = saving.take_result().value();
+  EXPECT_FALSE(failed.committed);
+  EXPECT_NE(failed.failure.find("step-00000002"), std::string::npos) << failed.failure;
+  EXPECT_TRUE(std::isfinite(training.step(1).loss));
+  EXPECT_EQ(CheckpointReader(resolve_checkpoint(folder.path())).manifest().step, 1);
+}
+
+TEST(Saving, KeepsTheNewestAndEveryFourth) {
+  const SharedFolder folder;
+  Communicator& world = test_world();
+  const RunConfig config = config_of(Precision::kFp32, false);
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()));
+  const SystemClock clock;
+  Saving saving(CheckpointFolder(folder.path()), {.newest = 2, .every_steps = 4},
+                tensor_shapes(config.model), world, clock);
+  for (int step = 1; step <= 7; ++step) {
+    saving.wait();
+    saving.begin(manifest_of(config, step, world.size()), training.ownership().owned());
+  }
+  saving.wait();
+  std::set<std::int64_t> steps;
+  for (const SavedStep& saved : CheckpointFolder(folder.path()).steps()) steps.insert(saved.step);
+  EXPECT_EQ(steps, (std::set<std::int64_t>{4, 6, 7}));
+}
+
+}  // namespace
+}  // namespace hetmoe::test
