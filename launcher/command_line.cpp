@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "launcher/calibrate_command.h"
+#include "launcher/checkpoint_command.h"
 #include "launcher/data_command.h"
 #include "launcher/plan_command.h"
 #include "launcher/simulate_command.h"
@@ -325,6 +326,7 @@ int run_command_line(int argc, const char* const* argv) {
   data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");
   add_prepare(*data, action);
   add_inspect(*data, action);
+  add_checkpoint_command(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
