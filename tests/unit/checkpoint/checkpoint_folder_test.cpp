@@ -217,6 +217,18 @@ TEST_F(Folder, LeavesLinkedStepsAlone) {
   CheckpointReader(checkpoints_.path_of(100)).verify();
 }
 
+TEST_F(Folder, TakesNoStepForUnfinishedWhoseMarkerCannotBeSeen) {
+  for (const std::int64_t step : {1, 2, 3, 4}) make(step, true);
+  const fs::path marker = checkpoints_.path_of(1) / "COMMITTED";
+  fs::remove(marker);
+  fs::create_symlink(marker, marker);  // whoever follows it gets ELOOP
+  EXPECT_THAT(refusal_of([&] { is_committed(checkpoints_.path_of(1)); }),
+              HasSubstr("cannot read '" + marker.string()));
+  EXPECT_THAT(prune(), IsEmpty());
+  EXPECT_THAT(failures_, ElementsAre(HasSubstr(marker.string())));
+  EXPECT_TRUE(fs::exists(checkpoints_.path_of(1) / "rank-0.safetensors"));
+}
+
 TEST_F(Folder, GoesOnPastAStepThatCannotBeRemoved) {
   for (const std::int64_t step : {1, 2, 3, 4}) make(step, true);
   // A marker that is a folder with something in it can be neither locked nor removed.

@@ -1,6 +1,7 @@
 #include "runtime/checkpoint/checkpoint_reader.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <functional>
@@ -116,9 +117,14 @@ TEST_F(Reader, MoreFilesThanMayBeOpenAtOnceAreRead) {
     manifest.tensors["wide"].parts.push_back({row, row + 1, name, key});
   }
   checkpoints_.commit(manifest);
+  struct rlimit before {};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const struct rlimit few = {290, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &few);
   CheckpointReader reader(folder);
   std::vector<float> values(kRows);
   reader.read_rows("wide", 0, kRows, values);
+  ::setrlimit(RLIMIT_NOFILE, &before);
   for (std::int64_t row = 0; row < kRows; ++row) {
     ASSERT_EQ(values[static_cast<std::size_t>(row)], static_cast<float>(row));
   }
