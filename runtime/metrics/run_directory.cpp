@@ -6,19 +6,15 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <iomanip>
 #include <nlohmann/json.hpp>
-#include <random>
-#include <sstream>
 #include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
 
-#include "core/base/check.h"
 #include "core/files/atomic_file.h"
 #include "runtime/metrics/run_lock.h"
-#include "runtime/metrics/utc_time.h"
+#include "runtime/metrics/run_name.h"
 
 namespace hetmoe {
 namespace {
@@ -61,19 +57,14 @@ void make_folder(const fs::path& path) {
 }
 
 fs::path make_new_folder(std::string_view config_name, const Clock& clock) {
-  HETMOE_CHECK(config_name.find('/') == std::string_view::npos, "config name '", config_name, "'");
   const fs::path root = "runs";
   make_folder(root);
-  std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
-    std::ostringstream name;
-    name << (config_name.empty() ? "run" : config_name) << '-' << compact_utc(clock.wall_seconds())
-         << '-' << std::hex << std::setw(4) << std::setfill('0') << (random() & 0xffffU);
+    const fs::path path = root / new_run_name(config_name, clock);
     std::error_code failure;
-    if (fs::create_directory(root / name.str(), failure)) return root / name.str();
+    if (fs::create_directory(path, failure)) return path;
     if (failure) {
-      throw StorageError("cannot make run directory '" + (root / name.str()).string() +
-                         "': " + failure.message());
+      throw StorageError("cannot make run directory '" + path.string() + "': " + failure.message());
     }
   }
   throw StorageError("cannot find a free name for a run directory under 'runs'");
