@@ -12,6 +12,7 @@
 #include "launcher/calibrate_command.h"
 #include "launcher/checkpoint_command.h"
 #include "launcher/data_command.h"
+#include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
 #include "launcher/simulate_command.h"
 #include "launcher/train_command.h"
@@ -318,6 +319,7 @@ int run_command_line(int argc, const char* const* argv) {
   app.footer("Example:\n  mpirun -np 2 hetmoe train configs/tiny.yaml");
   Action action;
   add_train(app, action);
+  add_launch(app, action);
   add_plan(app, action);
   add_calibrate(app, action);
   add_simulate(app, action);

@@ -11,9 +11,9 @@ readonly prepare_options=(--out "${shards}" --train-vocabulary 2048 --document-s
 
 usage() {
   cat <<TEXT
-usage: launcher/quickstart.sh [TRAIN OPTION]...
+usage: launcher/quickstart.sh [LAUNCH OPTION]...
 Sets this machine up, builds, prepares the text of the GCIDE dictionary and trains ${config} on ${ranks} ranks.
-What is there already is left alone. Options are passed on to 'hetmoe train', for example:
+What is there already is left alone. Options are passed on to 'hetmoe launch', for example:
   --set train.steps=100        a shorter run
   --run-dir DIR                where its files go (default: a new folder under runs/)
 TEXT
@@ -52,13 +52,7 @@ prepare_text() {
 }
 
 train() {
-  if ((EUID == 0)); then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-  fi
-  # One machine: plain shared memory. What else Open MPI would probe is slow or noisy in a container.
-  export OMPI_MCA_pml=ob1 OMPI_MCA_btl=self,vader OMPI_MCA_btl_vader_single_copy_mechanism=none
-  export OMPI_MCA_mpi_yield_when_idle=1
-  mpirun --map-by :OVERSUBSCRIBE --bind-to none -np "${ranks}" build/hetmoe train "${config}" "$@"
+  build/hetmoe launch "${config}" --ranks "${ranks}" "$@"
 }
 
 for argument in "$@"; do

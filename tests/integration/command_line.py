@@ -45,6 +45,7 @@ class CommandLineCase(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="hetmoe-")
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
+        self.environment = dict(ENVIRONMENT)
         self.write("small.yaml", CONFIGURATION)
 
     def write(self, name, text):
@@ -57,7 +58,7 @@ class CommandLineCase(unittest.TestCase):
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=self.folder,
-            env=ENVIRONMENT,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
