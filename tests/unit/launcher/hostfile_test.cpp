@@ -31,8 +31,8 @@ TEST(Hostfile, AddsTheSlotsOfAHostThatComesAgain) {
 TEST(Hostfile, RefusesWhatItCannotCountOrPassOn) {
   for (const char* line :
        {"a", "a slots=", "a slots=0", "a slots=-1", "a slots=2x", "a slots=65537",
-        "a slots=99999999999", "a slots=2 cores=4", "-oProxyCommand=x slots=1", "a,b slots=1",
-        "a:4 slots=1", "a;reboot slots=1", "slots=4"}) {
+        "a slots=99999999999", "a slots=2 cores=4", "-v slots=1", "-oProxyCommand=x slots=1",
+        "a,b slots=1", "a:4 slots=1", "a;reboot slots=1", "slots=4"}) {
     const std::string text = std::string("ok slots=1\n") + line + "\n";
     const std::string message = message_of<ConfigError>([&] { parsed(text); });
     EXPECT_THAT(message, HasSubstr("hosts:2: '" + std::string(line) + "'")) << line;
