@@ -93,8 +93,6 @@ std::vector<ConfigFault> range_faults(const std::vector<Field>& fields) {
   return faults;
 }
 
-void ConfigReader::read_file(const std::string& path) { read_tree(read_yaml_file(path)); }
-
 void ConfigReader::read_tree(const ConfigNode& root) {
   file_ = {root.origin.source, 0};
   if (root.kind != ConfigNode::Kind::kSection) {

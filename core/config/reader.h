@@ -10,17 +10,15 @@
 
 namespace hetmoe {
 
-/// Fills the fields of a configuration from a file and then from settings, and collects every
+/// Fills the fields of a configuration from a tree and then from settings, and collects every
 /// fault with the place where it was written.
 class ConfigReader {
  public:
   /// `fields` list the members to fill; they outlive the reader.
   explicit ConfigReader(const std::vector<Field>& fields) : fields_(fields) {}
 
-  /// Unknown keys, keys given twice and values of a wrong type become faults.
-  /// Errors: ConfigError when the file cannot be read or is not YAML.
-  void read_file(const std::string& path);
-  /// The same from a tree that came from elsewhere; its origins name the places.
+  /// Unknown keys, keys given twice and values of a wrong type become faults; the tree's origins
+  /// name the places. Errors: ConfigError when it is no section.
   void read_tree(const ConfigNode& root);
   /// One "a.b=value"; what it sets wins over earlier values, but cannot be a section.
   void read_setting(const std::string& setting);

@@ -9,6 +9,7 @@
 #include "core/base/check.h"
 #include "core/base/stopwatch.h"
 #include "core/kernels/cross_entropy.h"
+#include "core/kernels/linear.h"
 #include "core/model/backward_signal.h"
 #include "core/model/hyper_parameters.h"
 #include "core/model/parameter_specs.h"
@@ -144,6 +145,18 @@ double Decoder::evaluate(PassState& pass) {
   const at::Tensor top = hidden_states(pass, /*training=*/false);
   leaf_.reset();
   return cross_entropy(top, head_.value, pass.microbatch.targets);
+}
+
+at::Tensor Decoder::next_token_logits(PassState& pass) {
+  const at::AutoGradMode without_gradients(false);
+  const at::Tensor top = hidden_states(pass, /*training=*/false);
+  leaf_.reset();
+  const Microbatch& microbatch = pass.microbatch;
+  const auto wide = top.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  const at::Tensor last = top.view({microbatch.sequences, microbatch.length, config_.hidden_size})
+                              .select(1, microbatch.length - 1)
+                              .contiguous();
+  return linear_forward(last, head_.value).to(wide);
 }
 
 }  // namespace hetmoe

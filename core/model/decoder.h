@@ -50,6 +50,10 @@ class Decoder {
   /// Sum of the token cross entropies without gradients. Collective like forward.
   double evaluate(PassState& pass);
 
+  /// What the model expects after the last token of each sequence: logits [sequences, vocabulary],
+  /// fp32 (fp64 for fp64), without gradients. Targets are not looked at. Collective like forward.
+  at::Tensor next_token_logits(PassState& pass);
+
   /// Whoever writes parameters otherwise than by the update after a step's last backward pass (a
   /// load, a migration) calls this: what was generated from the old ones is dropped.
   void parameters_changed();

@@ -66,7 +66,8 @@ FreeAdapters::FreeAdapters(const ModelConfig& config, const ParameterStore& para
   const std::int64_t rank = config.hyper.rank;
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const std::string prefix = "layers." + std::to_string(layer) + ".hyper.";
-    const auto stack = [&](at::Tensor Parameter::*part) {
+    const auto stack = [&](at::Tensor Parameter::*part) -> Adapters {
+      if (!(parameters.dense(prefix + "down").*part).defined()) return {};
       const auto tensor = [&](const char* name) { return parameters.dense(prefix + name).*part; };
       return Adapters{tensor("down").view({adapters_, features, rank}),
                       tensor("up").view({adapters_, rank, features}),

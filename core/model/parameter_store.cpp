@@ -10,21 +10,28 @@
 namespace hetmoe {
 namespace {
 
-at::Tensor matrix(const at::Tensor& flat, std::int64_t offset, std::int64_t rows,
-                  std::int64_t columns) {
-  return flat.narrow(0, offset, rows * columns).view({rows, columns});
+/// Of no buffer: no view.
+at::Tensor vector(const at::Tensor& flat, std::int64_t offset, std::int64_t elements) {
+  return flat.defined() ? flat.narrow(0, offset, elements) : at::Tensor();
 }
 
-at::Tensor zero_gradients_of(const at::Tensor& values) {
-  const bool wide = values.scalar_type() == at::kDouble;
-  return at::zeros({values.numel()}, at::TensorOptions(wide ? at::kDouble : at::kFloat));
+at::Tensor matrix(const at::Tensor& flat, std::int64_t offset, std::int64_t rows,
+                  std::int64_t columns) {
+  return flat.defined() ? vector(flat, offset, rows * columns).view({rows, columns}) : at::Tensor();
 }
 
 }  // namespace
 
+at::Tensor ParameterStore::zero_gradients_of(const at::Tensor& values) const {
+  if (gradient_memory_ == GradientMemory::kNone) return {};
+  const bool wide = values.scalar_type() == at::kDouble;
+  return at::zeros({values.numel()}, at::TensorOptions(wide ? at::kDouble : at::kFloat));
+}
+
 ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices,
-                               at::ScalarType type)
-    : hidden_size_(config.hidden_size),
+                               at::ScalarType type, GradientMemory gradients)
+    : gradient_memory_(gradients),
+      hidden_size_(config.hidden_size),
       expert_initial_(initial_of_experts(config)),
       specs_(dense_tensor_specs(config)),
       layers_(static_cast<std::size_t>(config.num_layers)) {
@@ -56,8 +63,8 @@ void ParameterStore::view_dense() {
       dense_views_[spec.name] = {matrix(dense_.values, offset, spec.rows, spec.columns),
                                  matrix(dense_.gradients, offset, spec.rows, spec.columns)};
     } else {
-      dense_views_[spec.name] = {dense_.values.narrow(0, offset, spec.rows),
-                                 dense_.gradients.narrow(0, offset, spec.rows)};
+      dense_views_[spec.name] = {vector(dense_.values, offset, spec.rows),
+                                 vector(dense_.gradients, offset, spec.rows)};
     }
   }
 }

@@ -18,8 +18,11 @@ namespace hetmoe {
 /// A view of one tensor: its compute copy and the gradient that backward adds to.
 struct Parameter {
   at::Tensor value;     ///< [rows, columns] or [rows], compute type
-  at::Tensor gradient;  ///< same shape, fp32 (fp64 for fp64)
+  at::Tensor gradient;  ///< same shape, fp32 (fp64 for fp64); undefined with GradientMemory::kNone
 };
+
+/// Whether a store has room for gradients. Without it nothing but evaluation may run.
+enum class GradientMemory : std::uint8_t { kHeld, kNone };
 
 /// The parameters that one rank computes with: values (compute type) and gradients (fp32, fp64 for
 /// fp64) of all dense tensors, in the order of dense_tensor_specs, and of the slices placed here:
@@ -29,7 +32,8 @@ struct Parameter {
 class ParameterStore {
  public:
   /// `slices` must be sorted. type: kFloat, kBFloat16 or kDouble.
-  ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices, at::ScalarType type);
+  ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices, at::ScalarType type,
+                 GradientMemory gradients = GradientMemory::kHeld);
 
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -73,9 +77,11 @@ class ParameterStore {
     std::vector<SliceWeights> weights;
   };
 
+  at::Tensor zero_gradients_of(const at::Tensor& values) const;
   void view_dense();
   void view_slices(LayerSlices& layer) const;
 
+  GradientMemory gradient_memory_;
   std::int64_t hidden_size_;
   Initial expert_initial_;
   std::vector<TensorSpec> specs_;

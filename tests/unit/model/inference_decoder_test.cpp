@@ -1,0 +1,163 @@
+// A decoder that only evaluates: without gradient memory, and by what it expects next.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/model/decoder.h"
+#include "core/model/local_token_dispatcher.h"
+#include "tests/support/gradient_check.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::int64_t kLength = 5;
+
+struct DecoderCase {
+  const char* name;
+  bool qk_norm = false;
+  bool tied = false;
+  HyperConfig hyper;
+};
+
+ModelConfig model_of(const DecoderCase& c) {
+  ModelConfig config;
+  config.vocab_size = 7;
+  config.hidden_size = 6;
+  config.num_layers = 2;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 2;
+  config.qk_norm = c.qk_norm;
+  config.tie_embeddings = c.tied;
+  config.experts.count = 3;
+  config.experts.widths = {1, 2, 5};
+  config.router.top_k = 2;
+  config.hyper = c.hyper;
+  return config;
+}
+
+class SmallModel {
+ public:
+  SmallModel(const DecoderCase& c, GradientMemory gradients)
+      : config_(model_of(c)),
+        store_(config_, kSlices, at::kDouble, gradients),
+        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
+    store_.dense_values().copy_(test_values("dense", {store_.dense_elements()}, 0.6));
+    for (int layer = 0; layer < 2; ++layer) {
+      at::Tensor& values = store_.slice_values(layer);
+      values.copy_(test_values(layer == 0 ? "first" : "second", values.sizes(), 0.6));
+    }
+  }
+
+  ParameterStore& store() { return store_; }
+
+  double loss(std::int64_t sequences, std::int64_t length, const std::vector<std::int32_t>& inputs,
+              const std::vector<std::int32_t>& targets) {
+    PassState pass = pass_over(sequences, length, inputs);
+    pass.microbatch.targets = targets;
+    return decoder_.evaluate(pass);
+  }
+  at::Tensor next(std::int64_t sequences, std::int64_t length,
+                  const std::vector<std::int32_t>& inputs) {
+    PassState pass = pass_over(sequences, length, inputs);
+    return decoder_.next_token_logits(pass);
+  }
+
+ private:
+  inline static const std::vector<Slice> kSlices = {{0, 0, 0, 1}, {0, 1, 0, 2}, {0, 2, 0, 5},
+                                                    {1, 0, 0, 1}, {1, 1, 0, 2}, {1, 2, 0, 5}};
+
+  PassState pass_over(std::int64_t sequences, std::int64_t length,
+                      const std::vector<std::int32_t>& inputs) {
+    return {.microbatch = {.sequences = sequences,
+                           .length = length,
+                           .inputs = inputs,
+                           .targets = {},
+                           .document_begin = {}},
+            .statistics = &statistics_,
+            .seconds = {}};
+  }
+
+  ModelConfig config_;
+  ParameterStore store_;
+  std::unique_ptr<ExpertKernels> kernels_ = make_reference_expert_kernels();
+  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(kSlices);
+  OpenParameterGate gate_;
+  NoGradientListener listener_;
+  SystemClock clock_;
+  RouterStatistics statistics_{2, 3};
+  Decoder decoder_;
+};
+
+const std::vector<std::int32_t> kInputs = {3, 1, 4, 1, 5, 6, 2, 6, 0, 3};
+const std::vector<std::int32_t> kTargets = {1, 4, 1, 5, 2, 2, 6, 0, 3, 5};
+
+class InferenceDecoder : public testing::TestWithParam<DecoderCase> {};
+
+TEST_P(InferenceDecoder, NeedsNoGradientMemory) {
+  SmallModel with(GetParam(), GradientMemory::kHeld);
+  SmallModel without(GetParam(), GradientMemory::kNone);
+  EXPECT_FALSE(without.store().dense_gradients().defined());
+  EXPECT_FALSE(without.store().slice_gradients(1).defined());
+  EXPECT_FALSE(without.store().dense("final_norm").gradient.defined());
+  EXPECT_FALSE(without.store().layer_weights(0)[1].down_gradient.defined());
+  EXPECT_EQ(without.store().elements(), with.store().elements());
+  EXPECT_EQ(without.loss(2, kLength, kInputs, kTargets), with.loss(2, kLength, kInputs, kTargets));
+}
+
+/// -log softmax(logits)[target].
+double cross_entropy_of(const at::Tensor& logits, std::int32_t target) {
+  const auto* value = logits.const_data_ptr<double>();
+  const double peak = *std::max_element(value, value + logits.numel());
+  double sum = 0;
+  for (std::int64_t i = 0; i < logits.numel(); ++i) sum += std::exp(value[i] - peak);
+  return std::log(sum) + peak - value[target];
+}
+
+TEST_P(InferenceDecoder, LogitsOfEveryPrefixGiveTheLoss) {
+  SmallModel model(GetParam(), GradientMemory::kNone);
+  double sum = 0;
+  for (std::int64_t length = 1; length <= kLength; ++length) {
+    // Both sequences cut to their first tokens.
+    std::vector<std::int32_t> inputs(kInputs.begin(), kInputs.begin() + length);
+    inputs.insert(inputs.end(), kInputs.begin() + kLength, kInputs.begin() + kLength + length);
+    const at::Tensor logits = model.next(2, length, inputs);
+    ASSERT_EQ(logits.sizes(), (std::vector<std::int64_t>{2, 7}));
+    sum += cross_entropy_of(logits[0].contiguous(), kTargets[length - 1]);
+    sum += cross_entropy_of(logits[1].contiguous(), kTargets[kLength + length - 1]);
+  }
+  const double loss = model.loss(2, kLength, kInputs, kTargets);
+  EXPECT_NEAR(sum, loss, 1e-9 * loss);
+}
+
+TEST_P(InferenceDecoder, ARankWithoutSequencesGetsNoLogits) {
+  SmallModel model(GetParam(), GradientMemory::kNone);
+  EXPECT_EQ(model.next(0, 1, {}).sizes(), (std::vector<std::int64_t>{0, 7}));
+}
+
+HyperConfig hyper_of(HyperKind kind) {
+  HyperConfig hyper;
+  hyper.enabled = true;
+  hyper.kind = kind;
+  hyper.rank = 3;
+  hyper.hidden = 4;
+  hyper.embedding = 3;
+  hyper.process = 4;
+  hyper.input = 4;
+  hyper.layer_embedding = 2;
+  return hyper;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, InferenceDecoder,
+    testing::Values(DecoderCase{.name = "plain", .hyper = {}},
+                    DecoderCase{.name = "qk_norm_tied", .qk_norm = true, .tied = true, .hyper = {}},
+                    DecoderCase{.name = "generated", .hyper = hyper_of(HyperKind::kGenerated)},
+                    DecoderCase{.name = "shared", .hyper = hyper_of(HyperKind::kSharedAdapter)},
+                    DecoderCase{.name = "adapters", .hyper = hyper_of(HyperKind::kExpertAdapters)}),
+    [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace hetmoe
