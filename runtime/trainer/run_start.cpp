@@ -68,26 +68,6 @@ ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory
   return find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
 }
 
-TrainingData open_data(const RunConfig& config, Communicator& control) {
-  TrainingData data;
-  collectively(control, [&] { data = open_training_data(config, control.rank() == 0); });
-  // On node-local folders they may differ, and ranks that count different windows would wait for
-  // one another for ever.
-  const std::array<std::int64_t, 2> windows = {data.train->num_windows(),
-                                               data.valid ? data.valid->num_windows() : 0};
-  std::array<std::int64_t, 2> of_first = windows;
-  control.broadcast(buffer_of(std::span<std::int64_t>(of_first)), 0).wait();
-  collectively(control, [&] {
-    if (windows != of_first) {
-      throw StorageError("data.train and data.valid hold " + std::to_string(windows[0]) + " and " +
-                         std::to_string(windows[1]) + " windows here, but " +
-                         std::to_string(of_first[0]) + " and " + std::to_string(of_first[1]) +
-                         " on rank 0: all ranks must read the same files");
-    }
-  });
-  return data;
-}
-
 Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,
                    const TrafficClasses& traffic) {
   Plan plan = resume.checkpoint ? resumed_plan(config, resume.checkpoint->manifest(),

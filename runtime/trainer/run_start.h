@@ -6,7 +6,6 @@
 #include "runtime/metrics/held_run.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/resume.h"
-#include "runtime/trainer/training_data.h"
 #include "runtime/trainer/training_parts.h"
 #include "runtime/trainer/training_run.h"
 
@@ -27,9 +26,6 @@ AgreedRun agreed_run(const TrainingRequest& request, Communicator& control);
 /// `--resume never` or where nothing is committed.
 ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory& directory,
                               Communicator& control);
-
-/// Every rank opens its own view of the data; they must hold the same windows.
-TrainingData open_data(const RunConfig& config, Communicator& control);
 
 /// The first plan, new or that of the checkpoint, if the hosts can hold it.
 Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,

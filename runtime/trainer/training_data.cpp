@@ -1,9 +1,16 @@
 #include "runtime/trainer/training_data.h"
 
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "core/base/error.h"
 #include "core/data/inspect.h"
 #include "core/data/random_batch_reader.h"
 #include "core/data/shard_batch_reader.h"
 #include "core/data/token_shard.h"
+#include "parallel/agreement.h"
 
 namespace hetmoe {
 namespace {
@@ -39,6 +46,26 @@ TrainingData open_training_data(const RunConfig& config, bool count_unigrams) {
   }
   if (count_unigrams) data.valid_unigram_entropy = unigram_entropy_nats(*shard);
   data.valid = shard_reader(config, std::move(shard));
+  return data;
+}
+
+TrainingData open_shared_training_data(const RunConfig& config, Communicator& control,
+                                       bool count_unigrams) {
+  TrainingData data;
+  collectively(control,
+               [&] { data = open_training_data(config, count_unigrams && control.rank() == 0); });
+  const std::array<std::int64_t, 2> windows = {data.train->num_windows(),
+                                               data.valid ? data.valid->num_windows() : 0};
+  std::array<std::int64_t, 2> of_first = windows;
+  control.broadcast(buffer_of(std::span<std::int64_t>(of_first)), 0).wait();
+  collectively(control, [&] {
+    if (windows != of_first) {
+      throw StorageError("data.train and data.valid hold " + std::to_string(windows[0]) + " and " +
+                         std::to_string(windows[1]) + " windows here, but " +
+                         std::to_string(of_first[0]) + " and " + std::to_string(of_first[1]) +
+                         " on rank 0: all ranks must read the same files");
+    }
+  });
   return data;
 }
 

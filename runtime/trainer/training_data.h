@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/data/batch_reader.h"
+#include "parallel/communicator/communicator.h"
 #include "runtime/run_config.h"
 
 namespace hetmoe {
@@ -18,5 +19,11 @@ struct TrainingData {
 /// Opens and checks the shards that the configuration names. `count_unigrams` reads the held-out
 /// text once (rank 0 shows its entropy at the end). Errors: StorageError, ConfigError.
 TrainingData open_training_data(const RunConfig& config, bool count_unigrams);
+
+/// The same on every rank; only rank 0 counts unigrams. On node-local folders the views of ranks
+/// may differ, and ranks that count different windows would wait for one another for ever.
+/// Collective. Errors: AgreedError, also when a rank sees other windows than rank 0.
+TrainingData open_shared_training_data(const RunConfig& config, Communicator& control,
+                                       bool count_unigrams);
 
 }  // namespace hetmoe
