@@ -12,6 +12,8 @@
 #include "launcher/calibrate_command.h"
 #include "launcher/checkpoint_command.h"
 #include "launcher/data_command.h"
+#include "launcher/evaluate_command.h"
+#include "launcher/generate_command.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
 #include "launcher/simulate_command.h"
@@ -323,6 +325,8 @@ int run_command_line(int argc, const char* const* argv) {
   add_plan(app, action);
   add_calibrate(app, action);
   add_simulate(app, action);
+  add_evaluate_command(app, action);
+  add_generate_command(app, action);
   auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
   data->require_subcommand(1);
   data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");

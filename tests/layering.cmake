@@ -42,7 +42,7 @@ set(pattern_sentencepiece "^sentencepiece")
 set(owners_sentencepiece core/data launcher)
 set(pattern_torch "^(ATen|c10|torch)/")
 set(owners_torch core/tensor core/model core/kernels core/optim parallel/dispatch parallel/ownership
-                 runtime/calibration runtime/trainer)
+                 runtime/calibration runtime/inference runtime/trainer)
 set(pattern_google "^(gtest|gmock|benchmark)/")
 set(owners_google "")
 

@@ -1,0 +1,194 @@
+#include "runtime/inference/loaded_model.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/kernels/expert_kernels.h"
+#include "core/model/decoder.h"
+#include "core/model/local_token_dispatcher.h"
+#include "core/model/parameter_store.h"
+#include "core/model/token_dispatcher.h"
+#include "core/model/workload.h"
+#include "parallel/agreement.h"
+#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/placement/held_slices.h"
+#include "parallel/placement/plan_json.h"
+#include "parallel/placement/planner.h"
+#include "runtime/checkpoint/checkpoint_reader.h"
+#include "runtime/inference/checkpoint_config.h"
+#include "runtime/inference/checkpoint_parameters.h"
+#include "runtime/trainer/compute_choice.h"
+#include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/process_memory.h"
+
+namespace hetmoe {
+namespace {
+
+/// With precision resolved. What the choice says about sequences per microbatch is for training, so
+/// it is asked with one for each rank.
+RunConfig with_compute_choice(RunConfig config, Communicator& control, const Clock& clock) {
+  RunConfig asked = config;
+  asked.train.global_batch = control.size();
+  asked.train.microbatches = 1;
+  keep_freed_memory();
+  config.train.precision = choose_compute(asked, control, clock).precision;
+  return config;
+}
+
+bool fit(const std::vector<std::vector<std::int64_t>>& loads, const PlanProblem& problem) {
+  const auto fits = [](const std::vector<std::int64_t>& load, const PlanLayer& layer) {
+    return load.size() == layer.widths.size() &&
+           std::ranges::all_of(load, [](std::int64_t tokens) { return tokens >= 0; });
+  };
+  return std::ranges::equal(loads, problem.layers, fits);
+}
+
+/// Slices for the loads that training saw last, without cluster, replicas or plan file: those were
+/// for the ranks of the run. Rank 0 plans, the others take its bytes.
+Placement place(RunConfig config, const ExpertGroups& groups,
+                const std::vector<std::vector<std::int64_t>>& loads, Communicator& control) {
+  config.placement.cluster.clear();
+  config.placement.replicas = 0;
+  std::string text;
+  collectively(control, [&] {
+    if (control.rank() != 0) return;
+    PlanProblem problem = uniform_problem(config, groups);
+    if (fit(loads, problem)) {
+      for (std::size_t i = 0; i < loads.size(); ++i) problem.layers[i].tokens = loads[i];
+    }
+    text = write_plan(plan(problem, PlanStrategy::kSlices));
+  });
+  return read_plan(broadcast_text(control, std::move(text), 0)).placement;
+}
+
+at::ScalarType compute_type(const RunConfig& config) {
+  return config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
+}
+
+std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
+  if (group.size() > 1) return make_all_to_all_token_dispatcher(group, placement);
+  return make_local_token_dispatcher(slices_of_rank(placement, 0));
+}
+
+/// What a checkpoint says, before a model is made of it.
+struct Saved {
+  CheckpointReader reader;
+  RunConfig config;
+  ExpertGroups groups;
+
+  explicit Saved(CheckpointReader reader_in) : reader(std::move(reader_in)) {}
+};
+
+/// Collective. The path and the configuration are rank 0's, so that no two ranks compute different
+/// models.
+std::unique_ptr<Saved> open(const std::filesystem::path& path,
+                            const std::vector<std::string>& settings, Communicator& world) {
+  std::string resolved;
+  collectively(world, [&] {
+    if (world.rank() == 0) resolved = resolve_checkpoint(path).string();
+  });
+  resolved = broadcast_text(world, std::move(resolved), 0);
+  std::unique_ptr<Saved> saved;
+  collectively(world, [&] { saved = std::make_unique<Saved>(CheckpointReader(resolved)); });
+  const std::string yaml = broadcast_text(world, saved->reader.manifest().state.config, 0);
+  collectively(world, [&] {
+    saved->config = config_of_checkpoint(yaml, resolved, settings);
+    saved->groups = configured_groups(saved->config, world.size());
+  });
+  return saved;
+}
+
+}  // namespace
+
+struct LoadedModel::Parts {
+  Parts(std::unique_ptr<Saved> saved, Communicator& world, const Clock& clock);
+  PassState pass_over(std::span<const std::int32_t> inputs, std::span<const std::int32_t> targets,
+                      std::int64_t first_token);
+
+  std::filesystem::path checkpoint;
+  std::int64_t step;
+  std::unique_ptr<Communicator> control;
+  std::unique_ptr<Communicator> dispatch;  ///< the ranks of one expert group
+  RunConfig config;
+  Placement placement;  ///< over the ranks of a group
+  ParameterStore parameters;
+  std::unique_ptr<TokenDispatcher> dispatcher;
+  std::unique_ptr<ExpertKernels> kernels;
+  OpenParameterGate gate;
+  NoGradientListener listener;
+  std::optional<Workload> forced;
+  RouterStatistics statistics;
+  Decoder decoder;
+};
+
+LoadedModel::Parts::Parts(std::unique_ptr<Saved> saved, Communicator& world, const Clock& clock)
+    : checkpoint(saved->reader.path()),
+      step(saved->reader.manifest().step),
+      control(world.split(0, world.rank())),
+      dispatch(world.split(saved->groups.group_of(world.rank()), world.rank())),
+      config(with_compute_choice(saved->config, *control, clock)),
+      placement(place(config, saved->groups, saved->reader.manifest().state.loads, *control)),
+      parameters(config.model, slices_of_rank(placement, dispatch->rank()), compute_type(config),
+                 GradientMemory::kNone),
+      dispatcher(make_dispatcher(*dispatch, placement)),
+      kernels(make_expert_kernels(parameters.type(), config.model.hidden_size)),
+      forced(forced_workload(config.model, config.train.seed)),
+      statistics(config.model.num_layers, config.model.experts.count),
+      decoder(config.model, {.parameters = parameters,
+                             .kernels = *kernels,
+                             .dispatcher = *dispatcher,
+                             .gate = gate,
+                             .clock = clock,
+                             .listener = listener}) {
+  collectively(*control, [&] { read_parameters(saved->reader, config.model, parameters); });
+  decoder.parameters_changed();
+}
+
+PassState LoadedModel::Parts::pass_over(std::span<const std::int32_t> inputs,
+                                        std::span<const std::int32_t> targets,
+                                        std::int64_t first_token) {
+  const auto length = static_cast<std::int64_t>(inputs.size());
+  HETMOE_CHECK(length <= kLongestSequence, length, " tokens");
+  return {.microbatch = {.sequences = length > 0 ? 1 : 0,
+                         .length = std::max<std::int64_t>(1, length),
+                         .inputs = inputs,
+                         .targets = targets,
+                         .document_begin = {},
+                         .first_token = first_token},
+          .statistics = &statistics,
+          .seconds = {},
+          .forced = forced ? &*forced : nullptr};
+}
+
+LoadedModel::LoadedModel(const std::filesystem::path& path,
+                         const std::vector<std::string>& settings, Communicator& world,
+                         const Clock& clock)
+    : parts_(std::make_unique<Parts>(open(path, settings, world), world, clock)) {}
+
+LoadedModel::~LoadedModel() = default;
+
+const std::filesystem::path& LoadedModel::checkpoint() const { return parts_->checkpoint; }
+std::int64_t LoadedModel::step() const { return parts_->step; }
+const RunConfig& LoadedModel::config() const { return parts_->config; }
+Communicator& LoadedModel::control() { return *parts_->control; }
+ParameterGate& LoadedModel::gate() { return parts_->gate; }
+Decoder& LoadedModel::decoder() { return parts_->decoder; }
+ParameterStore& LoadedModel::parameters() { return parts_->parameters; }
+
+double LoadedModel::loss_sum(std::span<const std::int32_t> tokens, std::int64_t first_token) {
+  HETMOE_CHECK(tokens.size() != 1, "one token has no loss");
+  const std::size_t targets = tokens.empty() ? 0 : tokens.size() - 1;
+  PassState pass = parts_->pass_over(tokens.first(targets), tokens.last(targets), first_token);
+  return parts_->decoder.evaluate(pass);
+}
+
+std::vector<float> LoadedModel::next_token_logits(std::span<const std::int32_t> tokens) {
+  PassState pass = parts_->pass_over(tokens, {}, 0);
+  const at::Tensor logits = parts_->decoder.next_token_logits(pass).contiguous();
+  const auto* first = logits.const_data_ptr<float>();
+  return {first, first + logits.numel()};
+}
+
+}  // namespace hetmoe

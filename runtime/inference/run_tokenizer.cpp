@@ -1,0 +1,55 @@
+#include "runtime/inference/run_tokenizer.h"
+
+#include <filesystem>
+#include <optional>
+
+#include "core/base/error.h"
+#include "core/data/shard_sidecar.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr const char* kHint = " (or name one: --tokenizer bytes|MODEL)";
+
+ShardSidecar sidecar_of_run(const std::string& train) {
+  if (train == "random") {
+    throw ConfigError(std::string("data.train of the run is random, which has no tokenizer") +
+                      kHint);
+  }
+  std::optional<ShardSidecar> sidecar = read_sidecar(train + ".json");
+  if (!sidecar) {
+    throw ConfigError(train + ".json: not found, it names the tokenizer of data.train" + kHint);
+  }
+  return *std::move(sidecar);
+}
+
+std::unique_ptr<Tokenizer> tokenizer_of_shard(const std::string& train) {
+  const ShardSidecar sidecar = sidecar_of_run(train);
+  std::string source = "bytes";
+  if (sidecar.tokenizer_name != "bytes") {
+    source = (std::filesystem::path(train).parent_path() / "tokenizer.model").string();
+    if (!std::filesystem::is_regular_file(source)) {
+      throw StorageError(source + ": not found, it holds the tokenizer of " + train + kHint);
+    }
+  }
+  auto tokenizer = make_tokenizer(source);
+  if (tokenizer->digest() != sidecar.tokenizer_digest) {
+    throw StorageError(source + ": the tokenizer has digest " + tokenizer->digest() + ", " + train +
+                       " was made with " + sidecar.tokenizer_digest + kHint);
+  }
+  return tokenizer;
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_of_run(const RunConfig& config, const std::string& given) {
+  auto tokenizer = given.empty() ? tokenizer_of_shard(config.data.train) : make_tokenizer(given);
+  if (tokenizer->vocab_size() > config.model.vocab_size) {
+    throw ConfigError("the tokenizer has " + std::to_string(tokenizer->vocab_size()) +
+                      " tokens, allowed: at most model.vocab_size " +
+                      std::to_string(config.model.vocab_size));
+  }
+  return tokenizer;
+}
+
+}  // namespace hetmoe

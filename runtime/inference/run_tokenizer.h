@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/data/tokenizer.h"
+#include "runtime/run_config.h"
+
+namespace hetmoe {
+
+/// The tokenizer of the text that a run was trained on: what the sidecar of data.train names, the
+/// model of SentencePiece as tokenizer.model beside the shard, with the digest of the sidecar.
+/// `given` ("bytes" or the path of a model) is taken instead if it is not empty.
+/// Starts a process for SentencePiece: not after MPI_Init.
+/// Errors: ConfigError where no tokenizer is known (random tokens, a shard without a sidecar) or
+/// its vocabulary is larger than the model's; StorageError for a missing or different model.
+std::unique_ptr<Tokenizer> tokenizer_of_run(const RunConfig& config, const std::string& given);
+
+}  // namespace hetmoe
