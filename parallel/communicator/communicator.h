@@ -42,7 +42,7 @@ class [[nodiscard]] Pending {
 ///
 /// Collective: every call below except rank, size, progress and abort must be made by all ranks of
 /// the group, in the same order, with matching counts and types; counts may be zero.
-/// Threads: one thread per communicator at a time.
+/// Threads: one thread per communicator at a time; abort may be called by any.
 /// Types: reductions exist for fp32, fp64 and int64 (anything else is a broken invariant); other
 /// types are only moved. Counts are 64-bit; an implementation splits what its library cannot count.
 /// Order: sums are taken in a fixed order, so equal inputs on equally many ranks give equal bits.

@@ -3,10 +3,13 @@
 #include <sched.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -24,6 +27,9 @@ namespace {
 constexpr std::int64_t kGatheredReduceBytes = 64 << 10;
 // MPI promises tags up to 32767; an operation uses two.
 constexpr std::int64_t kTags = 16384;
+// How long a rank that ends the job waits for MPI to become free: a second in all.
+constexpr int kAbortAttempts = 10000;
+constexpr std::chrono::microseconds kAbortPause(100);
 
 std::vector<MpiPart> parts_of(const void* base, std::span<const std::int64_t> counts,
                               DataType type) {
@@ -157,8 +163,12 @@ class MpiCommunicator final : public Communicator {
   [[noreturn]] void abort(const std::string& reason, int exit_code) override {
     std::fprintf(stderr, "rank %d of %d: %s\n", rank_, size_, reason.c_str());
     std::fflush(nullptr);
-    MPI_Abort(MPI_COMM_WORLD, exit_code);
-    std::_Exit(exit_code);  // MPI_Abort is allowed to return
+    // The thread that communicates holds the lock for moments only, unless MPI itself has stuck.
+    std::unique_lock guard(progress_->lock(), std::defer_lock);
+    for (int attempt = 0; attempt < kAbortAttempts && !guard.try_lock(); ++attempt)
+      std::this_thread::sleep_for(kAbortPause);
+    if (guard.owns_lock()) MPI_Abort(MPI_COMM_WORLD, exit_code);
+    std::_Exit(exit_code);  // MPI_Abort is allowed to return; a launcher ends the others, too
   }
 
  private:

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "parallel/communicator/rank_hosts.h"
+#include "parallel/communicator/watched_communicator.h"
 #include "tests/support/communicator_conformance.h"
 #include "tests/support/conformance_values.h"
 #include "tests/support/mpi_world.h"
@@ -24,6 +25,14 @@ TEST_P(MpiConformance, holds) {
 TEST_P(MpiConformance, holds_when_messages_are_split) {
   const std::unique_ptr<Communicator> group = test_runtime().world(7);
   communicator_conformance_cases()[GetParam()].check(*group, 1025);
+}
+
+TEST_P(MpiConformance, holds_when_it_is_watched) {
+  const SystemClock clock;
+  CollectiveLog log(clock);
+  const auto group = watched(test_world().split(0, test_world().rank()), log, "watched");
+  communicator_conformance_cases()[GetParam()].check(*group, 200003);
+  EXPECT_FALSE(log.open_wait());
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, MpiConformance,
