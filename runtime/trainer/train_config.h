@@ -34,6 +34,8 @@ struct TrainConfig {
   std::string recompute = "none";
   std::uint64_t seed = 1;
   std::int64_t max_skipped_in_row = 10;
+  double first_collective_seconds = 600;
+  double collective_seconds = 120;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
@@ -74,6 +76,14 @@ struct TrainConfig {
     visit.field("seed", seed, "", "Of initial values and of the order of the data.");
     visit.field("max_skipped_in_row", max_skipped_in_row, "steps",
                 "More non-finite steps than this in a row end the run with code 6.", at_least(0));
+    visit.field("first_collective_seconds", first_collective_seconds, "seconds",
+                "A rank that waits longer for a collective before the first step has ended ends "
+                "the run with code 4; 0: never.",
+                at_least(0));
+    visit.field("collective_seconds", collective_seconds, "seconds",
+                "The same from the second step on; more than the slowest rank may lag behind, "
+                "evaluation and saving included. 0: never.",
+                at_least(0));
   }
 };
 

@@ -1,7 +1,11 @@
 #include "runtime/trainer/training_parts.h"
 
+#include <string>
+#include <utility>
+
 #include "core/base/check.h"
 #include "core/model/local_token_dispatcher.h"
+#include "parallel/communicator/watched_communicator.h"
 #include "parallel/placement/held_slices.h"
 
 namespace hetmoe {
@@ -12,16 +16,34 @@ at::ScalarType compute_type(const RunConfig& config) {
   return config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
+/// Of the ranks of one group, by its number where there are several: other members, another name.
+std::string dispatch_name(const ExpertGroups& groups, int world_rank) {
+  if (groups.count == 1) return "dispatch";
+  return "dispatch of group " + std::to_string(groups.group_of(world_rank));
+}
+
+std::unique_ptr<Communicator> recorded(std::unique_ptr<Communicator> traffic, CollectiveLog* log,
+                                       std::string name) {
+  return log == nullptr ? std::move(traffic) : watched(std::move(traffic), *log, std::move(name));
+}
+
 bool has_peers(const TrafficClasses& traffic) { return traffic.dispatch->size() > 1; }
 
 }  // namespace
 
-TrafficClasses::TrafficClasses(Communicator& world, const ExpertGroups& groups_in)
+TrafficClasses::TrafficClasses(Communicator& world, const ExpertGroups& groups_in,
+                               CollectiveLog* log)
     : groups(groups_in),
-      control(world.split(0, world.rank())),
-      dispatch(world.split(groups.group_of(world.rank()), world.rank())),
-      gradients(world.split(0, world.rank())),
-      parameters(world.split(0, world.rank())) {}
+      collectives(log),
+      control(recorded(world.split(0, world.rank()), log, "control")),
+      dispatch(recorded(world.split(groups.group_of(world.rank()), world.rank()), log,
+                        dispatch_name(groups, world.rank()))),
+      gradients(recorded(world.split(0, world.rank()), log, "gradients")),
+      parameters(recorded(world.split(0, world.rank()), log, "parameters")) {}
+
+void TrafficClasses::begin_step(std::int64_t step) const {
+  if (collectives != nullptr) collectives->begin_step(step);
+}
 
 TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traffic,
                              const Placement& placement, BatchReader& reader, const Clock& clock,

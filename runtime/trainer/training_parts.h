@@ -8,6 +8,7 @@
 #include "core/model/decoder.h"
 #include "core/model/parameter_store.h"
 #include "core/model/token_dispatcher.h"
+#include "parallel/communicator/collective_log.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/dispatch/all_to_all_token_dispatcher.h"
 #include "parallel/dispatch/statistics_all_reduce.h"
@@ -19,15 +20,20 @@
 
 namespace hetmoe {
 
-/// One communicator per class of traffic: calls on each are in one fixed order. Collective.
+/// One communicator per class of traffic: calls on each are in one fixed order. Collective. With a
+/// log, which must outlive this, their collectives are recorded.
 struct TrafficClasses {
   ExpertGroups groups;
+  CollectiveLog* collectives;  ///< null: none
   std::unique_ptr<Communicator> control;
   std::unique_ptr<Communicator> dispatch;  ///< the ranks of one expert group; the others: the world
   std::unique_ptr<Communicator> gradients;
   std::unique_ptr<Communicator> parameters;
 
-  TrafficClasses(Communicator& world, const ExpertGroups& groups);
+  TrafficClasses(Communicator& world, const ExpertGroups& groups, CollectiveLog* log = nullptr);
+
+  /// Collectives from here on are recorded as this step's.
+  void begin_step(std::int64_t step) const;
 };
 
 /// What one rank trains with, put together: parameters of the slices placed here, their owners, the

@@ -23,6 +23,7 @@
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_start.h"
 #include "runtime/trainer/run_summary.h"
+#include "runtime/trainer/run_watchdog.h"
 #include "runtime/trainer/saving.h"
 #include "runtime/trainer/training_data.h"
 #include "runtime/trainer/training_parts.h"
@@ -177,6 +178,7 @@ void TrainingRun::run() {
 }
 
 void TrainingRun::train_one_step(std::int64_t step) {
+  traffic_.begin_step(step);
   if (lock_ != nullptr && lock_->lost()) throw StorageError(lock_->lost_text());
   const StepOutcome outcome = parts_.step().run(step);
   const double now = request_.clock.monotonic_seconds();
@@ -337,7 +339,8 @@ void run_training(const TrainingRequest& request) {
   ExpertGroups groups;
   collectively(request.world,
                [&] { groups = configured_groups(request.config, request.world.size()); });
-  TrafficClasses traffic(request.world, groups);
+  CollectiveLog collectives(request.clock);
+  TrafficClasses traffic(request.world, groups, &collectives);
   const AgreedRun run = agreed_run(request, *traffic.control);
   const RunDirectory& directory = run.directory;
   std::optional<RankLog> rank_log;
@@ -356,6 +359,12 @@ void run_training(const TrainingRequest& request) {
     const ComputeChoice compute = choose_compute(config, *traffic.control, request.clock);
     config.train.precision = compute.precision;
     rank_log->note(started_text(traffic, compute));
+    const auto watchdog = start_watchdog({.train = config.train,
+                                          .collectives = collectives,
+                                          .directory = directory,
+                                          .rank_log = *rank_log,
+                                          .world = request.world,
+                                          .generation = run.generation});
     TrainingRun(request, std::move(config), compute, traffic, run, std::move(resume), *rank_log)
         .run();
   } catch (const AgreedError& error) {

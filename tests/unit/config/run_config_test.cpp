@@ -129,6 +129,8 @@ train:
   recompute: "none"
   seed: 1
   max_skipped_in_row: 10
+  first_collective_seconds: 600
+  collective_seconds: 120
 evaluate:
   every_steps: 200
   tokens: 65536
