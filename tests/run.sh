@@ -2,12 +2,12 @@
 # Set-up, build, and every test that this machine can run. The last line is "N passed, N failed".
 set -euo pipefail
 
-readonly known_groups=(unit distributed integration sanitizers other)
+readonly known_groups=(unit distributed integration faults sanitizers other)
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
-  unit_metrics unit_report unit_checkpoint unit_launcher)
-readonly thread_targets=(unit_communicator unit_metrics)
+  unit_metrics unit_report unit_checkpoint unit_launcher unit_watchdog)
+readonly thread_targets=(unit_communicator unit_metrics unit_watchdog)
 
 usage() {
   cat <<TEXT
@@ -76,9 +76,9 @@ sanitize() {
 
 run_group() {
   case $1 in
-    unit | distributed | integration) run_ctest "$1" build -L "^$1\$" ;;
+    unit | distributed | integration | faults) run_ctest "$1" build -L "^$1\$" ;;
     # A test without a group is run all the same.
-    other) run_ctest other build -LE '^(unit|distributed|integration|bench)$' ;;
+    other) run_ctest other build -LE '^(unit|distributed|integration|faults|bench)$' ;;
     sanitizers)
       export UBSAN_OPTIONS=print_stacktrace=1
       sanitize asan "${address_targets[@]}"
