@@ -74,6 +74,12 @@ TEST(SafetensorsHeader, MayHoldTensorsWithoutDimensionsAndWithoutElements) {
   EXPECT_EQ(header.tensors[2].name, "end");
 }
 
+TEST(SafetensorsHeader, MayNameATensorWithoutElementsBehindTheOneThatStandsThere) {
+  EXPECT_EQ(refusal(R"({"full":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                    R"("none":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}})"),
+            "no error");
+}
+
 TEST(SafetensorsHeader, MayBeSurroundedByWhiteSpace) {
   EXPECT_EQ(refusal(" \t\r\n" + kOne + "\n \t\r  "), "no error");
 }
@@ -271,10 +277,12 @@ TEST(SafetensorsHeader, IsRefusedWhenTheDataAreTooShortOrTooLong) {
 }
 
 TEST(SafetensorsHeader, IsQuotedOnOneLineWhateverItsNames) {
-  const std::string name = R"("\n\u001b[2J\u0000)" + std::string(1000, 'y') + '"';
+  const std::string name = R"("\n\u001b[2J\u0000\u2028)" + std::string(1000, 'y') + '"';
   const std::string message = refusal("{" + name + ":1}");
-  EXPECT_THAT(message, AllOf(HasSubstr(R"("\n\u001b[2J\u0000yyy)"), HasSubstr("...\"")));
+  EXPECT_THAT(message, AllOf(HasSubstr(R"("\n\u001b[2J\u0000\u2028yyy)"), HasSubstr("...\"")));
   EXPECT_LT(message.size(), 300u);
+  // A name that is cut within a character.
+  EXPECT_THAT(refusal("{\"" + std::string(79, 'y') + "\xc3\xa9\":1}"), HasSubstr(R"(y\ufffd...")"));
 }
 
 }  // namespace
