@@ -84,8 +84,8 @@ const TensorInfo* SafetensorsReader::find(std::string_view name) const {
 void SafetensorsReader::read(const TensorInfo& tensor, std::int64_t begin,
                              std::span<std::byte> out) const {
   const auto bytes = static_cast<std::int64_t>(out.size());
-  HETMOE_CHECK(begin >= 0 && bytes <= tensor.bytes() && begin <= tensor.bytes() - bytes, "bytes [",
-               begin, ", ", begin + bytes, ") of ", tensor.bytes(), " of tensor ", tensor.name);
+  HETMOE_CHECK(begin >= 0 && bytes <= tensor.bytes() && begin <= tensor.bytes() - bytes, bytes,
+               " bytes from ", begin, " of tensor ", tensor.name, " of ", tensor.bytes());
   read_exactly(file_, data_begin_ + tensor.begin + begin, out, path_);
 }
 
