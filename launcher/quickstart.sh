@@ -7,6 +7,7 @@ readonly config=configs/tiny.yaml
 readonly dictionary=/usr/share/dictd/gcide.dict.dz
 readonly text=data/gcide.txt
 readonly shards=data/gcide
+readonly prompt='Ocean'
 readonly prepare_options=(--out "${shards}" --train-vocabulary 2048 --document-separator unindented-line)
 
 usage() {
@@ -55,15 +56,36 @@ train() {
   build/hetmoe launch "${config}" --ranks "${ranks}" "$@"
 }
 
+# What the model says now, when a checkpoint was saved.
+sample() {
+  if compgen -G "${run_dir}/checkpoints/*/COMMITTED" >/dev/null; then
+    printf '\n'
+    build/hetmoe generate "${run_dir}" --prompt "${prompt}" --max-tokens 60 --temperature 0.7
+  fi
+}
+
+run_dir=
+previous=
 for argument in "$@"; do
   if [[ ${argument} == -h || ${argument} == --help ]]; then
     usage
     exit 0
   fi
+  if [[ ${previous} == --run-dir ]]; then
+    run_dir=${argument}
+  elif [[ ${argument} == --run-dir=* ]]; then
+    run_dir=${argument#--run-dir=}
+  fi
+  previous=${argument}
 done
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 timed "set-up and build" set_up
 timed "text" prepare_text
+if [[ -z ${run_dir} ]]; then
+  run_dir=runs/quickstart-$(date -u +%Y%m%d-%H%M%S)-$$
+  set -- "$@" --run-dir "${run_dir}"
+fi
 timed "training on ${ranks} ranks" train "$@"
+sample
 say "all of it: ${SECONDS} s"

@@ -2,87 +2,18 @@
 
 #include <unistd.h>
 
-#include <array>
-#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
-#include "core/files/atomic_file.h"
 #include "parallel/agreement.h"
-#include "parallel/placement/cost.h"
-#include "parallel/placement/plan_json.h"
-#include "runtime/checkpoint/set_aside.h"
-#include "runtime/metrics/rank_log.h"
 #include "runtime/trainer/compute_choice.h"
-#include "runtime/trainer/evaluation.h"
-#include "runtime/trainer/initial_plan.h"
-#include "runtime/trainer/load_average.h"
 #include "runtime/trainer/process_memory.h"
-#include "runtime/trainer/rebalancing.h"
-#include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_start.h"
-#include "runtime/trainer/run_summary.h"
 #include "runtime/trainer/run_watchdog.h"
-#include "runtime/trainer/saving.h"
-#include "runtime/trainer/training_data.h"
-#include "runtime/trainer/training_parts.h"
+#include "runtime/trainer/training_loop.h"
 
 namespace hetmoe {
 namespace {
-
-std::int64_t peak_memory_bytes(Communicator& control) {
-  std::array<std::int64_t, 1> bytes = {peak_resident_bytes()};
-  control.all_reduce(buffer_of(std::span<std::int64_t>(bytes)), Reduction::kMax).wait();
-  return bytes[0];
-}
-
-class TrainingRun {
- public:
-  TrainingRun(const TrainingRequest& request, RunConfig config, const ComputeChoice& compute,
-              TrafficClasses& traffic, const AgreedRun& run, ResumePoint resume, RankLog& rank_log);
-
-  void run();
-
- private:
-  void resume(const CheckpointReader& checkpoint);
-  void start_log(const ComputeChoice& compute);
-  void train_one_step(std::int64_t step);
-  StepBytes bytes_since(const StepBytes& before) const;
-  void evaluate_if_due(std::int64_t step);
-  void rebalance_if_due(std::int64_t step);
-  void move_slices(std::int64_t step, Plan plan);
-  void log_gain_of_move(std::int64_t step);
-  void save_if_due(std::int64_t step);
-  Manifest manifest_of(std::int64_t step) const;
-  void log_save();
-  [[noreturn]] void stop(std::int64_t step);
-  void finish();
-  FinalSummary final_summary(std::int64_t peak_memory_bytes) const;
-  bool is_first() const { return traffic_.control->rank() == 0; }
-
-  const TrainingRequest& request_;
-  RunConfig config_;
-  TrafficClasses& traffic_;
-  const RunDirectory& directory_;
-  const RunLock* lock_;  ///< rank 0
-  RankLog& rank_log_;
-  ResumePoint resume_;  ///< its checkpoint is closed when training begins
-  RunStart start_;
-  Plan plan_;
-  TrainingData data_;
-  TrainingParts parts_;
-  Rebalancing rebalancing_;
-  LoadAverage loads_;
-  Saving saving_;
-  std::unique_ptr<RunLog> log_;  ///< rank 0
-  double step_end_seconds_ = 0;
-  StepBytes bytes_sent_;      ///< so far, this rank
-  std::int64_t skipped_ = 0;  ///< since step 1
-  std::int64_t skipped_in_row_ = 0;
-  bool stops_ = false;  ///< some rank was told to stop
-  std::optional<SaveRecord> last_save_;
-};
 
 std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
   return "rank " + std::to_string(traffic.control->rank()) + " of " +
@@ -90,246 +21,14 @@ std::string started_text(const TrafficClasses& traffic, const ComputeChoice& com
          ", threads " + std::to_string(compute.threads);
 }
 
-TrainingRun::TrainingRun(const TrainingRequest& request, RunConfig config,
-                         const ComputeChoice& compute, TrafficClasses& traffic,
-                         const AgreedRun& run, ResumePoint resume, RankLog& rank_log)
-    : request_(request),
-      config_(std::move(config)),
-      traffic_(traffic),
-      directory_(run.directory),
-      lock_(run.lock.get()),
-      rank_log_(rank_log),
-      resume_(std::move(resume)),
-      plan_(feasible_plan(config_, resume_, traffic)),
-      data_(open_shared_training_data(config_, *traffic.control, /*count_unigrams=*/true)),
-      parts_(config_, traffic, plan_.placement, *data_.train, request.clock,
-             first_values(config_, resume_)),
-      rebalancing_(config_, problem_of_run(config_, traffic), *traffic.control, request.clock),
-      saving_(
-          CheckpointFolder(directory_.checkpoints_folder()),
-          {.newest = config_.checkpoint.keep, .every_steps = config_.checkpoint.keep_every_steps},
-          tensor_shapes(config_.model), *traffic.control, request.clock) {
-  start_.generation = run.generation;
-  if (resume_.checkpoint) this->resume(*resume_.checkpoint);
-  resume_.checkpoint.reset();
-  rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
-                 std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
-  start_log(compute);
-}
-
-void TrainingRun::resume(const CheckpointReader& checkpoint) {
-  const Manifest& manifest = checkpoint.manifest();
-  start_.step = manifest.step + 1;
-  start_.skipped_steps = manifest.state.skipped_steps;
-  start_.checkpoint = checkpoint.path().string();
-  skipped_ = manifest.state.skipped_steps;
-  loads_.restore(manifest.state.loads);
-  parts_.step().resume(manifest.state.optimizer_updates);
-  rank_log_.note("goes on after step " + std::to_string(manifest.step) + " from " +
-                 start_.checkpoint);
-}
-
-void TrainingRun::start_log(const ComputeChoice& compute) {
-  collectively(*traffic_.control, [&] {
-    if (!is_first()) return;
-    write_file_atomically(directory_.config_file(), resolved_yaml(config_));
-    write_file_atomically(directory_.plan_file(), write_plan(plan_));
-    copy_cluster_file(config_, directory_);
-    log_ = std::make_unique<RunLog>(config_, directory_, request_.clock,
-                                    Output{request_.out, request_.terminal}, start_);
-    log_->started(summarize_run({.config = config_,
-                                 .config_name = request_.config_name,
-                                 .directory = directory_,
-                                 .plan = plan_,
-                                 .groups = traffic_.groups,
-                                 .threads = compute.threads}));
-    for (const std::string& reason : resume_.passed_over) log_->warning("passed over: " + reason);
-    if (!lock_->taken_over().empty()) log_->warning(lock_->taken_over());
-    if (!start_.checkpoint.empty()) {
-      log_->note("goes on after step " + std::to_string(start_.step - 1) + " from " +
-                 start_.checkpoint);
-      const CheckpointFolder checkpoints(directory_.checkpoints_folder());
-      for (const std::string& line :
-           set_aside_after(checkpoints, start_.step - 1, start_.generation)) {
-        log_->warning(line);
-      }
-    }
-    if (missed_cap(uniform_problem(config_, traffic_.groups), plan_)) {
-      log_->warning(
-          "a rank holds more than placement.memory_cap_ratio allows: experts are too few "
-          "or too large for these ranks at this placement.granularity and strategy");
-    }
-    for (const std::string& note : compute.notes) log_->note(note);
-    for (const std::string& warning : compute.warnings) log_->warning(warning);
-  });
-}
-
-void TrainingRun::run() {
-  step_end_seconds_ = request_.clock.monotonic_seconds();
-  bytes_sent_ = bytes_since({});
-  for (std::int64_t step = start_.step; step <= config_.train.steps; ++step) {
-    train_one_step(step);
-    evaluate_if_due(step);
-    rebalance_if_due(step);
-    save_if_due(step);
-    if (stops_ && step < config_.train.steps) stop(step);
-  }
-  finish();
-}
-
-void TrainingRun::train_one_step(std::int64_t step) {
-  traffic_.begin_step(step);
-  if (lock_ != nullptr && lock_->lost()) throw StorageError(lock_->lost_text());
-  const StepOutcome outcome = parts_.step().run(step);
-  const double now = request_.clock.monotonic_seconds();
-  const MeasuredStep measured =
-      measure_step(*traffic_.control, outcome.seconds, now - step_end_seconds_,
-                   bytes_since(bytes_sent_), request_.stop_requested && request_.stop_requested());
-  stops_ = measured.stop;
-  step_end_seconds_ = now;
-  bytes_sent_ = bytes_since({});
-  rebalancing_.add_step(outcome, measured);
-  loads_.add(outcome.load);
-  if (log_) log_->step(step, outcome, measured);
-  if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
-  skipped_ += outcome.skipped ? 1 : 0;
-  skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
-  if (skipped_in_row_ > config_.train.max_skipped_in_row) {
-    throw AgreedError(ExitCode::kNonFinite,
-                      "step " + std::to_string(step) + ": " + std::to_string(skipped_in_row_) +
-                          " steps in a row had a non-finite loss, gradient norm or router logit, "
-                          "allowed: train.max_skipped_in_row " +
-                          std::to_string(config_.train.max_skipped_in_row));
-  }
-}
-
-StepBytes TrainingRun::bytes_since(const StepBytes& before) const {
-  const SentBytes& sent = parts_.ownership().bytes_sent();
-  return {.all_to_all = parts_.dispatcher().bytes_sent() - before.all_to_all,
-          .gradients = sent.gradients - before.gradients,
-          .parameters = sent.parameters - before.parameters};
-}
-
-void TrainingRun::evaluate_if_due(std::int64_t step) {
-  const std::int64_t every = config_.evaluate.every_steps;
-  if (!data_.valid || every == 0) return;
-  if (step % every != 0 && step != config_.train.steps) return;
-  const EvaluationRecord record = evaluate({.config = config_,
-                                            .decoder = parts_.decoder(),
-                                            .gate = parts_.ownership(),
-                                            .control = *traffic_.control,
-                                            .reader = *data_.valid,
-                                            .bytes_per_token = data_.valid_bytes_per_token},
-                                           step);
-  if (log_) log_->evaluation(record);
-  bytes_sent_ = bytes_since({});
-  step_end_seconds_ = request_.clock.monotonic_seconds();
-}
-
-void TrainingRun::rebalance_if_due(std::int64_t step) {
-  if (!rebalancing_.is_due(step)) return;
-  log_gain_of_move(step);
-  std::optional<Plan> plan = rebalancing_.look(step, plan_.placement);
-  if (plan) move_slices(step, std::move(*plan));
-  bytes_sent_ = bytes_since({});
-  step_end_seconds_ = request_.clock.monotonic_seconds();
-}
-
-/// plan.json is written when every rank has its slices: what it says is always where they are.
-void TrainingRun::move_slices(std::int64_t step, Plan plan) {
-  const double begin = request_.clock.monotonic_seconds();
-  parts_.migrate(plan.placement);
-  const RebalanceRecord record = rebalancing_.moved(request_.clock.monotonic_seconds() - begin);
-  plan_ = std::move(plan);
-  collectively(*traffic_.control, [&] {
-    if (!is_first()) return;
-    write_file_atomically(directory_.plan_file(), write_plan(plan_));
-    log_->rebalance(step, record);
-  });
-  rank_log_.note("slices moved after step " + std::to_string(step) + ", now " +
-                 std::to_string(parts_.parameters().slice_count()) + " slices");
-}
-
-void TrainingRun::log_gain_of_move(std::int64_t step) {
-  const std::optional<RebalanceGain> gain = rebalancing_.take_gain();
-  if (gain && log_) log_->rebalance_gain(step, *gain);
-}
-
-/// What waits for a save is no part of a step.
-void TrainingRun::save_if_due(std::int64_t step) {
-  const CheckpointConfig& checkpoint = config_.checkpoint;
-  saving_.poll();
-  log_save();
-  const bool is_last = checkpoint.last_step && (stops_ || step == config_.train.steps);
-  const bool is_due = checkpoint.every_steps > 0 && step % checkpoint.every_steps == 0;
-  if (!is_last && !is_due) return;
-  saving_.wait();
-  log_save();
-  if (log_) log_->save_begun(step);
-  saving_.begin(manifest_of(step), parts_.ownership().owned());
-  step_end_seconds_ = request_.clock.monotonic_seconds();
-}
-
-Manifest TrainingRun::manifest_of(std::int64_t step) const {
-  Manifest manifest;
-  manifest.step = step;
-  manifest.tokens = step * config_.train.global_batch * config_.train.sequence_length;
-  manifest.generation = start_.generation;
-  manifest.state = {.sampler_seed = config_.train.seed,
-                    .optimizer_updates = parts_.step().updates(),
-                    .skipped_steps = skipped_,
-                    .loads = loads_.tokens(),
-                    .ranks = traffic_.groups.ranks(),
-                    .expert_group_size = traffic_.groups.size,
-                    .plan = write_plan(plan_),
-                    .config = resolved_yaml(config_)};
-  return manifest;
-}
-
-void TrainingRun::log_save() {
-  std::optional<SaveRecord> record = saving_.take_result();
-  if (!record) return;
-  rank_log_.note("save of step " + std::to_string(record->step) +
-                 (record->committed ? " committed" : " failed: " + record->failure));
-  if (log_) log_->saved(*record);
-  last_save_ = std::move(record);
-}
-
-void TrainingRun::stop(std::int64_t step) {
-  saving_.wait();
-  log_save();
-  const std::string reason = "stopped by a signal after step " + std::to_string(step);
-  if (log_) log_->stopped(step, reason);
-  if (config_.checkpoint.last_step && last_save_ && !last_save_->committed) {
-    throw AgreedError(ExitCode::kStorage, reason + " and not saved: " + last_save_->failure);
-  }
-  throw AgreedError(ExitCode::kStoppedBySignal,
-                    reason + ", saved in " + directory_.path().string() +
-                        ": the same command with this --run-dir goes on from there");
-}
-
-void TrainingRun::finish() {
-  parts_.ownership().wait_all();
-  saving_.wait();
-  log_save();
-  log_gain_of_move(config_.train.steps);
-  const std::int64_t memory = peak_memory_bytes(*traffic_.control);
-  rank_log_.note("finished after step " + std::to_string(config_.train.steps) +
-                 ", peak memory of this rank " + std::to_string(peak_resident_bytes()) + " bytes");
-  if (log_) log_->finished(final_summary(memory));
-  if (last_save_ && !last_save_->committed) {
-    throw AgreedError(ExitCode::kStorage,
-                      "trained to the last step, which is not saved: " + last_save_->failure);
-  }
-  if (log_) directory_.write_exit_json(ExitCode::kDone, "finished");
-}
-
-FinalSummary TrainingRun::final_summary(std::int64_t peak_memory_bytes) const {
-  FinalSummary summary;
-  summary.peak_memory_bytes = peak_memory_bytes;
-  summary.run_directory = directory_.path().string();
-  if (data_.valid_unigram_entropy > 0) summary.unigram_entropy = data_.valid_unigram_entropy;
-  return summary;
+/// The configuration that the run goes on with, and a checkpoint that fits it.
+RunConfig config_of_run(const TrainingRequest& request, const ResumePoint& resume) {
+  if (!resume.checkpoint) return request.config;
+  const CheckpointReader& checkpoint = *resume.checkpoint;
+  RunConfig config = resumed_config(request.config, checkpoint);
+  require_tensors(checkpoint.manifest(), tensor_shapes(config.model), /*moments=*/true,
+                  checkpoint.path().string());
+  return config;
 }
 
 }  // namespace
@@ -352,10 +51,8 @@ void run_training(const TrainingRequest& request) {
     collectively(*traffic.control,
                  [&] { rank_log.emplace(directory.log_file(traffic.control->rank())); });
     ResumePoint resume = find_resume_point(request, directory, *traffic.control);
-    RunConfig config = request.config;
-    collectively(*traffic.control, [&] {
-      if (resume.checkpoint) config = resumed_config(config, *resume.checkpoint);
-    });
+    RunConfig config;
+    collectively(*traffic.control, [&] { config = config_of_run(request, resume); });
     const ComputeChoice compute = choose_compute(config, *traffic.control, request.clock);
     config.train.precision = compute.precision;
     rank_log->note(started_text(traffic, compute));
@@ -365,8 +62,9 @@ void run_training(const TrainingRequest& request) {
                                           .rank_log = *rank_log,
                                           .world = request.world,
                                           .generation = run.generation});
-    TrainingRun(request, std::move(config), compute, traffic, run, std::move(resume), *rank_log)
-        .run();
+    TrainingLoop loop(request, std::move(config), compute, traffic, run, std::move(resume),
+                      *rank_log);
+    loop.run();
   } catch (const AgreedError& error) {
     if (traffic.control->rank() == 0) {
       record_failure(error.exit_code(), error.what());

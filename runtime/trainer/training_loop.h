@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "runtime/metrics/rank_log.h"
+#include "runtime/trainer/load_average.h"
+#include "runtime/trainer/rebalancing.h"
+#include "runtime/trainer/run_log.h"
+#include "runtime/trainer/run_start.h"
+#include "runtime/trainer/saving.h"
+#include "runtime/trainer/training_data.h"
+#include "runtime/trainer/training_parts.h"
+
+namespace hetmoe {
+
+/// One step after another, and between steps what is due: evaluation, a rebalance, a save, a stop.
+/// Collective, all of it. Everything given must outlive this.
+class TrainingLoop {
+ public:
+  TrainingLoop(const TrainingRequest& request, RunConfig config, const ComputeChoice& compute,
+               TrafficClasses& traffic, const AgreedRun& run, ResumePoint resume,
+               RankLog& rank_log);
+
+  /// To the last step. Errors: AgreedError, of code 75 when a rank was told to stop.
+  void run();
+
+ private:
+  void resume(const CheckpointReader& checkpoint);
+  void start_log(const ComputeChoice& compute);
+  void train_one_step(std::int64_t step);
+  StepBytes bytes_since(const StepBytes& before) const;
+  void evaluate_if_due(std::int64_t step);
+  void rebalance_if_due(std::int64_t step);
+  void move_slices(std::int64_t step, Plan plan);
+  void log_gain_of_move(std::int64_t step);
+  void save_if_due(std::int64_t step);
+  Manifest manifest_of(std::int64_t step) const;
+  void log_save();
+  [[noreturn]] void stop(std::int64_t step);
+  void finish();
+  FinalSummary final_summary(std::int64_t peak_memory_bytes) const;
+  bool is_first() const { return traffic_.control->rank() == 0; }
+
+  const TrainingRequest& request_;
+  RunConfig config_;
+  TrafficClasses& traffic_;
+  const RunDirectory& directory_;
+  const RunLock* lock_;  ///< rank 0
+  RankLog& rank_log_;
+  ResumePoint resume_;  ///< its checkpoint is closed when training begins
+  RunStart start_;
+  Plan plan_;
+  TrainingData data_;
+  TrainingParts parts_;
+  Rebalancing rebalancing_;
+  LoadAverage loads_;
+  Saving saving_;
+  std::unique_ptr<RunLog> log_;  ///< rank 0
+  double step_end_seconds_ = 0;
+  StepBytes bytes_sent_;      ///< so far, this rank
+  std::int64_t skipped_ = 0;  ///< since step 1
+  std::int64_t skipped_in_row_ = 0;
+  bool stops_ = false;  ///< some rank was told to stop
+  std::optional<SaveRecord> last_save_;
+};
+
+}  // namespace hetmoe
