@@ -1,9 +1,11 @@
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <barrier>
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -12,6 +14,8 @@
 namespace hetmoe {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr int kRounds = 200;
 
 TEST(RunLockRace, OneOfManyThreadsGetsAFreeLock) {
@@ -19,21 +23,26 @@ TEST(RunLockRace, OneOfManyThreadsGetsAFreeLock) {
   const LockHolder self = this_process();
   for (int round = 0; round < kRounds; ++round) {
     const TemporaryFolder folder;
-    std::vector<std::unique_ptr<RunLock>> locks(4);
+    std::array<std::unique_ptr<RunLock>, 4> locks;
+    std::array<std::string, 4> refusals;
     std::barrier start(static_cast<std::ptrdiff_t>(locks.size()));
     std::vector<std::jthread> runs;
-    for (auto& lock : locks) {
-      runs.emplace_back([&] {
+    for (std::size_t run = 0; run < locks.size(); ++run) {
+      runs.emplace_back([&, run] {
         start.arrive_and_wait();
         try {
-          lock =
+          locks[run] =
               std::make_unique<RunLock>(RunDirectory::open(folder.path()), self, clock, lively());
-        } catch (const StorageError&) {
+        } catch (const StorageError& error) {
+          refusals[run] = error.what();
         }
       });
     }
     runs.clear();
     ASSERT_EQ(std::count(locks.begin(), locks.end(), nullptr), 3) << round;
+    for (std::size_t run = 0; run < locks.size(); ++run) {
+      ASSERT_THAT(refusals[run], locks[run] ? HasSubstr("") : HasSubstr("' is in use by process "));
+    }
   }
 }
 
