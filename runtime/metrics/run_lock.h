@@ -56,7 +56,7 @@ class RunLock {
   std::string lost_text() const;
 
   /// Ends the refreshing and removes lock.json if it still is this one. One that cannot be removed
-  /// stays; the next run sees that the process is gone. Blocking: a few seconds at most.
+  /// stays; the next run sees that the process is gone. Blocking: 10 s at most.
   void release() noexcept;
 
  private:
