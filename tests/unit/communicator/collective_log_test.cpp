@@ -116,6 +116,34 @@ const char* name_of(std::int64_t number) {
   return kNames[static_cast<std::size_t>(number) % kNames.size()];
 }
 
+TEST(SharedRecord, a_reader_never_meets_half_a_record) {
+  SharedRecord shared;
+  EXPECT_FALSE(shared.read());
+  std::atomic<bool> ended = false;
+  std::thread writer([&] {
+    CollectiveRecord record;
+    while (!ended) {
+      record.sequence = record.bytes = record.step = ++record.number;
+      shared.write(record);
+    }
+  });
+  while (!shared.read()) std::this_thread::yield();
+  std::int64_t torn = 0;
+  std::int64_t last = 0;
+  for (int read = 0; read < 2000000; ++read) {
+    const auto record = shared.read();
+    if (!record) continue;
+    const std::int64_t number = record->number;
+    torn += record->sequence != number || record->bytes != number || record->step != number;
+    torn += number < last;
+    last = number;
+  }
+  ended = true;
+  writer.join();
+  EXPECT_EQ(torn, 0);
+  EXPECT_GT(last, 0);
+}
+
 // Every record is written so that its fields follow from its number; a torn one would not.
 TEST(CollectiveLog, a_reader_meets_whole_records_while_the_ring_goes_round) {
   const CountingClock clock;
