@@ -10,14 +10,15 @@
 #include <iostream>
 #include <memory>
 #include <random>
-#include <regex>
 #include <sstream>
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "launcher/error_text.h"
 #include "launcher/launch_options.h"
 #include "launcher/supervise.h"
 #include "parallel/communicator/mpi_communicator.h"
+#include "runtime/checkpoint/checkpoint_folder.h"
 #include "runtime/metrics/run_name.h"
 #include "runtime/run_config.h"
 
@@ -48,21 +49,15 @@ Surroundings find_surroundings() {
           .is_set = [](const std::string& name) { return std::getenv(name.c_str()) != nullptr; }};
 }
 
-/// Of `checkpoints/step-00000100/COMMITTED` and its like.
+/// A folder that cannot be read has made no progress that anyone could go on from.
 std::optional<std::int64_t> newest_committed_step(const fs::path& run_directory) {
-  static const std::regex kStepFolder("step-([0-9]{8,18})");
   std::optional<std::int64_t> newest;
-  std::error_code failure;
-  for (fs::directory_iterator entry(run_directory / "checkpoints", failure), end;
-       !failure && entry != end; entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    std::smatch parts;
-    std::error_code ignored;
-    if (!std::regex_match(name, parts, kStepFolder) ||
-        !fs::exists(entry->path() / "COMMITTED", ignored)) {
-      continue;
+  try {
+    for (const SavedStep& saved : CheckpointFolder(run_directory / "checkpoints").steps()) {
+      if (saved.committed) newest = saved.step;
     }
-    newest = std::max(newest, std::optional<std::int64_t>(std::stoll(parts[1])));
+  } catch (const StorageError& error) {
+    print_error(error.what());
   }
   return newest;
 }

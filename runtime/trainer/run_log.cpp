@@ -27,7 +27,8 @@ void RunLog::started(const RunSummary& summary) {
                  {"threads", static_cast<std::int64_t>(summary.threads)},
                  {"bytes_gradients", summary.gradient_bytes},
                  {"bytes_parameters", summary.parameter_bytes},
-                 {"checkpoint", start_.checkpoint}});
+                 {"checkpoint", start_.checkpoint},
+                 {"taken_over", start_.taken_over}});
 }
 
 void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured) {

@@ -45,6 +45,7 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
           {.newest = config_.checkpoint.keep, .every_steps = config_.checkpoint.keep_every_steps},
           tensor_shapes(config_.model), *traffic.control, request.clock) {
   start_.generation = run.generation;
+  if (lock_ != nullptr) start_.taken_over = lock_->taken_over();
   if (resume_.checkpoint) this->resume(*resume_.checkpoint);
   resume_.checkpoint.reset();
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
@@ -79,7 +80,7 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
                                  .groups = traffic_.groups,
                                  .threads = compute.threads}));
     for (const std::string& reason : resume_.passed_over) log_->warning("passed over: " + reason);
-    if (!lock_->taken_over().empty()) log_->warning(lock_->taken_over());
+    if (!start_.taken_over.empty()) log_->warning(start_.taken_over);
     if (!start_.checkpoint.empty()) {
       log_->note("goes on after step " + std::to_string(start_.step - 1) + " from " +
                  start_.checkpoint);
