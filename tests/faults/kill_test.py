@@ -9,7 +9,6 @@ import sys
 import time
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
 from command_line import HETMOE, CommandLineCase, mpirun
 
 KILLS = int(os.environ.get("HETMOE_KILLS", "8"))
