@@ -22,9 +22,10 @@ struct ConfigDifference {
 
 /// What keeps a run with configuration `now` from going on from a checkpoint with `saved`, in the
 /// order of the keys; empty: nothing. May change: train.steps, the learning rate and its schedule,
-/// and all of evaluate, parallel, placement, checkpoint, coordinator, metrics and topology. Every
-/// other key of the listing must be the same, one that is added later too; but train.precision auto
-/// stands for what the checkpoint has.
+/// train.source_weights, the limits at which a run ends by itself, and all of evaluate, parallel,
+/// placement, checkpoint, coordinator, metrics and topology. Every other key of the listing must be
+/// the same, one that is added later too; but train.precision auto stands for what the checkpoint
+/// has.
 std::vector<ConfigDifference> forbidden_differences(const RunConfig& saved, const RunConfig& now);
 
 }  // namespace hetmoe

@@ -7,6 +7,7 @@
 
 #include "parallel/agreement.h"
 #include "runtime/trainer/compute_choice.h"
+#include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_start.h"
 #include "runtime/trainer/run_watchdog.h"

@@ -32,13 +32,20 @@ struct Change {
   }
 };
 
-/// As the contract of resuming has it: whole sections, and these keys of train.
+/// As the contract of resuming has it: whole sections, and these keys of train. Who reads which
+/// sequences and when a run gives up do not change what it learns.
 bool contract_lets_change(const std::string& key) {
   static const std::set<std::string> sections = {
       "evaluate", "parallel", "placement", "checkpoint", "coordinator", "metrics", "topology"};
-  static const std::set<std::string> keys = {"train.steps", "train.learning_rate",
-                                             "train.warmup_steps", "train.schedule",
-                                             "train.min_learning_rate_ratio"};
+  static const std::set<std::string> keys = {"train.steps",
+                                             "train.learning_rate",
+                                             "train.warmup_steps",
+                                             "train.schedule",
+                                             "train.min_learning_rate_ratio",
+                                             "train.source_weights",
+                                             "train.max_skipped_in_row",
+                                             "train.first_collective_seconds",
+                                             "train.collective_seconds"};
   return sections.contains(key.substr(0, key.find('.'))) || keys.contains(key);
 }
 
