@@ -3,12 +3,12 @@
 #include <iostream>
 
 #include "core/base/clock.h"
+#include "core/files/atomic_file.h"
 #include "launcher/shared_config.h"
 #include "launcher/world.h"
 #include "parallel/agreement.h"
 #include "parallel/placement/cluster_file.h"
 #include "runtime/calibration/calibration.h"
-#include "core/files/atomic_file.h"
 #include "runtime/report/cluster_text.h"
 #include "runtime/run_config.h"
 

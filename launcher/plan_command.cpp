@@ -8,13 +8,13 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/files/atomic_file.h"
 #include "launcher/error_text.h"
 #include "parallel/placement/cluster_file.h"
 #include "parallel/placement/cost.h"
 #include "parallel/placement/exact_planner.h"
 #include "parallel/placement/plan_json.h"
 #include "parallel/placement/planner.h"
-#include "core/files/atomic_file.h"
 #include "runtime/report/plan_text.h"
 #include "runtime/run_config.h"
 #include "runtime/trainer/initial_plan.h"

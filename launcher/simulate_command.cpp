@@ -6,10 +6,10 @@
 #include <sstream>
 
 #include "core/base/error.h"
+#include "core/files/atomic_file.h"
 #include "launcher/error_text.h"
 #include "launcher/simulated_step.h"
 #include "parallel/placement/cluster_file.h"
-#include "core/files/atomic_file.h"
 #include "runtime/report/simulation_svg.h"
 #include "runtime/report/simulation_text.h"
 #include "runtime/trainer/initial_plan.h"

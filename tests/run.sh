@@ -2,7 +2,7 @@
 # Set-up, build, and every test that this machine can run. The last line is "N passed, N failed".
 set -euo pipefail
 
-readonly known_groups=(unit distributed integration faults sanitizers other)
+readonly known_groups=(unit distributed integration faults sanitizers fuzz other)
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
@@ -89,6 +89,13 @@ run_group() {
       fi
       sanitize tsan "${thread_targets[@]}"
       runner=()
+      ;;
+    fuzz)
+      if tests/fuzz/run.sh; then
+        count fuzz "$(find tests/fuzz -name '*_fuzz.cpp' | wc -l)" 0 0
+      else
+        count fuzz 0 1 0
+      fi
       ;;
     headers)
       # The dev preset has no precompiled header and one source per header.

@@ -6,8 +6,8 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/data/child_process.h"
-#include "core/files/digest.h"
 #include "core/data/mapped_file.h"
+#include "core/files/digest.h"
 
 namespace hetmoe {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/files/output_file.h"
 #include "core/data/shard_sidecar.h"
 #include "core/data/token_shard.h"
+#include "core/files/output_file.h"
 
 namespace hetmoe {
 

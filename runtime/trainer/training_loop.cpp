@@ -101,6 +101,12 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
 }
 
 void TrainingLoop::run() {
+  if (start_.step > config_.train.steps) {
+    if (!log_) return;
+    log_->note("nothing left to do: train.steps is " + std::to_string(config_.train.steps));
+    directory_.write_exit_json(ExitCode::kDone, "finished");
+    return;
+  }
   step_end_seconds_ = request_.clock.monotonic_seconds();
   bytes_sent_ = bytes_since({});
   for (std::int64_t step = start_.step; step <= config_.train.steps; ++step) {

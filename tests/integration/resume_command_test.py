@@ -75,7 +75,8 @@ class GoesOn(ResumeCase):
 
     def test_a_finished_run_has_nothing_left_to_do(self):
         before = self.losses("whole")
-        self.run_to("whole", STEPS)
+        out, _ = self.run_to("whole", STEPS)
+        self.assertIn(f"nothing left to do: train.steps is {STEPS}\n", out)
         self.assertEqual(self.losses("whole"), before)
 
     def test_passes_over_what_is_damaged_and_says_why(self):
@@ -121,19 +122,32 @@ class GoesOn(ResumeCase):
 
 
 class Stopped(ResumeCase):
-    def stop(self, sent, times=1):
-        command = [HETMOE, "train", "small.yaml", "--run-dir", "run", "--set", "train.steps=100000"]
+    def start_long_run(self):
+        command = [HETMOE, "train", "small.yaml", "--run-dir", "run", "--set", "train.steps=100000",
+                   "--set", "train.learning_rate=0.01", "--set", "checkpoint.every_steps=2"]
         process = self.start(*mpirun(2, *command))
-        while not (self.folder / "run/metrics.jsonl").exists() or len(self.read_lines_so_far("run/metrics.jsonl")) < 3:
+        while not list(self.folder.glob("run/checkpoints/*/COMMITTED")):
             self.assertIsNone(process.poll())
             time.sleep(0.05)
+        return process
+
+    def stop(self, sent, times=1):
+        process = self.start_long_run()
         for _ in range(times):
             process.send_signal(sent)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
-    def read_lines_so_far(self, name):
-        return (self.folder / name).read_text().splitlines()
+    def test_by_kill_9_gives_its_folder_to_the_next_at_once_but_not_while_it_lives(self):
+        living = self.start_long_run()
+        _, err = self.run_to("run", 6, code=3)
+        self.assertIn("run directory 'run' is in use by process ", err)
+        self.assertIsNone(living.poll())
+        os.killpg(living.pid, signal.SIGKILL)  # mpirun; its ranks end with it
+        living.communicate(timeout=60)
+        out, _ = self.run_to("run", 100000, "train.steps=1", ranks=1)
+        self.assertIn("that process is gone", out)
+        self.assertIn("goes on after step ", out)
 
     def test_by_sigusr1_saves_and_asks_to_be_run_again(self):
         code, _, err = self.stop(signal.SIGUSR1, times=2)

@@ -159,7 +159,7 @@ class Refused(CommandLineCase):
     def test_a_directory_in_use(self):
         self.train("small.yaml", "--run-dir", "run")
         before = (self.folder / "run/metrics.jsonl").read_bytes()
-        outcome = self.train("small.yaml", "--run-dir", "run", ranks=2)
+        outcome = self.train("small.yaml", "--run-dir", "run", "--resume", "never", ranks=2)
         self.assert_refused(outcome, 3, "hetmoe: run directory 'run' is already in use")
         self.assert_one_line(outcome[2])
         self.assertEqual((self.folder / "run/metrics.jsonl").read_bytes(), before)
