@@ -88,6 +88,23 @@ class Killed(CommandLineCase):
     def test_during_rebalances(self):
         self.survive(("placement.every=3", "model.router.forced=W1", "placement.granularity=4"), delta=1e-4)
 
+    def test_launch_goes_on_by_itself(self):
+        settings = ("placement.every=0", "checkpoint.every_steps=5")
+        code, out, err = self.run_command(*self.command("whole", settings))
+        self.assertEqual(code, 0, out + err)
+        words = [word for setting in MODEL + settings for word in ("--set", setting)]
+        launch = self.start(HETMOE, "launch", "small.yaml", "--ranks", "2", "--run-dir", "cut", "--first-wait", "0.1",
+                            *words)
+        while self.newest_step("cut") < STEPS // 4:
+            self.assertIsNone(launch.poll())
+            time.sleep(0.01)
+        os.kill(self.ranks_of("cut")[-1], signal.SIGKILL)
+        out, err = launch.communicate(timeout=120)
+        self.assertEqual(launch.returncode, 0, out + err)
+        self.assertEqual(self.losses("cut"), self.losses("whole"))
+        events = [line["event"] for line in self.read_lines("cut/events.jsonl")]
+        self.assertEqual((events.count("started"), events.count("rank_lost")), (2, 1))
+
 
 if __name__ == "__main__":
     unittest.main()
