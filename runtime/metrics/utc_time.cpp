@@ -27,6 +27,16 @@ std::string iso8601_utc(double wall_seconds) {
   return text.str();
 }
 
+std::optional<double> seconds_of_iso8601(const std::string& text) {
+  std::tm parts = {};
+  std::istringstream in(text);
+  in >> std::get_time(&parts, "%Y-%m-%dT%H:%M:%S");
+  double fraction = 0;
+  char end = 0;
+  if (!in || in.peek() != '.' || !(in >> fraction >> end) || end != 'Z') return {};
+  return static_cast<double>(::timegm(&parts)) + fraction;
+}
+
 std::string compact_utc(double wall_seconds) {
   return utc_text(static_cast<std::time_t>(std::floor(wall_seconds)), "%Y%m%d-%H%M%S");
 }

@@ -62,6 +62,8 @@ struct FinalSummary {
   double mean_flops_max_over_mean = 1;
   std::int64_t peak_memory_bytes = 0;  ///< largest rank
   std::int64_t skipped_steps = 0;
+  std::optional<double> effective_time_ratio;  ///< productive over wall time since the first start
+  int starts = 1;
   std::vector<ExpertRow> experts;
   std::string run_directory;
 };

@@ -152,6 +152,12 @@ std::string closing_text(const FinalSummary& summary) {
            "   (expert FLOPs by rank, mean over steps)");
   line(out, "peak memory",
        right_aligned(bytes_text(summary.peak_memory_bytes), 8) + "   (largest rank)");
+  if (summary.starts > 1 && summary.effective_time_ratio) {
+    line(out, "effective time",
+         right_aligned(percent_text(*summary.effective_time_ratio), 8) +
+             "   (steps that count, of the time since the first of " +
+             std::to_string(summary.starts) + " starts)");
+  }
   if (summary.skipped_steps > 0) {
     line(out, "skipped steps",
          right_aligned(std::to_string(summary.skipped_steps), 8) + "   (not finite)");

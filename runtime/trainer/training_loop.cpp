@@ -1,6 +1,8 @@
 #include "runtime/trainer/training_loop.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 #include <string>
 
@@ -9,6 +11,7 @@
 #include "parallel/placement/cost.h"
 #include "parallel/placement/plan_json.h"
 #include "runtime/checkpoint/set_aside.h"
+#include "runtime/metrics/run_history.h"
 #include "runtime/trainer/evaluation.h"
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/process_memory.h"
@@ -258,7 +261,11 @@ void TrainingLoop::finish() {
   const std::int64_t memory = peak_memory_bytes(*traffic_.control);
   rank_log_.note("finished after step " + std::to_string(config_.train.steps) +
                  ", peak memory of this rank " + std::to_string(peak_resident_bytes()) + " bytes");
-  if (log_) log_->finished(final_summary(memory));
+  if (log_) {
+    const RunHistory history = read_run_history(directory_, request_.clock.wall_seconds());
+    log_->finished(final_summary(memory, history));
+    advise_interval(history);
+  }
   if (last_save_ && !last_save_->committed) {
     throw AgreedError(ExitCode::kStorage,
                       "trained to the last step, which is not saved: " + last_save_->failure);
@@ -266,10 +273,24 @@ void TrainingLoop::finish() {
   if (log_) directory_.write_exit_json(ExitCode::kDone, "finished");
 }
 
-FinalSummary TrainingLoop::final_summary(std::int64_t peak_memory_bytes) const {
+/// In a run that failures have hit.
+void TrainingLoop::advise_interval(const RunHistory& history) const {
+  const std::optional<double> seconds = history.best_save_interval_seconds();
+  if (!seconds || history.productive_seconds <= 0) return;
+  const double step_seconds = history.productive_seconds / static_cast<double>(config_.train.steps);
+  log_->note("advice: with " + std::to_string(history.failures) +
+             " failures so far, checkpoint.every_steps " +
+             std::to_string(std::max<std::int64_t>(1, std::llround(*seconds / step_seconds))) +
+             " would lose the least time");
+}
+
+FinalSummary TrainingLoop::final_summary(std::int64_t peak_memory_bytes,
+                                         const RunHistory& history) const {
   FinalSummary summary;
   summary.peak_memory_bytes = peak_memory_bytes;
   summary.run_directory = directory_.path().string();
+  summary.effective_time_ratio = history.effective_time_ratio();
+  summary.starts = history.starts;
   if (data_.valid_unigram_entropy > 0) summary.unigram_entropy = data_.valid_unigram_entropy;
   return summary;
 }

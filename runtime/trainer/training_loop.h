@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "runtime/metrics/rank_log.h"
+#include "runtime/metrics/run_history.h"
 #include "runtime/trainer/load_average.h"
 #include "runtime/trainer/rebalancing.h"
 #include "runtime/trainer/run_log.h"
@@ -40,7 +41,8 @@ class TrainingLoop {
   void log_save();
   [[noreturn]] void stop(std::int64_t step);
   void finish();
-  FinalSummary final_summary(std::int64_t peak_memory_bytes) const;
+  void advise_interval(const RunHistory& history) const;
+  FinalSummary final_summary(std::int64_t peak_memory_bytes, const RunHistory& history) const;
   bool is_first() const { return traffic_.control->rank() == 0; }
 
   const TrainingRequest& request_;

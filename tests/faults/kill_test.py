@@ -102,6 +102,8 @@ class Killed(CommandLineCase):
         out, err = launch.communicate(timeout=120)
         self.assertEqual(launch.returncode, 0, out + err)
         self.assertEqual(self.losses("cut"), self.losses("whole"))
+        self.assertIn("effective time", out)
+        self.assertIn("advice: with 1 failures so far, checkpoint.every_steps ", out)
         events = [line["event"] for line in self.read_lines("cut/events.jsonl")]
         self.assertEqual((events.count("started"), events.count("rank_lost")), (2, 1))
 

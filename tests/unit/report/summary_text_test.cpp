@@ -136,6 +136,17 @@ TEST(ClosingText, SetsTheLossAgainstItsBounds) {
   expect_plain(closing_text(tiny_end()));
 }
 
+TEST(ClosingText, SaysHowMuchTimeARestartedRunHasKept) {
+  FinalSummary end = tiny_end();
+  end.effective_time_ratio = 0.934;
+  EXPECT_THAT(closing_text(end), Not(HasSubstr("effective time")));
+  end.starts = 3;
+  EXPECT_THAT(closing_text(end),
+              HasSubstr("  effective time      93.4 %   (steps that count, of the time since the "
+                        "first of 3 starts)\n"));
+  expect_plain(closing_text(end));
+}
+
 TEST(ClosingText, SaysWhenTheLossDoesNotBeatABound) {
   FinalSummary end = tiny_end();
   end.evaluation_loss = 6.5;
