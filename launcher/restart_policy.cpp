@@ -64,7 +64,7 @@ Verdict judge(const AttemptEnd& end) {
 NextAction RestartPolicy::after(const AttemptEnd& end) {
   const Verdict verdict = judge(end);
   if (end.stop_asked || !worth_restarting(verdict.code)) return {.verdict = verdict};
-  stalled_attempts_ = end.committed_after > end.committed_before ? 0 : stalled_attempts_ + 1;
+  stalled_attempts_ = end.committed_after != end.committed_before ? 0 : stalled_attempts_ + 1;
   return restart_after(verdict);
 }
 

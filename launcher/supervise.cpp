@@ -60,11 +60,13 @@ class Supervisor {
   RestartPolicy policy_;
   AttemptShape shape_;
   std::vector<Host> hosts_;  ///< of the hostfile, with --shrink
+  std::optional<std::int64_t> committed_at_launch_;
   int stop_requests_ = 0;
   bool stop_asked_ = false;
 };
 
 int Supervisor::run() {
+  committed_at_launch_ = observers_.newest_committed();
   while (true) {
     AttemptEnd end = attempt();
     const int attempt_number = attempts();
@@ -124,7 +126,7 @@ void Supervisor::wait_to_restart(double seconds) {
 }
 
 void Supervisor::prepare_restart(const AttemptEnd& end) {
-  shape_.resume = resume_of_restart(options_.resume, end.committed_after.has_value());
+  shape_.resume = resume_of_restart(options_.resume, committed_at_launch_, end.committed_after);
   if (options_.shrink) leave_out_silent_hosts();
 }
 
@@ -194,10 +196,12 @@ int supervise(const LaunchOptions& options, const Surroundings& surroundings,
   return Supervisor(options, surroundings, observers).run();
 }
 
-std::string resume_of_restart(const std::string& given, bool has_commit) {
-  const bool is_path = !given.empty() && given != "auto" && given != "never";
-  if (given.empty() || (is_path && !has_commit)) return given;
-  return "auto";
+std::string resume_of_restart(const std::string& given, std::optional<std::int64_t> at_launch,
+                              std::optional<std::int64_t> now) {
+  if (given.empty() || given == "auto") return given;
+  const bool has_saved = now && now != at_launch;
+  const bool was_empty = given == "never" && !at_launch;
+  return has_saved || was_empty ? "auto" : given;
 }
 
 }  // namespace hetmoe

@@ -29,8 +29,11 @@ struct Observers {
 int supervise(const LaunchOptions& options, const Surroundings& surroundings,
               const Observers& observers);
 
-/// What --resume says to the next attempt: a restart continues what the run directory holds, and
-/// only a run that has committed nothing begins once more where it was told to.
-std::string resume_of_restart(const std::string& given, bool has_commit);
+/// What --resume says to the next attempt, with the newest committed step when the launch began and
+/// now. A restart continues what this launch has saved; while it has saved nothing it begins once
+/// more as it was told to, but for "never" in a folder that was empty, which an attempt has used by
+/// now.
+std::string resume_of_restart(const std::string& given, std::optional<std::int64_t> at_launch,
+                              std::optional<std::int64_t> now);
 
 }  // namespace hetmoe

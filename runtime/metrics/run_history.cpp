@@ -63,7 +63,6 @@ RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_n
   RunHistory history;
   std::optional<double> first_start;
   std::set<int> started, ended;
-  int saves = 0;
   for_each_object(directory.events_file(), [&](const Json& line) {
     const auto event = value_or<std::string>(line, "event", "");
     const int generation = value_or(line, "generation", 0);
@@ -74,11 +73,11 @@ RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_n
     } else if (event == "stopped" || event == "finished") {
       ended.insert(generation);
     } else if (event == "save_committed") {
-      ++saves;
+      ++history.saves;
       history.save_seconds += value_or(line, "blocked_seconds", 0.0);
     }
   });
-  if (saves > 0) history.save_seconds /= saves;
+  if (history.saves > 0) history.save_seconds /= history.saves;
   for (const int generation : started) {
     const bool is_last = generation == *started.rbegin();
     if (!is_last && !ended.contains(generation)) ++history.failures;

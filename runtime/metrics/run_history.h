@@ -13,6 +13,7 @@ struct RunHistory {
   int failures = 0;               ///< generations that neither finished nor stopped, but the last
   double productive_seconds = 0;  ///< of every step that counts: its last line
   double wall_seconds = 0;        ///< since the first start
+  int saves = 0;                  ///< committed
   double save_seconds = 0;        ///< that training waited for a save, on average
 
   /// Productive over wall time; nothing before the first step.

@@ -7,6 +7,7 @@
 
 #include "parallel/agreement.h"
 #include "parallel/placement/plan_json.h"
+#include "parallel/placement/validation.h"
 #include "runtime/config_difference.h"
 #include "runtime/trainer/initial_plan.h"
 
@@ -51,6 +52,23 @@ std::vector<std::string> newest_first(const CheckpointFolder& folder, Communicat
   std::vector<std::string> paths;
   for (std::string line; std::getline(text, line);) paths.push_back(line);
   return paths;
+}
+
+/// Whether the same plan would be asked for; how often it is looked at does not matter.
+bool places_alike(PlacementConfig one, const PlacementConfig& other) {
+  one.every = other.every;
+  RunConfig first, second;
+  first.placement = one;
+  second.placement = other;
+  return resolved_yaml(first) == resolved_yaml(second);
+}
+
+Plan saved_plan(const RunConfig& config, const CheckpointState& state, const ExpertGroups& groups) {
+  Plan plan = read_plan(state.plan);
+  const std::vector<std::vector<std::int64_t>> widths(
+      static_cast<std::size_t>(config.model.num_layers), expert_widths(config.model.experts));
+  validate_placement(plan.placement, widths, groups.size);
+  return plan;
 }
 
 }  // namespace
@@ -99,9 +117,10 @@ RunConfig resumed_config(RunConfig config, const CheckpointReader& checkpoint) {
 Plan resumed_plan(const RunConfig& config, const Manifest& manifest, const ExpertGroups& groups,
                   Communicator& control) {
   const CheckpointState& state = manifest.state;
-  if (state.ranks == groups.ranks() && state.expert_group_size == groups.size) {
+  if (state.ranks == groups.ranks() && state.expert_group_size == groups.size &&
+      places_alike(config.placement, parse_run_config(state.config, "checkpoint", {}).placement)) {
     Plan plan;
-    collectively(control, [&] { plan = read_plan(state.plan); });
+    collectively(control, [&] { plan = saved_plan(config, state, groups); });
     return plan;
   }
   return make_initial_plan(config, groups, control, state.loads);

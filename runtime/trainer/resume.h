@@ -34,8 +34,8 @@ ResumePoint open_named(const std::string& path, Communicator& control);
 /// a line per key that may not change on resume.
 RunConfig resumed_config(RunConfig config, const CheckpointReader& checkpoint);
 
-/// Where experts go: on as many ranks in equal groups as the checkpoint says, else planned anew
-/// for the loads it holds. Collective. Errors: AgreedError.
+/// Where experts go: on as many ranks in equal groups, under the same placement keys, as the
+/// checkpoint says, else planned anew for the loads it holds. Collective. Errors: AgreedError.
 Plan resumed_plan(const RunConfig& config, const Manifest& manifest, const ExpertGroups& groups,
                   Communicator& control);
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "parallel/agreement.h"
+#include "runtime/metrics/run_history.h"
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/snapshot.h"
@@ -30,6 +31,16 @@ void require_visible(const std::string& marker, const RunDirectory& directory) {
   if (visible(marker)) return;
   throw StorageError("run directory " + directory.path().string() +
                      " is not visible from every rank: it must lie on a shared file system");
+}
+
+/// A folder of checkpoints that is not mounted looks like one that is empty; beginning anew would
+/// bury the history, and the checkpoints under newer ones when they are back.
+void require_no_lost_saves(const RunDirectory& directory, const Clock& clock) {
+  const int saves = read_run_history(directory, clock.wall_seconds()).saves;
+  if (saves == 0) return;
+  throw StorageError("'" + directory.checkpoints_folder().string() +
+                     "' holds none of the checkpoints that events.jsonl says were saved (" +
+                     std::to_string(saves) + "): bring them back, or give a new --run-dir");
 }
 
 }  // namespace
@@ -65,7 +76,11 @@ ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory
                               Communicator& control) {
   if (request.resume == "never") return {};
   if (request.resume != "auto") return open_named(request.resume, control);
-  return find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
+  ResumePoint point = find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
+  collectively(control, [&] {
+    if (control.rank() == 0 && !point.checkpoint) require_no_lost_saves(directory, request.clock);
+  });
+  return point;
 }
 
 Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,

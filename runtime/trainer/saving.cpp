@@ -33,22 +33,27 @@ void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
   HETMOE_CHECK(!result_ || result_->step != manifest.step, "step ", manifest.step, " saved twice");
   manifest_ = std::move(manifest);
   record_ = {.step = manifest_.step};
+  has_folder_ = false;
   try {
     collectively(control_, [&] {
       if (control_.rank() == 0) folder_.begin(manifest_.step);
     });
+    has_folder_ = true;
+    collectively(control_, [&] { start_writing(owned); });
   } catch (const AgreedError& error) {
     fail(error.what());
     return;
   }
-  std::vector<ShardRows> rows = snapshot_.copy(owned, shapes_);
-  writing_ =
-      std::async(std::launch::async,
-                 [folder = folder_.path_of(manifest_.step), name = shard_file_name(control_.rank()),
-                  rows = std::move(rows)] { return write_shard(folder, name, rows); });
   stage_ = Stage::kWriting;
   record_.blocked_seconds =
       std::exchange(waited_seconds_, 0.0) + clock_.monotonic_seconds() - begin_seconds_;
+}
+
+void Saving::start_writing(const std::vector<OwnedRows>& owned) {
+  writing_ = std::async(
+      std::launch::async,
+      [folder = folder_.path_of(manifest_.step), name = shard_file_name(control_.rank()),
+       rows = snapshot_.copy(owned, shapes_)] { return write_shard(folder, name, rows); });
 }
 
 void Saving::poll() {
@@ -114,14 +119,18 @@ void Saving::conclude() {
   result_ = std::exchange(record_, {});
 }
 
-/// What was written stays without a marker: it does not exist for any reader.
+/// Nothing is left behind but what is committed all the same: a marker that could not be synced, or
+/// one that is not ours.
 void Saving::fail(const std::string& reason) {
   stage_ = Stage::kIdle;
+  if (writing_.valid()) writing_.wait();
+  control_.barrier();  // nobody writes any more
+  writing_ = {};
   record_.failure = reason;
   record_.seconds = clock_.monotonic_seconds() - begin_seconds_;
-  if (control_.rank() == 0) {
+  if (control_.rank() == 0 && has_folder_) {
     try {
-      folder_.remove(record_.step);
+      if (!is_committed(folder_.path_of(record_.step))) folder_.remove(record_.step);
     } catch (const StorageError& error) {
       record_.warnings.emplace_back(error.what());
     }

@@ -43,6 +43,7 @@ class Saving {
  private:
   enum class Stage : std::uint8_t { kIdle, kWriting, kCommitting };
 
+  void start_writing(const std::vector<OwnedRows>& owned);
   bool everyone(bool is_ready);
   void commit();
   void conclude();
@@ -55,6 +56,7 @@ class Saving {
   const Clock& clock_;
   Stage stage_ = Stage::kIdle;
   Manifest manifest_;
+  bool has_folder_ = false;  ///< the step's folder is this save's
   Snapshot snapshot_;
   SaveRecord record_;
   double begin_seconds_ = 0;

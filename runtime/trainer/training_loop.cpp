@@ -241,12 +241,18 @@ void TrainingLoop::log_save() {
 }
 
 void TrainingLoop::stop(std::int64_t step) {
+  parts_.ownership().wait_all();
   saving_.wait();
   log_save();
   const std::string reason = "stopped by a signal after step " + std::to_string(step);
   if (log_) log_->stopped(step, reason);
-  if (config_.checkpoint.last_step && last_save_ && !last_save_->committed) {
-    throw AgreedError(ExitCode::kStorage, reason + " and not saved: " + last_save_->failure);
+  if (!config_.checkpoint.last_step) {
+    throw AgreedError(ExitCode::kDoNotRunAgain,
+                      reason + " and not saved: checkpoint.last_step is false");
+  }
+  if (!last_save_ || !last_save_->committed) {
+    throw AgreedError(ExitCode::kStorage,
+                      reason + " and not saved: " + (last_save_ ? last_save_->failure : ""));
   }
   throw AgreedError(ExitCode::kStoppedBySignal,
                     reason + ", saved in " + directory_.path().string() +
@@ -266,7 +272,7 @@ void TrainingLoop::finish() {
     log_->finished(final_summary(memory, history));
     advise_interval(history);
   }
-  if (last_save_ && !last_save_->committed) {
+  if (config_.checkpoint.last_step && last_save_ && !last_save_->committed) {
     throw AgreedError(ExitCode::kStorage,
                       "trained to the last step, which is not saved: " + last_save_->failure);
   }

@@ -113,6 +113,15 @@ class GoesOn(ResumeCase):
         self.assertIn("no checkpoint in 'cut/checkpoints' can be used: ", err)
         self.assertEqual(self.saved_steps("cut"), [4])
 
+    def test_never_begins_anew_where_checkpoints_have_gone(self):
+        self.run_to("cut", 4)
+        (self.folder / "cut/checkpoints").rename(self.folder / "away")
+        _, err = self.run_to("cut", STEPS, code=3)
+        self.assertIn("holds none of the checkpoints that events.jsonl says were saved (1)", err)
+        (self.folder / "away").rename(self.folder / "cut/checkpoints")
+        self.run_to("cut", STEPS)
+        self.assertEqual(self.losses("cut"), self.losses("whole"))
+
     def test_an_unfinished_save_does_not_exist(self):
         self.run_to("cut", 6, "checkpoint.every_steps=3")
         (self.folder / "cut/checkpoints/step-00000006/COMMITTED").unlink()
@@ -180,6 +189,22 @@ class Refused(ResumeCase):
 
 
 class Failing(ResumeCase):
+    def test_a_step_that_somebody_else_has_committed_is_left_alone(self):
+        self.run_to("other", 4)
+        self.run_to("run", 2)
+        process = self.start(*mpirun(1, HETMOE, "train", "small.yaml", "--run-dir", "run", "--set", "train.steps=40000",
+                                     "--set", "checkpoint.every_steps=3000", "--set", "train.learning_rate=0.01"))
+        while (self.folder / "run/metrics.jsonl").read_bytes().count(b"\n") < 3:
+            time.sleep(0.01)
+        theirs = self.folder / "run/checkpoints/step-00003000"
+        shutil.copytree(self.folder / "other/checkpoints/step-00000004", theirs)
+        while not self.events("run", "save_failed"):
+            self.assertIsNone(process.poll())
+            time.sleep(0.05)
+        self.assertTrue((theirs / "COMMITTED").exists())
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=60)
+
     def test_a_save_that_fails_is_named_and_training_goes_on(self):
         self.run_to("run", 2)
         # A file where the folder of step 4 has to go.

@@ -160,14 +160,24 @@ TEST(Restarting, StaysFiniteOverVeryManyRestarts) {
 }
 
 TEST(ResumeOfARestart, ContinuesTheRunDirectory) {
-  EXPECT_EQ(resume_of_restart("", false), "");
-  EXPECT_EQ(resume_of_restart("", true), "");
-  EXPECT_EQ(resume_of_restart("auto", false), "auto");
+  EXPECT_EQ(resume_of_restart("", {}, {}), "");
+  EXPECT_EQ(resume_of_restart("", {}, 5), "");
+  EXPECT_EQ(resume_of_restart("auto", {}, {}), "auto");
   // The folder holds a run by now, so "never" would refuse it.
-  EXPECT_EQ(resume_of_restart("never", false), "auto");
-  EXPECT_EQ(resume_of_restart("never", true), "auto");
-  EXPECT_EQ(resume_of_restart("runs/a", false), "runs/a");
-  EXPECT_EQ(resume_of_restart("runs/a", true), "auto");
+  EXPECT_EQ(resume_of_restart("never", {}, {}), "auto");
+  EXPECT_EQ(resume_of_restart("never", {}, 5), "auto");
+  EXPECT_EQ(resume_of_restart("runs/a", {}, {}), "runs/a");
+  EXPECT_EQ(resume_of_restart("runs/a", {}, 5), "auto");
+}
+
+// What the folder held before the launch is not what the launch has saved: going on with it would
+// undo a way back to an earlier step, or enter a folder that "never" is to refuse.
+TEST(ResumeOfARestart, KeepsToWhatItWasToldUntilItHasSavedSomething) {
+  EXPECT_EQ(resume_of_restart("runs/a/checkpoints/step-00000100", 300, 300),
+            "runs/a/checkpoints/step-00000100");
+  EXPECT_EQ(resume_of_restart("runs/a/checkpoints/step-00000100", 300, 200), "auto");
+  EXPECT_EQ(resume_of_restart("never", 300, 300), "never");
+  EXPECT_EQ(resume_of_restart("auto", 300, 300), "auto");
 }
 
 }  // namespace
