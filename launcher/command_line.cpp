@@ -16,6 +16,7 @@
 #include "launcher/generate_command.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
+#include "launcher/settings_option.h"
 #include "launcher/simulate_command.h"
 #include "launcher/train_command.h"
 #include "runtime/run_config.h"
@@ -34,13 +35,7 @@ void add_train(CLI::App& app, Action& action) {
   command->add_option("CONFIG", options->config_path, "Configuration file")
       ->required()
       ->type_name("");
-  command
-      ->add_option("--set", options->settings,
-                   "Set one configuration key; may be repeated, the last one counts")
-      ->type_name("a.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
+  add_settings(*command, options->settings);
   command
       ->add_option("--run-dir", options->run_dir,
                    "Folder for the files of this run; one that holds checkpoints is gone on with "
@@ -80,12 +75,7 @@ void add_plan(CLI::App& app, Action& action) {
                     ->check(CLI::PositiveNumber)
                     ->excludes(problem);
   config->needs(ranks);
-  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
-      ->type_name("a.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false)
-      ->excludes(problem);
+  add_settings(*command, options->settings)->excludes(problem);
   command
       ->add_option("--cluster", options->cluster_path,
                    "Cluster file: plan for the least predicted seconds")
@@ -128,12 +118,7 @@ void add_calibrate(CLI::App& app, Action& action) {
                      ->add_option("CONFIG", options->config_path,
                                   "Measure the sizes of this configuration (default: a grid)")
                      ->type_name("");
-  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
-      ->type_name("a.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false)
-      ->needs(config);
+  add_settings(*command, options->settings)->needs(config);
   command
       ->add_option("--precision", options->precision,
                    "fp32, bf16 or auto (default: the configuration's, or auto: the faster)")
@@ -202,11 +187,7 @@ void add_simulate(CLI::App& app, Action& action) {
                    "Let the batch grow with the ranks: sequences of each rank in a step")
       ->type_name("N")
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--set", options->settings, "Set one configuration key; may be repeated")
-      ->type_name("a.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
+  add_settings(*command, options->settings);
   command->add_option("--seed", options->seed, "Of the workload (default: train.seed)")
       ->type_name("N")
       ->check(CLI::NonNegativeNumber);

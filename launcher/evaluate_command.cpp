@@ -12,6 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "launcher/settings_option.h"
 #include "launcher/token_lists.h"
 #include "launcher/world.h"
 #include "parallel/agreement.h"
@@ -139,13 +140,7 @@ void add_evaluate_command(CLI::App& app, std::function<int()>& action) {
       ->type_name("N")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50))
       ->needs(data);
-  command
-      ->add_option("--set", options->settings,
-                   "Set a key of the section parallel, such as parallel.threads; may be repeated")
-      ->type_name("parallel.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
+  add_parallel_settings(*command, options->settings);
   command->add_flag("--json", options->json, "Print one JSON document");
   command->footer("Example:\n  mpirun -np 2 hetmoe evaluate runs/a --data data/gcide/valid");
   command->callback([options, data, tokens, &action] {

@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/data/tokenizer.h"
+#include "launcher/settings_option.h"
 #include "launcher/world.h"
 #include "parallel/agreement.h"
 #include "runtime/checkpoint/checkpoint_reader.h"
@@ -147,13 +148,7 @@ void add_generate_command(CLI::App& app, std::function<int()>& action) {
       ->add_option("--tokenizer", options->tokenizer,
                    "bytes, or the path of a SentencePiece model (default: that of data.train)")
       ->type_name("bytes|MODEL");
-  command
-      ->add_option("--set", options->settings,
-                   "Set a key of the section parallel, such as parallel.threads; may be repeated")
-      ->type_name("parallel.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
+  add_parallel_settings(*command, options->settings);
   command->add_flag("--json", options->json, "Print one JSON document");
   command->footer("Example:\n  hetmoe generate runs/a --prompt 'A dictionary is'");
   command->callback(

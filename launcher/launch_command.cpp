@@ -16,6 +16,7 @@
 #include "core/base/error.h"
 #include "launcher/error_text.h"
 #include "launcher/launch_options.h"
+#include "launcher/settings_option.h"
 #include "launcher/supervise.h"
 #include "parallel/communicator/mpi_communicator.h"
 #include "runtime/checkpoint/checkpoint_folder.h"
@@ -128,11 +129,7 @@ void add_limits(CLI::App& command, RestartLimits& limits) {
 }
 
 void add_run(CLI::App& command, LaunchOptions& options) {
-  command.add_option("--set", options.settings, "Set one configuration key; may be repeated")
-      ->type_name("a.b=c")
-      ->expected(1)
-      ->take_all()
-      ->allow_extra_args(false);
+  add_settings(command, options.settings);
   command
       .add_option("--run-dir", options.run_dir,
                   "Folder for the files of this run (default: a new one under runs/)")

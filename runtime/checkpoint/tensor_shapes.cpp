@@ -8,21 +8,21 @@ namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text;
-  for (const std::int64_t extent : shape)
-    text += (text.empty() ? "" : " x ") + std::to_string(extent);
-  return text;
+  for (const std::int64_t extent : shape) {
+    text.append(text.empty() ? "[" : ", ").append(std::to_string(extent));
+  }
+  return text.append("]");
 }
 
 void require_tensor(const Manifest& manifest, const std::string& name,
                     const std::vector<std::int64_t>& shape, const std::string& checkpoint) {
   const auto found = manifest.tensors.find(name);
   if (found == manifest.tensors.end()) {
-    throw StorageError("checkpoint '" + checkpoint + "' holds no tensor " + name + " (" +
-                       shape_text(shape) + " here)");
+    throw StorageError(checkpoint + ": tensor " + name + " is missing, the model needs it");
   }
   if (found->second.shape != shape) {
-    throw StorageError("checkpoint '" + checkpoint + "': tensor " + name + " is " +
-                       shape_text(found->second.shape) + ", here " + shape_text(shape));
+    throw StorageError(checkpoint + ": tensor " + name + " is " + shape_text(found->second.shape) +
+                       ", the model needs " + shape_text(shape));
   }
 }
 
@@ -62,8 +62,7 @@ void require_tensors(const Manifest& manifest, const TensorShapes& shapes, bool 
       if (parameter.starts_with(moment)) parameter.erase(0, moment.size());
     }
     if (!shapes.contains(parameter)) {
-      throw StorageError("checkpoint '" + checkpoint + "' holds a tensor " + name +
-                         " that this model does not have");
+      throw StorageError(checkpoint + ": tensor " + name + " is none of this model's");
     }
   }
 }

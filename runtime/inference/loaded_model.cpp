@@ -22,6 +22,7 @@
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/process_memory.h"
+#include "runtime/trainer/resume.h"
 
 namespace hetmoe {
 namespace {
@@ -37,27 +38,17 @@ RunConfig with_compute_choice(RunConfig config, Communicator& control, const Clo
   return config;
 }
 
-bool fit(const std::vector<std::vector<std::int64_t>>& loads, const PlanProblem& problem) {
-  const auto fits = [](const std::vector<std::int64_t>& load, const PlanLayer& layer) {
-    return load.size() == layer.widths.size() &&
-           std::ranges::all_of(load, [](std::int64_t tokens) { return tokens >= 0; });
-  };
-  return std::ranges::equal(loads, problem.layers, fits);
-}
-
 /// Slices for the loads that training saw last, without cluster, replicas or plan file: those were
 /// for the ranks of the run. Rank 0 plans, the others take its bytes.
-Placement place(RunConfig config, const ExpertGroups& groups,
-                const std::vector<std::vector<std::int64_t>>& loads, Communicator& control) {
+Placement place(RunConfig config, const ExpertGroups& groups, const Loads& loads,
+                Communicator& control) {
   config.placement.cluster.clear();
   config.placement.replicas = 0;
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
     PlanProblem problem = uniform_problem(config, groups);
-    if (fit(loads, problem)) {
-      for (std::size_t i = 0; i < loads.size(); ++i) problem.layers[i].tokens = loads[i];
-    }
+    take_loads(loads, groups.count, problem);
     text = write_plan(plan(problem, PlanStrategy::kSlices));
   });
   return read_plan(broadcast_text(control, std::move(text), 0)).placement;
@@ -82,19 +73,15 @@ struct Saved {
 };
 
 /// Collective. The path and the configuration are rank 0's, so that no two ranks compute different
-/// models.
+/// models. All files are read once for their digests: a loss of damaged weights would look like
+/// one.
 std::unique_ptr<Saved> open(const std::filesystem::path& path,
                             const std::vector<std::string>& settings, Communicator& world) {
-  std::string resolved;
-  collectively(world, [&] {
-    if (world.rank() == 0) resolved = resolve_checkpoint(path).string();
-  });
-  resolved = broadcast_text(world, std::move(resolved), 0);
-  std::unique_ptr<Saved> saved;
-  collectively(world, [&] { saved = std::make_unique<Saved>(CheckpointReader(resolved)); });
+  ResumePoint point = open_named(path.string(), world);
+  auto saved = std::make_unique<Saved>(std::move(*point.checkpoint));
   const std::string yaml = broadcast_text(world, saved->reader.manifest().state.config, 0);
   collectively(world, [&] {
-    saved->config = config_of_checkpoint(yaml, resolved, settings);
+    saved->config = config_of_checkpoint(yaml, saved->reader.path(), settings);
     saved->groups = configured_groups(saved->config, world.size());
   });
   return saved;

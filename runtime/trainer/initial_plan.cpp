@@ -6,7 +6,6 @@
 #include <sstream>
 #include <string>
 
-#include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/files/atomic_file.h"
 #include "parallel/agreement.h"
@@ -47,16 +46,6 @@ std::int64_t tokens_of_expert(const RunConfig& config) {
   const double tokens = static_cast<double>(config.train.global_batch) *
                         static_cast<double>(config.train.sequence_length);
   return std::max<std::int64_t>(1, std::llround(tokens * selected / experts));
-}
-
-/// Each group routes its part of what all ranks route.
-void take_loads(const Loads& loads, int groups, PlanProblem& problem) {
-  HETMOE_CHECK(loads.size() == problem.layers.size(), loads.size(), " layers of loads");
-  for (std::size_t layer = 0; layer < loads.size(); ++layer) {
-    std::vector<std::int64_t>& tokens = problem.layers[layer].tokens;
-    HETMOE_CHECK(loads[layer].size() == tokens.size(), loads[layer].size(), " experts of loads");
-    for (std::size_t i = 0; i < tokens.size(); ++i) tokens[i] = loads[layer][i] / groups;
-  }
 }
 
 }  // namespace
@@ -119,13 +108,25 @@ PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
   return problem;
 }
 
+void take_loads(const Loads& loads, int groups, PlanProblem& problem) {
+  const auto fits = [](const std::vector<std::int64_t>& load, const PlanLayer& layer) {
+    return load.size() == layer.widths.size() &&
+           std::ranges::all_of(load, [](std::int64_t tokens) { return tokens >= 0; });
+  };
+  if (!std::ranges::equal(loads, problem.layers, fits)) return;
+  for (std::size_t layer = 0; layer < loads.size(); ++layer) {
+    std::ranges::transform(loads[layer], problem.layers[layer].tokens.begin(),
+                           [groups](std::int64_t tokens) { return tokens / groups; });
+  }
+}
+
 Plan make_initial_plan(const RunConfig& config, const ExpertGroups& groups, Communicator& control,
                        const Loads& loads) {
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
     PlanProblem problem = uniform_problem(config, groups, configured_cluster(config));
-    if (!loads.empty()) take_loads(loads, groups.count, problem);
+    take_loads(loads, groups.count, problem);
     const std::string& strategy = config.placement.strategy;
     text = write_plan(is_plan_file(strategy) ? read_plan_for(config, problem)
                                              : plan(problem, plan_strategy_of(strategy)));

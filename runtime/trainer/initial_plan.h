@@ -28,6 +28,11 @@ void copy_cluster_file(const RunConfig& config, const RunDirectory& directory);
 PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
                             const std::optional<Cluster>& cluster = {});
 
+/// Plans for `loads` [layers][experts], tokens of a step of all ranks, of which each group routes
+/// its part. Loads that are not the model's (they come from a checkpoint), or none, leave the
+/// problem's.
+void take_loads(const Loads& loads, int groups, PlanProblem& problem);
+
 /// The plan that every group starts from: the configured strategy under a uniform load or the given
 /// one (tokens of a step, all ranks), or a plan file. Rank 0 plans and the others take its bytes.
 /// Collective over the world. Errors: AgreedError for a cluster file that is faulty, or a plan file

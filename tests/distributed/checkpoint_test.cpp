@@ -12,30 +12,13 @@
 #include "runtime/checkpoint/checkpoint_reader.h"
 #include "runtime/trainer/saving.h"
 #include "tests/support/mpi_world.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/shared_folder.h"
 #include "tests/support/training_world.h"
 
 namespace hetmoe::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A folder that all ranks see, gone with the object.
-class SharedFolder {
- public:
-  SharedFolder() {
-    if (test_world().rank() == 0) own_.emplace();
-    path_ = broadcast_text(test_world(), own_ ? own_->path().string() : "", 0);
-  }
-  ~SharedFolder() { test_world().barrier(); }
-  SharedFolder(const SharedFolder&) = delete;
-  SharedFolder& operator=(const SharedFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  std::optional<TemporaryFolder> own_;
-  fs::path path_;
-};
 
 /// The first `ranks` of the world; none on the others. Collective over the world.
 std::unique_ptr<Communicator> first_ranks(int ranks) {

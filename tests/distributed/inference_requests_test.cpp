@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -40,7 +43,7 @@ class Loaded : public testing::Test {
 
   RunConfig config_ = small_model();
   ParameterStore store_ = whole_store(config_);
-  SharedFolder folder_;
+  SavedRun folder_;
   SystemClock clock_;
   std::int64_t step_ = 0;
 };
@@ -191,6 +194,23 @@ TEST_F(Loaded, CheckpointsThatDoNotHoldTheModelAreRefusedOnAllRanks) {
   RunConfig more = config_;
   more.model.hyper.enabled = true;
   EXPECT_THAT(says([&] { load(more); }), HasSubstr("is missing, the model needs it"));
+}
+
+// A loss of damaged weights would look like any other.
+TEST_F(Loaded, DamagedWeightsAreRefusedOnAllRanks) {
+  load(config_);
+  if (test_world().rank() == 0) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_.path())) {
+      if (entry.path().extension() != ".safetensors") continue;
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(-1, std::ios::end);
+      file.put('\x55');
+    }
+  }
+  test_world().barrier();
+  const auto [code, text] = refusal([&] { LoadedModel(folder_.path(), {}, test_world(), clock_); });
+  EXPECT_EQ(code, ExitCode::kStorage);
+  EXPECT_THAT(text, HasSubstr("is damaged"));
 }
 
 TEST_F(Loaded, SettingsAreForRanksOnly) {

@@ -56,7 +56,7 @@ class Inference : public testing::TestWithParam<InferenceCase> {
 
   const RunConfig& config_ = GetParam().config;
   ParameterStore store_ = whole_store(config_);
-  SharedFolder folder_;
+  SavedRun folder_;
   SystemClock clock_;
   std::unique_ptr<LoadedModel> model_;
 };

@@ -9,7 +9,7 @@
 #include "tests/support/gradient_check.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/saved_checkpoint.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/shared_folder.h"
 #include "tests/support/training_world.h"
 
 namespace hetmoe::test {
@@ -44,25 +44,14 @@ inline ParameterStore whole_store(const RunConfig& config, at::ScalarType type =
   return {config.model, slices_of_rank(whole_placement(config.model), 0), type};
 }
 
-/// A folder that all ranks see; rank 0's.
-class SharedFolder {
+/// A run directory that rank 0 fills.
+class SavedRun : public SharedFolder {
  public:
-  SharedFolder() {
-    if (test_world().rank() == 0) folder_ = std::make_unique<TemporaryFolder>();
-    path_ = broadcast_text(test_world(), folder_ ? folder_->path().string() : "", 0);
-  }
-  ~SharedFolder() { test_world().barrier(); }
-
-  std::filesystem::path path() const { return path_; }
   void save(const CheckpointToSave& checkpoint) const {
     collectively(test_world(), [&] {
-      if (folder_) save_checkpoint(path_, checkpoint);
+      if (test_world().rank() == 0) save_checkpoint(path(), checkpoint);
     });
   }
-
- private:
-  std::unique_ptr<TemporaryFolder> folder_;
-  std::filesystem::path path_;
 };
 
 }  // namespace hetmoe::test

@@ -60,18 +60,21 @@ TEST(RequireTensors, NamesWhatIsMissingOfAnotherShapeOrTooMuch) {
   Manifest manifest = whole;
   manifest.tensors.erase("exp_avg_sq.layers.0.experts.1.up");
   EXPECT_NO_THROW(require_tensors(manifest, shapes, /*moments=*/false, "c"));
-  EXPECT_THAT([&] { require_tensors(manifest, shapes, /*moments=*/true, "c"); },
-              ThrowsMessage<StorageError>(HasSubstr("exp_avg_sq.layers.0.experts.1.up (5 x 4")));
+  EXPECT_THAT(
+      [&] { require_tensors(manifest, shapes, /*moments=*/true, "c"); },
+      ThrowsMessage<StorageError>(HasSubstr("tensor exp_avg_sq.layers.0.experts.1.up is missing")));
 
   manifest = whole;
   manifest.tensors["layers.0.experts.1.up"].shape = {6, 4};
   EXPECT_THAT([&] { require_tensors(manifest, shapes, /*moments=*/false, "c"); },
-              ThrowsMessage<StorageError>(HasSubstr("layers.0.experts.1.up is 6 x 4, here 5 x 4")));
+              ThrowsMessage<StorageError>(
+                  HasSubstr("c: tensor layers.0.experts.1.up is [6, 4], the model needs [5, 4]")));
 
   manifest = whole;
   manifest.tensors["layers.2.router"].shape = {3, 4};
-  EXPECT_THAT([&] { require_tensors(manifest, shapes, /*moments=*/false, "c"); },
-              ThrowsMessage<StorageError>(HasSubstr("layers.2.router")));
+  EXPECT_THAT(
+      [&] { require_tensors(manifest, shapes, /*moments=*/false, "c"); },
+      ThrowsMessage<StorageError>(HasSubstr("c: tensor layers.2.router is none of this model's")));
 }
 
 }  // namespace
