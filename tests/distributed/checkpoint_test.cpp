@@ -129,7 +129,6 @@ TEST_P(Checkpoint, GoesOnBitForBitWhereItWasSaved) {
   {
     TrainingWorld whole(config_, world, placement);
     for (int step = 1; step <= 4; ++step) whole.step(step);
-    // Saved from buffers of their own: what training does meanwhile must not show.
     const SystemClock clock;
     Saving saving(CheckpointFolder(folder.path()), {}, tensor_shapes(config_.model), world, clock);
     saving.begin(manifest_of(config_, 4, world.size()), whole.ownership().owned());
