@@ -10,7 +10,7 @@ readonly debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
   libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
-  libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
+  libgrpc++-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   dict-gcide dictzip)
 readonly torch_disk_mebibytes=4096
