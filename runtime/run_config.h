@@ -37,12 +37,33 @@ struct CheckpointConfig {
 };
 
 struct CoordinatorConfig {
+  std::string listen;
   std::string address;
+  std::string credentials;
+  double beat_seconds = 1;
+  std::string certificate;
+  std::string private_key;
+  std::string client_authority;
+  bool insecure = false;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
-    visit.field("address", address, "", "HOST:PORT of a coordinator that runs by itself.",
-                only_off(""));
+    visit.field("listen", listen, "",
+                "HOST:PORT where rank 0's coordinator listens, port 0: any; none: no coordinator; "
+                "\"\": loopback, in a Slurm job or on several hosts every address, with TLS.");
+    visit.field("address", address, "",
+                "HOST:PORT of a coordinator that runs by itself; \"\": rank 0 runs one.");
+    visit.field("credentials", credentials, "",
+                "The coordinator.json of the one that runs by itself.");
+    visit.field("beat_seconds", beat_seconds, "s", "Between two signs of life of a rank.",
+                between(0.01, 60));
+    visit.field("certificate", certificate, "",
+                "PEM file for mutual TLS, of server and ranks; \"\": made for the run if needed.");
+    visit.field("private_key", private_key, "", "PEM file of the certificate's key, mode 600.");
+    visit.field("client_authority", client_authority, "",
+                "PEM file of the authority that signed the certificates.");
+    visit.field("insecure", insecure, "",
+                "Plaintext beyond loopback: the token can be read on the network.");
   }
 };
 

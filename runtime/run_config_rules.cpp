@@ -132,6 +132,22 @@ void check_evaluation(const RunConfig& config, Rules& rules) {
                 {"train.sequence_length"});
 }
 
+void check_coordinator(const CoordinatorConfig& config, Rules& rules) {
+  rules.require(config.address.empty() || config.listen.empty(), "coordinator.listen",
+                "value " + config.listen + ", allowed: \"\" with coordinator.address",
+                {"coordinator.address"});
+  rules.require(config.credentials.empty() || !config.address.empty(), "coordinator.credentials",
+                "value " + config.credentials + ", allowed: \"\" without coordinator.address",
+                {"coordinator.address"});
+  const int given = (config.certificate.empty() ? 0 : 1) + (config.private_key.empty() ? 0 : 1) +
+                    (config.client_authority.empty() ? 0 : 1);
+  rules.require(given == 0 || given == 3, "coordinator.certificate",
+                "value \"" + config.certificate +
+                    "\", allowed: all three of certificate, private_key and client_authority, or "
+                    "none",
+                {"coordinator.private_key", "coordinator.client_authority"});
+}
+
 }  // namespace
 
 std::vector<ConfigFault> contradictions(const RunConfig& config) {
@@ -142,6 +158,7 @@ std::vector<ConfigFault> contradictions(const RunConfig& config) {
   check_hyper(config.model, rules);
   check_training(config, rules);
   check_evaluation(config, rules);
+  check_coordinator(config.coordinator, rules);
   return rules.take();
 }
 

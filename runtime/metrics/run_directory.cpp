@@ -130,8 +130,8 @@ void RunDirectory::release() const {
   if (holds_anything(checkpoints_folder()) || locked_by_another(*this)) return;
   std::error_code failure;
   if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
-  for (const fs::path& file :
-       {config_file(), plan_file(), cluster_file(), events_file(), metrics_file()}) {
+  for (const fs::path& file : {config_file(), plan_file(), cluster_file(), events_file(),
+                               coordinator_journal(), metrics_file()}) {
     fs::remove(file, failure);
   }
 }

@@ -40,13 +40,15 @@ class RunDirectory {
   std::filesystem::path plan_file() const { return path_ / "plan.json"; }
   std::filesystem::path cluster_file() const { return path_ / "cluster.yaml"; }
   std::filesystem::path checkpoints_folder() const { return path_ / "checkpoints"; }
+  std::filesystem::path coordinator_file() const { return path_ / "coordinator.json"; }
+  std::filesystem::path coordinator_journal() const { return path_ / "coordinator.journal"; }
   std::filesystem::path lock_file() const { return path_ / "lock.json"; }
   std::filesystem::path log_file(int rank) const;
 
   /// Gives back a folder in which no step was taken: metrics.jsonl (if empty), config.yaml,
-  /// plan.json, cluster.yaml and events.jsonl go, exit.json and the logs stay. Removes nothing when
-  /// there are steps or checkpoints, or when the lock is another process's; so call it before the
-  /// own lock is released. Never throws.
+  /// plan.json, cluster.yaml, events.jsonl and the coordinator's journal go, exit.json and the logs
+  /// stay. Removes nothing when there are steps or checkpoints, or when the lock is another
+  /// process's; so call it before the own lock is released. Never throws.
   void release() const;
 
   /// `exit.json`: {"code", "reason"}; whole or absent.

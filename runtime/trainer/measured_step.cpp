@@ -15,26 +15,33 @@ constexpr double PhaseSeconds::*kPhases[] = {
 constexpr std::size_t kPhaseCount = std::size(kPhases);
 constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::all_to_all, &StepBytes::gradients,
                                                &StepBytes::parameters};
-constexpr std::size_t kStop = kPhaseCount + std::size(kBytes);
-constexpr std::size_t kRanksBegin = kStop + 1;
+constexpr bool StepWishes::*kWishes[] = {&StepWishes::save, &StepWishes::rebalance,
+                                         &StepWishes::stop, &StepWishes::stop_for_good,
+                                         &StepWishes::leave};
+constexpr std::size_t kWishesBegin = kPhaseCount + std::size(kBytes);
+constexpr std::size_t kRanksBegin = kWishesBegin + std::size(kWishes);
 
 }  // namespace
 
 MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          const StepBytes& bytes, bool stop) {
+                          const StepBytes& bytes, const StepWishes& wishes) {
   const auto ranks = static_cast<std::size_t>(control.size());
-  // Phases, bytes, and one place per rank for its step time: one sum gives the maximum too.
+  // Phases, bytes, wishes, and one place per rank for its step time: one sum gives the maximum too.
   std::vector<double> values(kRanksBegin + ranks, 0.0);
   for (std::size_t i = 0; i < kPhaseCount; ++i) values[i] = phases.*kPhases[i];
   for (std::size_t i = 0; i < std::size(kBytes); ++i) {
     values[kPhaseCount + i] = static_cast<double>(bytes.*kBytes[i]);
   }
-  values[kStop] = stop ? 1 : 0;
+  for (std::size_t i = 0; i < std::size(kWishes); ++i) {
+    values[kWishesBegin + i] = wishes.*kWishes[i] ? 1 : 0;
+  }
   values[kRanksBegin + static_cast<std::size_t>(control.rank())] = step_seconds;
   control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
 
   MeasuredStep measured;
-  measured.stop = values[kStop] > 0;
+  for (std::size_t i = 0; i < std::size(kWishes); ++i) {
+    measured.wishes.*kWishes[i] = values[kWishesBegin + i] > 0;
+  }
   measured.step_seconds = *std::max_element(values.begin() + kRanksBegin, values.end());
   for (std::size_t i = 0; i < std::size(kBytes); ++i) {
     measured.bytes.*kBytes[i] = static_cast<std::int64_t>(values[kPhaseCount + i]);

@@ -9,18 +9,28 @@
 
 namespace hetmoe {
 
+/// What ranks were asked for while they computed a step, to be done after it. Agreed: what one rank
+/// was told, all do.
+struct StepWishes {
+  bool save = false;           ///< a command
+  bool rebalance = false;      ///< a command
+  bool stop = false;           ///< a signal, or a command: save and end, to be run again
+  bool stop_for_good = false;  ///< a command: save and end, not to be run again
+  bool leave = false;          ///< the coordinator takes this rank for none of the run's
+};
+
 /// Times and traffic of one step over all ranks.
 struct MeasuredStep {
   double step_seconds = 0;  ///< maximum over ranks
   PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds
   StepBytes bytes;          ///< all ranks
-  bool stop = false;        ///< some rank was told to stop
+  StepWishes wishes;        ///< of any rank
 };
 
 /// Collective, once per step. `step_seconds`: this rank's, from the end of the previous step;
-/// `bytes`: what this rank sent; `stop`: whether this rank was told to stop after this step.
+/// `bytes`: what this rank sent; `wishes`: what it was asked for.
 MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          const StepBytes& bytes, bool stop);
+                          const StepBytes& bytes, const StepWishes& wishes);
 
 /// Three times the forward products of one step, for the widths really selected.
 double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load);

@@ -35,6 +35,8 @@ Loads mean_loads(Loads sums, std::int64_t count) {
   return sums;
 }
 
+constexpr std::int64_t kWindowSteps = 100;  // where only commands ask for a look
+
 /// `ranks`: of the world, among which slices move.
 MovePrice first_price(const PlanProblem& problem, int ranks) {
   if (!problem.cluster) return {};
@@ -58,7 +60,11 @@ Rebalancing::Rebalancing(const RunConfig& config, PlanProblem problem, Communica
       price_(first_price(problem_, control.size())) {}
 
 void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measured) {
-  if (!looks_at_all()) return;
+  if (!can_move()) return;
+  if (config_.placement.every == 0 && window_.steps == kWindowSteps) {
+    earlier_ = std::exchange(window_, {});
+    has_looked_ = true;
+  }
   ++window_.steps;
   add(outcome.load, window_.tokens);
   window_.expert_seconds += measured.phases.expert;
@@ -72,13 +78,14 @@ void Rebalancing::add_step(const StepOutcome& outcome, const MeasuredStep& measu
   if (!has_looked_ && 2 * window_.steps <= config_.placement.every) earlier_ = window_;
 }
 
-bool Rebalancing::looks_at_all() const {
-  const PlacementConfig& placement = config_.placement;
-  return placement.every > 0 && problem_.ranks > 1 && !placement.strategy.ends_with(".json");
+bool Rebalancing::can_move() const {
+  return problem_.ranks > 1 && !config_.placement.strategy.ends_with(".json");
 }
 
-bool Rebalancing::is_due(std::int64_t step) const {
-  return looks_at_all() && step % config_.placement.every == 0 && step < config_.train.steps;
+bool Rebalancing::is_due(std::int64_t step, bool is_asked_for) const {
+  const std::int64_t every = config_.placement.every;
+  const bool is_turn = every > 0 && step % every == 0;
+  return can_move() && (is_turn || is_asked_for) && step < config_.train.steps;
 }
 
 RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& current) const {
@@ -96,7 +103,9 @@ RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& curr
   question.strategy = plan_strategy_of(config_.placement.strategy);
   question.seconds_per_token_unit =
       window_.token_units > 0 ? window_.expert_seconds / window_.token_units : 0;
-  question.steps_until_next_look = std::min(config_.placement.every, config_.train.steps - step);
+  const std::int64_t left = config_.train.steps - step;
+  const std::int64_t every = config_.placement.every;
+  question.steps_until_next_look = every > 0 ? std::min(every, left) : left;
   question.move = price_;
   return question;
 }

@@ -27,9 +27,9 @@ class Rebalancing {
   /// After every step.
   void add_step(const StepOutcome& outcome, const MeasuredStep& measured);
 
-  /// Whether to look after this step: never with placement.every 0, in groups of one rank, with a
-  /// plan file as strategy, or after the last step.
-  bool is_due(std::int64_t step) const;
+  /// Whether to look after this step: never in groups of one rank, with a plan file as strategy, or
+  /// after the last step; with placement.every 0 only when it is asked for.
+  bool is_due(std::int64_t step, bool is_asked_for = false) const;
 
   /// The plan to move to, if moving pays; a new window begins. Collective, blocking: rank 0 plans.
   std::optional<Plan> look(std::int64_t step, const Placement& current);
@@ -50,7 +50,7 @@ class Rebalancing {
     std::vector<double> step_seconds;
   };
 
-  bool looks_at_all() const;
+  bool can_move() const;
   RebalanceQuestion question(std::int64_t step, const Placement& current) const;
   RebalanceAnswer decide(std::int64_t step, const Placement& current);
 

@@ -31,7 +31,8 @@ void RunLog::started(const RunSummary& summary) {
                  {"taken_over", start_.taken_over}});
 }
 
-void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured) {
+StepRecord RunLog::step(std::int64_t step, const StepOutcome& outcome,
+                        const MeasuredStep& measured) {
   const TrainConfig& train = config_.train;
   const auto tokens = static_cast<double>(train.global_batch * train.sequence_length);
   if (outcome.skipped) {
@@ -63,6 +64,7 @@ void RunLog::step(std::int64_t step, const StepOutcome& outcome, const MeasuredS
   tokens_per_second_.push_back(record.tokens_per_second);
   balance_sum_ += record.flops_max_over_mean;
   add_load(outcome.load);
+  return record;
 }
 
 void RunLog::add_load(const std::vector<std::vector<std::int64_t>>& load) {
@@ -117,6 +119,12 @@ void RunLog::saved(const SaveRecord& record) {
     console_.warning("step " + std::to_string(record.step) + " is not saved: " + record.failure);
   }
   for (const std::string& warning : record.warnings) console_.warning(warning);
+}
+
+void RunLog::command(std::int64_t step, std::string_view name, std::int64_t number) {
+  events_.write(Event::kCommand, step, {{"command", std::string(name)}, {"number", number}});
+  console_.note("command " + std::to_string(number) + ": " + std::string(name) + ", after step " +
+                std::to_string(step));
 }
 
 void RunLog::stopped(std::int64_t step, const std::string& reason) {

@@ -36,12 +36,14 @@ class RunLog {
          RunStart start);
 
   void started(const RunSummary& summary);
-  void step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
+  /// Gives the line as it stands in metrics.jsonl.
+  StepRecord step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
   void evaluation(EvaluationRecord record);
   void rebalance(std::int64_t step, const RebalanceRecord& record);
   void rebalance_gain(std::int64_t step, const RebalanceGain& gain);
   void save_begun(std::int64_t step);
   void saved(const SaveRecord& record);
+  void command(std::int64_t step, std::string_view name, std::int64_t number);
   void stopped(std::int64_t step, const std::string& reason);
   void note(const std::string& text) { console_.note(text); }
   void warning(const std::string& text) { console_.warning(text); }

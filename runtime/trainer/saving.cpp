@@ -12,6 +12,8 @@
 namespace hetmoe {
 namespace {
 
+constexpr double kWitnessSeconds = 1;  // that a save which training waits for gives it
+
 template <typename Result>
 bool is_ready(const std::future<Result>& future) {
   return !future.valid() || future.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
@@ -20,12 +22,13 @@ bool is_ready(const std::future<Result>& future) {
 }  // namespace
 
 Saving::Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes,
-               Communicator& control, const Clock& clock)
+               Communicator& control, const Clock& clock, SaveWitness* witness)
     : folder_(std::move(folder)),
       retention_(retention),
       shapes_(std::move(shapes)),
       control_(control),
-      clock_(clock) {}
+      clock_(clock),
+      witness_(witness) {}
 
 void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
   HETMOE_CHECK(stage_ == Stage::kIdle, "two saves at once");
@@ -34,6 +37,9 @@ void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
   manifest_ = std::move(manifest);
   record_ = {.step = manifest_.step};
   has_folder_ = false;
+  written_.reset();
+  write_failure_ = nullptr;
+  witness_is_late_ = false;
   try {
     collectively(control_, [&] {
       if (control_.rank() == 0) folder_.begin(manifest_.step);
@@ -57,8 +63,9 @@ void Saving::start_writing(const std::vector<OwnedRows>& owned) {
 }
 
 void Saving::poll() {
-  if (stage_ == Stage::kWriting && everyone(is_ready(writing_))) {
-    commit();
+  if (stage_ == Stage::kWriting) {
+    take_written();
+    if (all_may_commit()) commit();
   } else if (stage_ == Stage::kCommitting && everyone(is_ready(committing_))) {
     conclude();
   }
@@ -67,6 +74,7 @@ void Saving::poll() {
 void Saving::wait() {
   const double begin_seconds = clock_.monotonic_seconds();
   while (stage_ != Stage::kIdle) {
+    witness_is_late_ = clock_.monotonic_seconds() - begin_seconds > kWitnessSeconds;
     poll();
     if (stage_ != Stage::kIdle) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
@@ -74,6 +82,31 @@ void Saving::wait() {
 }
 
 std::optional<SaveRecord> Saving::take_result() { return std::exchange(result_, std::nullopt); }
+
+void Saving::take_written() {
+  if (written_ || write_failure_ || !is_ready(writing_)) return;
+  try {
+    written_ = writing_.get();
+    if (witness_ != nullptr) witness_->prepared(manifest_.step, written_->file);
+  } catch (...) {
+    write_failure_ = std::current_exception();
+  }
+}
+
+/// Or have to fail: nobody waits for a witness of what is lost already.
+bool Saving::all_may_commit() {
+  const bool asks = witness_ != nullptr && control_.rank() == 0 && written_;
+  const auto answer = asks ? witness_->answer() : SaveWitness::Answer::kAgreed;
+  if (answer == SaveWitness::Answer::kRefused && !write_failure_) {
+    write_failure_ = std::make_exception_ptr(Error(ExitCode::kCoordinator, witness_->refusal()));
+  }
+  std::array<std::int64_t, 3> votes = {
+      written_ || write_failure_ ? 1 : 0, write_failure_ ? 0 : 1,
+      answer == SaveWitness::Answer::kAgreed || witness_is_late_ ? 1 : 0};
+  control_.all_reduce(buffer_of(std::span<std::int64_t>(votes)), Reduction::kMin).wait();
+  const auto [all_wrote, none_failed, witness_agrees] = votes;
+  return all_wrote == 1 && (none_failed == 0 || witness_agrees == 1);
+}
 
 bool Saving::everyone(bool is_ready) {
   std::array<std::int64_t, 1> ready = {is_ready ? 1 : 0};
@@ -84,7 +117,10 @@ bool Saving::everyone(bool is_ready) {
 void Saving::commit() {
   std::string own;
   try {
-    collectively(control_, [&] { own = shard_text(writing_.get()); });
+    collectively(control_, [&] {
+      if (write_failure_) std::rethrow_exception(write_failure_);
+      own = shard_text(*written_);
+    });
   } catch (const AgreedError& error) {
     fail(error.what());
     return;
@@ -116,7 +152,7 @@ void Saving::conclude() {
   stage_ = Stage::kIdle;
   record_.committed = true;
   record_.seconds = clock_.monotonic_seconds() - begin_seconds_;
-  result_ = std::exchange(record_, {});
+  tell();
 }
 
 /// Nothing is left behind but what is committed all the same: a marker that could not be synced, or
@@ -135,6 +171,11 @@ void Saving::fail(const std::string& reason) {
       record_.warnings.emplace_back(error.what());
     }
   }
+  tell();
+}
+
+void Saving::tell() {
+  if (witness_ != nullptr) witness_->concluded(record_);
   result_ = std::exchange(record_, {});
 }
 

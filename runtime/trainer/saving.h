@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <future>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "runtime/checkpoint/checkpoint_folder.h"
 #include "runtime/checkpoint/shard_file.h"
 #include "runtime/metrics/training_record.h"
+#include "runtime/trainer/save_witness.h"
 #include "runtime/trainer/snapshot.h"
 
 namespace hetmoe {
@@ -18,13 +20,15 @@ namespace hetmoe {
 /// Saves checkpoints while training goes on: it stops only for the copy to host memory. Every rank
 /// writes what it owns from a thread of its own; when all have, rank 0 commits, again beside the
 /// training. At most one save is under way.
+/// With a witness rank 0 commits when that agrees too; where training waits for the save, or the
+/// job ends, it is given a second, and then the ranks' own agreement is enough. A refusal fails it.
 /// A save that fails on any rank fails on all, leaves nothing behind and ends no training.
 /// Collective, all of it; no communication while nothing is under way.
 class Saving {
  public:
-  /// `control` and `clock` must outlive this.
+  /// `control`, `clock` and `witness` (null: none) must outlive this.
   Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes, Communicator& control,
-         const Clock& clock);
+         const Clock& clock, SaveWitness* witness = nullptr);
 
   /// Begins to save what `owned` holds now. `manifest` says all but files and tensors. Nothing may
   /// be under way: wait before. Blocks for the copy.
@@ -44,16 +48,21 @@ class Saving {
   enum class Stage : std::uint8_t { kIdle, kWriting, kCommitting };
 
   void start_writing(const std::vector<OwnedRows>& owned);
+  void take_written();
+  bool all_may_commit();
   bool everyone(bool is_ready);
   void commit();
   void conclude();
   void fail(const std::string& reason);
+  void tell();
 
   CheckpointFolder folder_;
   Retention retention_;
   TensorShapes shapes_;
   Communicator& control_;
   const Clock& clock_;
+  SaveWitness* witness_;
+  bool witness_is_late_ = false;
   Stage stage_ = Stage::kIdle;
   Manifest manifest_;
   bool has_folder_ = false;  ///< the step's folder is this save's
@@ -63,6 +72,8 @@ class Saving {
   double waited_seconds_ = 0;
   std::optional<SaveRecord> result_;
   std::future<WrittenShard> writing_;
+  std::optional<WrittenShard> written_;               ///< this rank's, or
+  std::exception_ptr write_failure_;                  ///< why there is none
   std::future<std::vector<std::string>> committing_;  ///< rank 0; what could not be pruned
 };
 

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/model/parameter_specs.h"
 #include "core/model/router.h"
 #include "runtime/trainer/global_batch.h"
 
@@ -168,6 +169,9 @@ TrainingStep::Totals TrainingStep::agree(Totals totals) {
   outcome.grad_norm = std::sqrt(values[1]);
   outcome.skipped =
       values[2] != 0 || !std::isfinite(outcome.loss) || !std::isfinite(outcome.grad_norm);
+  outcome.expert_flops =
+      3.0 * expert_forward_flops(parts_.config.model,
+                                 std::reduce(token_units_.begin(), token_units_.end()));
   outcome.flops_max_over_mean = flops_max_over_mean(outcome);
   return totals;
 }

@@ -27,7 +27,7 @@ struct StepParts {
   const Clock& clock;
 };
 
-/// What a step did. Everything but `seconds` is the same on every rank.
+/// What a step did. Everything but `seconds` and `expert_flops` is the same on every rank.
 struct StepOutcome {
   double loss = 0;  ///< language modelling, nats per token, global
   double parameter_penalty = 0;
@@ -41,7 +41,8 @@ struct StepOutcome {
   double flops_max_over_mean = 1;
   /// [layers][experts]: tokens that selected the expert, all ranks.
   std::vector<std::vector<std::int64_t>> load;
-  PhaseSeconds seconds;  ///< this rank
+  PhaseSeconds seconds;     ///< this rank
+  double expert_flops = 0;  ///< this rank, forward and backward
 };
 
 /// One training step: the parameters of step n from those of step n - 1. No logging, no files.

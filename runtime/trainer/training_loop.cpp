@@ -5,6 +5,7 @@
 #include <cmath>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "core/files/atomic_file.h"
 #include "parallel/agreement.h"
@@ -30,12 +31,14 @@ std::int64_t peak_memory_bytes(Communicator& control) {
 
 TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
                            const ComputeChoice& compute, TrafficClasses& traffic,
-                           const AgreedRun& run, ResumePoint resume, RankLog& rank_log)
+                           const AgreedRun& run, ResumePoint resume, Coordination& coordination,
+                           RankLog& rank_log)
     : request_(request),
       config_(std::move(config)),
       traffic_(traffic),
       directory_(run.directory),
       lock_(run.lock.get()),
+      coordination_(coordination),
       rank_log_(rank_log),
       resume_(std::move(resume)),
       plan_(feasible_plan(config_, resume_, traffic)),
@@ -46,7 +49,7 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
       saving_(
           CheckpointFolder(directory_.checkpoints_folder()),
           {.newest = config_.checkpoint.keep, .every_steps = config_.checkpoint.keep_every_steps},
-          tensor_shapes(config_.model), *traffic.control, request.clock) {
+          tensor_shapes(config_.model), *traffic.control, request.clock, &coordination) {
   start_.generation = run.generation;
   if (lock_ != nullptr) start_.taken_over = lock_->taken_over();
   if (resume_.checkpoint) this->resume(*resume_.checkpoint);
@@ -117,25 +120,22 @@ void TrainingLoop::run() {
     evaluate_if_due(step);
     rebalance_if_due(step);
     save_if_due(step);
-    if (stops_ && step < config_.train.steps) stop(step);
+    tell_commands(step);
+    if (stops() && step < config_.train.steps) stop(step);
   }
   finish();
 }
 
 void TrainingLoop::train_one_step(std::int64_t step) {
   traffic_.begin_step(step);
+  coordination_.enter(step, "training");
   if (lock_ != nullptr && lock_->lost()) throw StorageError(lock_->lost_text());
   const StepOutcome outcome = parts_.step().run(step);
-  const double now = request_.clock.monotonic_seconds();
-  const MeasuredStep measured =
-      measure_step(*traffic_.control, outcome.seconds, now - step_end_seconds_,
-                   bytes_since(bytes_sent_), request_.stop_requested && request_.stop_requested());
-  stops_ = measured.stop;
-  step_end_seconds_ = now;
-  bytes_sent_ = bytes_since({});
+  const MeasuredStep measured = measure(outcome);
+  leave_if_expelled();
   rebalancing_.add_step(outcome, measured);
   loads_.add(outcome.load);
-  if (log_) log_->step(step, outcome, measured);
+  if (log_) coordination_.report(log_->step(step, outcome, measured));
   if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
   skipped_ += outcome.skipped ? 1 : 0;
   skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
@@ -145,6 +145,39 @@ void TrainingLoop::train_one_step(std::int64_t step) {
                           " steps in a row had a non-finite loss, gradient norm or router logit, "
                           "allowed: train.max_skipped_in_row " +
                           std::to_string(config_.train.max_skipped_in_row));
+  }
+}
+
+MeasuredStep TrainingLoop::measure(const StepOutcome& outcome) {
+  const double now = request_.clock.monotonic_seconds();
+  const double step_seconds = now - std::exchange(step_end_seconds_, now);
+  coordination_.step_ended(outcome, step_seconds);
+  StepWishes wishes = coordination_.wishes();
+  wishes.stop = wishes.stop || (request_.stop_requested && request_.stop_requested());
+  MeasuredStep measured = measure_step(*traffic_.control, outcome.seconds, step_seconds,
+                                       bytes_since(bytes_sent_), wishes);
+  wishes_ = measured.wishes;
+  bytes_sent_ = bytes_since({});
+  return measured;
+}
+
+/// The coordinator knows of a later start of this run, or does not know this one at all.
+void TrainingLoop::leave_if_expelled() {
+  if (!wishes_.leave) return;
+  collectively(*traffic_.control, [&] {
+    const std::string refusal = coordination_.refusal();
+    if (!refusal.empty()) throw Error(ExitCode::kCoordinator, refusal);
+  });
+}
+
+/// Once all ranks have done what was asked for.
+void TrainingLoop::tell_commands(std::int64_t step) {
+  for (const AcceptedCommand& command : coordination_.executed(step)) {
+    if (log_) log_->command(step, command_name(command.kind), command.number);
+  }
+  for (const std::string& note : coordination_.take_notes()) {
+    rank_log_.note(note);
+    if (log_) log_->note(note);
   }
 }
 
@@ -159,6 +192,7 @@ void TrainingLoop::evaluate_if_due(std::int64_t step) {
   const std::int64_t every = config_.evaluate.every_steps;
   if (!data_.valid || every == 0) return;
   if (step % every != 0 && step != config_.train.steps) return;
+  coordination_.enter(step, "evaluating");
   const EvaluationRecord record = evaluate({.config = config_,
                                             .decoder = parts_.decoder(),
                                             .gate = parts_.ownership(),
@@ -172,7 +206,8 @@ void TrainingLoop::evaluate_if_due(std::int64_t step) {
 }
 
 void TrainingLoop::rebalance_if_due(std::int64_t step) {
-  if (!rebalancing_.is_due(step)) return;
+  if (!rebalancing_.is_due(step, wishes_.rebalance)) return;
+  coordination_.enter(step, "rebalancing");
   log_gain_of_move(step);
   std::optional<Plan> plan = rebalancing_.look(step, plan_.placement);
   if (plan) move_slices(step, std::move(*plan));
@@ -205,9 +240,10 @@ void TrainingLoop::save_if_due(std::int64_t step) {
   const CheckpointConfig& checkpoint = config_.checkpoint;
   saving_.poll();
   log_save();
-  const bool is_last = checkpoint.last_step && (stops_ || step == config_.train.steps);
+  const bool is_last = checkpoint.last_step && (stops() || step == config_.train.steps);
   const bool is_due = checkpoint.every_steps > 0 && step % checkpoint.every_steps == 0;
-  if (!is_last && !is_due) return;
+  if (!is_last && !is_due && !wishes_.save) return;
+  coordination_.enter(step, "saving");
   saving_.wait();
   log_save();
   if (log_) log_->save_begun(step);
@@ -244,7 +280,8 @@ void TrainingLoop::stop(std::int64_t step) {
   parts_.ownership().wait_all();
   saving_.wait();
   log_save();
-  const std::string reason = "stopped by a signal after step " + std::to_string(step);
+  const std::string reason = std::string(wishes_.stop_for_good ? "stopped by command" : "stopped") +
+                             " after step " + std::to_string(step);
   if (log_) log_->stopped(step, reason);
   if (!config_.checkpoint.last_step) {
     throw AgreedError(ExitCode::kDoNotRunAgain,
@@ -254,7 +291,7 @@ void TrainingLoop::stop(std::int64_t step) {
     throw AgreedError(ExitCode::kStorage,
                       reason + " and not saved: " + (last_save_ ? last_save_->failure : ""));
   }
-  throw AgreedError(ExitCode::kStoppedBySignal,
+  throw AgreedError(wishes_.stop_for_good ? ExitCode::kDoNotRunAgain : ExitCode::kStoppedBySignal,
                     reason + ", saved in " + directory_.path().string() +
                         ": the same command with this --run-dir goes on from there");
 }

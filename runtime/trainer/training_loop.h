@@ -6,6 +6,7 @@
 
 #include "runtime/metrics/rank_log.h"
 #include "runtime/metrics/run_history.h"
+#include "runtime/trainer/coordination.h"
 #include "runtime/trainer/load_average.h"
 #include "runtime/trainer/rebalancing.h"
 #include "runtime/trainer/run_log.h"
@@ -22,16 +23,21 @@ class TrainingLoop {
  public:
   TrainingLoop(const TrainingRequest& request, RunConfig config, const ComputeChoice& compute,
                TrafficClasses& traffic, const AgreedRun& run, ResumePoint resume,
-               RankLog& rank_log);
+               Coordination& coordination, RankLog& rank_log);
 
-  /// To the last step. Errors: AgreedError, of code 75 when a rank was told to stop.
+  /// To the last step. Errors: AgreedError; of code 75 when a rank was told to stop, 93 when it was
+  /// told so for good.
   void run();
 
  private:
   void resume(const CheckpointReader& checkpoint);
   void start_log(const ComputeChoice& compute);
   void train_one_step(std::int64_t step);
+  MeasuredStep measure(const StepOutcome& outcome);
+  void tell_commands(std::int64_t step);
+  bool stops() const { return wishes_.stop || wishes_.stop_for_good; }
   StepBytes bytes_since(const StepBytes& before) const;
+  void leave_if_expelled();
   void evaluate_if_due(std::int64_t step);
   void rebalance_if_due(std::int64_t step);
   void move_slices(std::int64_t step, Plan plan);
@@ -50,6 +56,7 @@ class TrainingLoop {
   TrafficClasses& traffic_;
   const RunDirectory& directory_;
   const RunLock* lock_;  ///< rank 0
+  Coordination& coordination_;
   RankLog& rank_log_;
   ResumePoint resume_;  ///< its checkpoint is closed when training begins
   RunStart start_;
@@ -64,7 +71,7 @@ class TrainingLoop {
   StepBytes bytes_sent_;      ///< so far, this rank
   std::int64_t skipped_ = 0;  ///< since step 1
   std::int64_t skipped_in_row_ = 0;
-  bool stops_ = false;  ///< some rank was told to stop
+  StepWishes wishes_;  ///< of the last step
   std::optional<SaveRecord> last_save_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "parallel/agreement.h"
 #include "runtime/trainer/compute_choice.h"
+#include "runtime/trainer/coordination.h"
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_start.h"
@@ -63,7 +64,13 @@ void run_training(const TrainingRequest& request) {
                                           .rank_log = *rank_log,
                                           .world = request.world,
                                           .generation = run.generation});
-    TrainingLoop loop(request, std::move(config), compute, traffic, run, std::move(resume),
+    Coordination coordination({.config = config,
+                               .directory = directory,
+                               .collectives = collectives,
+                               .clock = request.clock,
+                               .control = *traffic.control,
+                               .generation = run.generation});
+    TrainingLoop loop(request, config, compute, traffic, run, std::move(resume), coordination,
                       *rank_log);
     loop.run();
   } catch (const AgreedError& error) {

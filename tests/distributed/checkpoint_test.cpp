@@ -1,11 +1,14 @@
 // What is saved on some ranks is loaded on others, bit for bit.
 #include <ATen/core/Tensor.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "core/base/clock.h"
 #include "parallel/agreement.h"
@@ -186,6 +189,83 @@ TEST(Saving, KeepsTheNewestAndEveryFourth) {
   std::set<std::int64_t> steps;
   for (const SavedStep& saved : CheckpointFolder(folder.path()).steps()) steps.insert(saved.step);
   EXPECT_EQ(steps, (std::set<std::int64_t>{4, 6, 7}));
+}
+
+/// Answers what it is told to, and remembers what it heard.
+class ScriptedWitness final : public SaveWitness {
+ public:
+  Answer says = Answer::kNotYet;
+  std::vector<std::int64_t> prepared_steps;
+  std::vector<bool> committed;
+
+  void prepared(std::int64_t step, const CheckpointFile& file) override {
+    EXPECT_TRUE(file.digest.starts_with("xxh3-128:"));
+    prepared_steps.push_back(step);
+  }
+  Answer answer() const override { return says; }
+  std::string refusal() const override { return "generation 1 of this run has ended"; }
+  void concluded(const SaveRecord& record) override { committed.push_back(record.committed); }
+};
+
+/// A save with a witness, of a folder and a model that all ranks share.
+class WitnessedSave : public ::testing::Test {
+ protected:
+  void begin(std::int64_t step) {
+    saving_.begin(manifest_of(config_, step, world_.size()), training_.ownership().owned());
+  }
+
+  /// Long after every rank has written.
+  void poll_for_a_while() {
+    for (int i = 0; i < 50; ++i) {
+      saving_.poll();
+      std::this_thread::sleep_for(std::chrono::milliseconds(4));
+    }
+  }
+
+  Communicator& world_ = test_world();
+  SharedFolder folder_;
+  RunConfig config_ = config_of(Precision::kFp32, false);
+  TrainingWorld training_{config_, world_, cut_placement(config_.model, world_.size())};
+  SystemClock clock_;
+  ScriptedWitness witness_;
+  Saving saving_{CheckpointFolder(folder_.path()),
+                 {},
+                 tensor_shapes(config_.model),
+                 world_,
+                 clock_,
+                 &witness_};
+};
+
+TEST_F(WitnessedSave, IsCommittedWhenTheWitnessAgreesAndNotBefore) {
+  begin(3);
+  poll_for_a_while();
+  EXPECT_EQ(witness_.prepared_steps, std::vector<std::int64_t>({3}));
+  EXPECT_FALSE(saving_.take_result().has_value());
+  EXPECT_FALSE(is_committed(CheckpointFolder(folder_.path()).path_of(3)));
+  // Only rank 0 is asked.
+  if (world_.rank() == 0) witness_.says = SaveWitness::Answer::kAgreed;
+  poll_for_a_while();
+  const std::optional<SaveRecord> record = saving_.take_result();
+  ASSERT_TRUE(record.has_value());
+  EXPECT_TRUE(record->committed) << record->failure;
+  EXPECT_EQ(witness_.committed, std::vector<bool>({true}));
+}
+
+TEST_F(WitnessedSave, DoesWithoutAWitnessThatIsAwayWhenTrainingWaits) {
+  begin(4);
+  saving_.wait();
+  EXPECT_TRUE(saving_.take_result().value().committed);
+}
+
+TEST_F(WitnessedSave, FailsOnEveryRankWhenTheWitnessRefuses) {
+  if (world_.rank() == 0) witness_.says = SaveWitness::Answer::kRefused;
+  begin(5);
+  saving_.wait();
+  const SaveRecord record = saving_.take_result().value();
+  EXPECT_FALSE(record.committed);
+  EXPECT_THAT(record.failure, ::testing::HasSubstr("generation 1 of this run has ended"));
+  EXPECT_FALSE(fs::exists(CheckpointFolder(folder_.path()).path_of(5)));
+  EXPECT_EQ(witness_.committed, std::vector<bool>({false}));
 }
 
 }  // namespace

@@ -161,7 +161,7 @@ class Stopped(ResumeCase):
     def test_by_sigusr1_saves_and_asks_to_be_run_again(self):
         code, _, err = self.stop(signal.SIGUSR1, times=2)
         self.assertEqual(code, 75, err)
-        self.assertIn("stopped by a signal after step ", err)
+        self.assertIn("stopped after step ", err)
         self.assertEqual(self.read_json("run/exit.json")["code"], 75)
         step = self.events("run", "stopped")[0]["step"]
         self.assertEqual(self.saved_steps("run")[-1], step)

@@ -36,8 +36,8 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     phases.expert = own;
     phases.parameters = world.rank() == 2 ? 3.0 : 0.0;
     const MeasuredStep measured =
-        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30}, false);
-    EXPECT_FALSE(measured.stop);
+        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30}, {});
+    EXPECT_FALSE(measured.wishes.stop);
     EXPECT_EQ(measured.step_seconds, 30);
     EXPECT_EQ(measured.bytes.all_to_all, 3003);
     EXPECT_EQ(measured.bytes.gradients, 600);
@@ -49,9 +49,15 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
   });
 }
 
-TEST(MeasureStep, AllStopWhenOneWasToldTo) {
+TEST(MeasureStep, WhatOneRankWasAskedForAllDo) {
   run_ranks(3, [](Communicator& world) {
-    EXPECT_TRUE(measure_step(world, {}, 1, {}, world.rank() == 1).stop);
+    const StepWishes own{.rebalance = world.rank() == 0, .stop = world.rank() == 1};
+    const StepWishes agreed = measure_step(world, {}, 1, {}, own).wishes;
+    EXPECT_TRUE(agreed.stop);
+    EXPECT_TRUE(agreed.rebalance);
+    EXPECT_FALSE(agreed.save);
+    EXPECT_FALSE(agreed.stop_for_good);
+    EXPECT_FALSE(agreed.leave);
   });
 }
 

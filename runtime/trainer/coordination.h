@@ -1,0 +1,71 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "parallel/communicator/collective_log.h"
+#include "parallel/communicator/communicator.h"
+#include "runtime/coordinator/rank_link.h"
+#include "runtime/metrics/run_directory.h"
+#include "runtime/run_config.h"
+#include "runtime/trainer/coordinator_access.h"
+#include "runtime/trainer/measured_step.h"
+#include "runtime/trainer/save_witness.h"
+
+namespace hetmoe {
+
+/// All of it must outlive the coordination.
+struct CoordinatedRun {
+  const RunConfig& config;
+  const RunDirectory& directory;
+  const CollectiveLog& collectives;
+  const Clock& clock;
+  Communicator& control;
+  int generation = 1;
+};
+
+/// What training says to the run's coordinator and hears from it, between steps and without ever
+/// waiting: another thread does the talking. With coordinator.listen none it does nothing.
+class Coordination final : public SaveWitness {
+ public:
+  /// Opens the coordinator and joins it. One that does not answer within ten seconds is told about
+  /// and tried again while training goes on. Collective. Blocking.
+  /// Errors: AgreedError of code 5 when it cannot listen, or refuses this run.
+  explicit Coordination(const CoordinatedRun& run);
+  ~Coordination() override;
+  Coordination(const Coordination&) = delete;
+  Coordination& operator=(const Coordination&) = delete;
+
+  // The training thread; no call blocks.
+
+  /// What this rank does now.
+  void enter(std::int64_t step, std::string_view phase);
+  /// Figures of the step that has ended; `step_seconds` are this rank's.
+  void step_ended(const StepOutcome& outcome, double step_seconds);
+  /// Rank 0: the step as it stands in metrics.jsonl.
+  void report(const StepRecord& record);
+  /// What people have asked for; commands stand open until `executed`.
+  StepWishes wishes();
+  /// The ranks have done, after this step, what the last wishes asked for: which commands those
+  /// were (rank 0).
+  std::vector<AcceptedCommand> executed(std::int64_t step);
+  /// What people should know of the coordinator's reach.
+  std::vector<std::string> take_notes();
+
+  void prepared(std::int64_t step, const CheckpointFile& file) override;
+  Answer answer() const override;
+  std::string refusal() const override;
+  void concluded(const SaveRecord& record) override;
+
+ private:
+  const CoordinatedRun run_;
+  std::string configuration_digest_;
+  CoordinatorAccess access_;
+  std::unique_ptr<RankLink> link_;  ///< null: no coordinator
+  Heartbeat beat_;
+  std::vector<AcceptedCommand> open_commands_;
+};
+
+}  // namespace hetmoe

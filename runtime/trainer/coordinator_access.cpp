@@ -1,0 +1,138 @@
+#include "runtime/trainer/coordinator_access.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <system_error>
+
+#include "core/base/check.h"
+#include "parallel/agreement.h"
+#include "parallel/communicator/rank_hosts.h"
+#include "runtime/coordinator/coordinator_file.h"
+
+namespace hetmoe {
+namespace {
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+std::string listen_address(const CoordinatorConfig& config, bool one_host) {
+  if (!config.listen.empty()) return config.listen;
+  const bool reachable = one_host && std::getenv("SLURM_JOB_ID") == nullptr;
+  return reachable ? "127.0.0.1:0" : "0.0.0.0:0";
+}
+
+/// What others connect to: a wildcard stands for this host.
+std::string reachable_address(const std::string& listen, int port) {
+  const std::string host = listen.substr(0, listen.rfind(':'));
+  const bool is_wildcard = host == "0.0.0.0" || host == "[::]";
+  return (is_wildcard ? host_name() : host) + ":" + std::to_string(port);
+}
+
+ServerOptions server_options(const CoordinatorConfig& config, std::string listen) {
+  ServerOptions options{.listen = std::move(listen),
+                        .credentials = {.token = make_token()},
+                        .insecure = config.insecure};
+  ServerCredentials& credentials = options.credentials;
+  if (!config.certificate.empty()) {
+    credentials.certificate = read_pem_file(config.certificate, /*is_secret=*/false);
+    credentials.private_key = read_pem_file(config.private_key, /*is_secret=*/true);
+    credentials.client_authority = read_pem_file(config.client_authority, /*is_secret=*/false);
+  } else if (!config.insecure && !is_loopback(options.listen)) {
+    CertificatePair pair = make_certificate(host_name());
+    credentials.certificate = std::move(pair.certificate);
+    credentials.private_key = std::move(pair.private_key);
+  }
+  return options;
+}
+
+/// Absolute, so that commands find it from wherever they are typed.
+std::string absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).string();
+}
+
+CoordinatorFile own_file(const CoordinatorConfig& config, const ServerOptions& options, int port) {
+  const bool is_mutual = !config.certificate.empty();
+  const ServerCredentials& credentials = options.credentials;
+  return {.address = reachable_address(options.listen, port),
+          .token = credentials.token,
+          .certificate = is_mutual ? credentials.client_authority : credentials.certificate,
+          .server_name = is_mutual || credentials.certificate.empty()
+                             ? std::string()
+                             : std::string(kCertificateName),
+          .client_certificate_file = absolute(config.certificate),
+          .client_key_file = absolute(config.private_key)};
+}
+
+CoordinatorFile start_own(const CoordinatorConfig& config, const RunDirectory& directory,
+                          bool one_host, const Clock& clock, CoordinatorAccess& access) {
+  access.own = std::make_unique<RunCoordinator>(directory.coordinator_journal(), clock);
+  const ServerOptions options = server_options(config, listen_address(config, one_host));
+  access.server = std::make_unique<CoordinatorServer>(*access.own, options);
+  access.file = directory.coordinator_file();
+  return own_file(config, options, access.server->port());
+}
+
+CoordinatorFile find_external(const CoordinatorConfig& config) {
+  CoordinatorFile file;
+  if (!config.credentials.empty()) file = read_coordinator_file(config.credentials);
+  file.address = config.address;
+  if (!config.certificate.empty()) {
+    file.certificate = read_pem_file(config.client_authority, /*is_secret=*/false);
+    file.client_certificate_file = absolute(config.certificate);
+    file.client_key_file = absolute(config.private_key);
+  }
+  return file;
+}
+
+std::string name_of_run(const RunDirectory& directory) {
+  const std::filesystem::path path = std::filesystem::weakly_canonical(directory.path());
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+}  // namespace
+
+Coordinator& CoordinatorAccess::coordinator() const {
+  if (own) return *own;
+  HETMOE_CHECK(client != nullptr, "no coordinator is open");
+  return *client;
+}
+
+CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
+                                   Communicator& control, const Clock& clock) {
+  const std::vector<int> hosts = hosts_of_ranks(control);
+  const bool one_host = std::ranges::all_of(hosts, [](int host) { return host == 0; });
+  CoordinatorAccess access;
+  std::string text;
+  collectively(control, [&] {
+    if (control.rank() != 0) return;
+    access.run = name_of_run(directory);
+    const CoordinatorFile file = config.address.empty()
+                                     ? start_own(config, directory, one_host, clock, access)
+                                     : find_external(config);
+    write_coordinator_file(directory.coordinator_file(), file);
+    text = write_coordinator_text(file);
+  });
+  access.run = broadcast_text(control, std::move(access.run), 0);
+  text = broadcast_text(control, std::move(text), 0);
+  collectively(control, [&] {
+    if (access.own) return;
+    const CoordinatorFile file = read_coordinator_text(text, "coordinator of rank 0");
+    access.client = std::make_unique<CoordinatorClient>(file.address, client_credentials(file));
+  });
+  return access;
+}
+
+void close_coordinator(CoordinatorAccess& access) {
+  if (access.server) access.server->shut_down();
+  std::error_code error;  // one that stays is found out by whoever reads it
+  if (!access.file.empty()) std::filesystem::remove(access.file, error);
+  access = {};
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,204 @@
+#include "runtime/trainer/coordination.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <thread>
+
+#include "core/base/clock.h"
+#include "parallel/agreement.h"
+#include "parallel/communicator/local_communicator.h"
+#include "runtime/coordinator/coordinator_file.h"
+#include "tests/support/temporary_folder.h"
+
+namespace hetmoe {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// A run of threads as ranks in a folder of its own.
+class Run {
+ public:
+  explicit Run(int generation) : generation_(generation) {}
+
+  void on_ranks(int ranks, const std::function<void(Coordination&, Communicator&)>& work) {
+    run_ranks(ranks, [&](Communicator& world) {
+      CollectiveLog collectives(clock_);
+      Coordination coordination({.config = config,
+                                 .directory = RunDirectory::open(folder.path()),
+                                 .collectives = collectives,
+                                 .clock = clock_,
+                                 .control = world,
+                                 .generation = generation_});
+      work(coordination, world);
+      world.barrier();  // rank 0's coordinator lives until all have said what they had to
+    });
+  }
+
+  CoordinatorClient person() const {
+    const CoordinatorFile file = read_coordinator_file(folder.path() / "coordinator.json");
+    return {file.address, client_credentials(file)};
+  }
+
+  RunConfig config = [] {
+    RunConfig short_beats;
+    short_beats.coordinator.beat_seconds = 0.02;
+    return short_beats;
+  }();
+  TemporaryFolder folder;
+
+ private:
+  SystemClock clock_;
+  int generation_;
+};
+
+/// Far longer than anything here takes.
+bool comes_true(const std::function<bool()>& condition) {
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST(Coordination, CommandsReachRankZeroAndAreToldAsExecuted) {
+  Run run(1);
+  run.on_ranks(3, [&](Coordination& coordination, Communicator& world) {
+    if (world.rank() != 0) {
+      EXPECT_FALSE(coordination.wishes().save);
+      return;
+    }
+    CoordinatorClient person = run.person();
+    const AcceptedCommand save = person.command(CommandKind::kSave);
+    const AcceptedCommand move = person.command(CommandKind::kRebalance);
+    ASSERT_TRUE(comes_true([&] {
+      const StepWishes wishes = coordination.wishes();
+      return wishes.save && wishes.rebalance && !wishes.stop && !wishes.stop_for_good;
+    }));
+    const std::vector<AcceptedCommand> done = coordination.executed(7);
+    ASSERT_EQ(done.size(), 2);
+    EXPECT_EQ(done[0].number, save.number);
+    EXPECT_EQ(done[1].number, move.number);
+    EXPECT_FALSE(coordination.wishes().save);
+    EXPECT_TRUE(comes_true([&] { return person.status().commands.back().executed_step == 7; }));
+  });
+}
+
+TEST(Coordination, AStopSaysWhetherToRunAgain) {
+  Run run(1);
+  run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
+    CoordinatorClient person = run.person();
+    person.command(CommandKind::kStopAndRequeue);
+    EXPECT_TRUE(comes_true([&] { return coordination.wishes().stop; }));
+    EXPECT_FALSE(coordination.wishes().stop_for_good);
+    coordination.executed(1);
+    person.command(CommandKind::kStop);
+    EXPECT_TRUE(comes_true([&] { return coordination.wishes().stop_for_good; }));
+    EXPECT_FALSE(coordination.wishes().stop);
+  });
+}
+
+TEST(Coordination, AgreesToASaveOnlyWhenEveryRankHasWritten) {
+  Run run(1);
+  run.on_ranks(3, [&](Coordination& coordination, Communicator& world) {
+    const CheckpointFile file{"shard.safetensors", 12, "xxh3-128:00000000000000000000000000000000"};
+    if (world.rank() < 2) coordination.prepared(5, file);
+    if (world.rank() == 0) {
+      EXPECT_TRUE(comes_true([&] { return run.person().status().prepared_ranks == 2; }));
+      EXPECT_EQ(coordination.answer(), SaveWitness::Answer::kNotYet);
+    }
+    world.barrier();
+    if (world.rank() == 2) coordination.prepared(5, file);
+    if (world.rank() != 0) return;
+    EXPECT_TRUE(comes_true([&] { return coordination.answer() == SaveWitness::Answer::kAgreed; }));
+    SaveRecord record;
+    record.step = 5;
+    record.committed = true;
+    record.bytes = 36;
+    coordination.concluded(record);
+    EXPECT_TRUE(comes_true([&] { return run.person().status().committed.step == 5; }));
+  });
+}
+
+TEST(Coordination, ShowsWhatEveryRankDoes) {
+  Run run(4);
+  run.on_ranks(2, [&](Coordination& coordination, Communicator& world) {
+    StepOutcome outcome;
+    outcome.expert_flops = 1e6 * (1 + world.rank());
+    outcome.seconds.dispatch_wait = 0.25;
+    outcome.seconds.parameters = 0.5;
+    coordination.enter(9, "evaluating");
+    coordination.step_ended(outcome, 2);
+    if (world.rank() != 0) return;
+    coordination.report({.step = 8, .loss = 3.5});
+    CoordinatorClient person = run.person();
+    ASSERT_TRUE(comes_true([&] {
+      const CoordinatorStatus status = person.status();
+      return status.last_step.step == 8 && status.members.size() == 2 &&
+             status.members[1].last.expert_flops == 2e6;
+    }));
+    const CoordinatorStatus status = person.status();
+    EXPECT_EQ(status.generation, 4);
+    EXPECT_EQ(status.last_step.loss, 3.5);
+    EXPECT_EQ(status.members[1].last.step, 9);
+    EXPECT_EQ(status.members[1].last.phase, "evaluating");
+    EXPECT_EQ(status.members[1].last.wait_seconds, 0.75);
+    EXPECT_GT(status.members[1].last.memory_bytes, 0);
+  });
+}
+
+TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
+  Run run(2);
+  run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
+    CoordinatorClient other = run.person();
+    const std::string name = other.status().run;
+    other.join({.member = {.run = name, .generation = 3, .rank = 0},
+                .ranks = 1,
+                .host = "other",
+                .process = 1});
+    EXPECT_TRUE(comes_true([&] { return coordination.wishes().leave; }));
+    EXPECT_EQ(coordination.answer(), SaveWitness::Answer::kRefused);
+    EXPECT_THAT(coordination.refusal(), HasSubstr("3"));
+  });
+}
+
+TEST(Coordination, TheFileGoesWithTheCoordinator) {
+  Run run(1);
+  run.on_ranks(2, [&](Coordination&, Communicator&) {
+    EXPECT_TRUE(std::filesystem::exists(run.folder.path() / "coordinator.json"));
+  });
+  EXPECT_FALSE(std::filesystem::exists(run.folder.path() / "coordinator.json"));
+}
+
+TEST(Coordination, WithoutACoordinatorSavesNeedNobodyElse) {
+  Run run(1);
+  run.config.coordinator.listen = "none";
+  run.on_ranks(2, [&](Coordination& coordination, Communicator&) {
+    coordination.prepared(1, {});
+    EXPECT_EQ(coordination.answer(), SaveWitness::Answer::kAgreed);
+    EXPECT_FALSE(std::filesystem::exists(run.folder.path() / "coordinator.json"));
+  });
+}
+
+TEST(Coordination, AnAddressThatCannotBeListenedOnEndsEveryRankWithCode5) {
+  Run run(1);
+  run.config.coordinator.listen = "192.0.2.1:0";  // of no machine
+  run.config.coordinator.insecure = true;
+  run_ranks(2, [&](Communicator& world) {
+    const SystemClock clock;
+    CollectiveLog collectives(clock);
+    const RunDirectory directory = RunDirectory::open(run.folder.path());
+    try {
+      Coordination coordination({run.config, directory, collectives, clock, world, 1});
+      ADD_FAILURE() << "it listens";
+    } catch (const AgreedError& error) {
+      EXPECT_EQ(error.exit_code(), ExitCode::kCoordinator);
+      EXPECT_THAT(error.what(), HasSubstr("192.0.2.1:0"));
+    }
+  });
+}
+
+}  // namespace
+}  // namespace hetmoe
