@@ -41,6 +41,7 @@ struct CoordinatorConfig {
   std::string address;
   std::string credentials;
   double beat_seconds = 1;
+  double away_seconds = 60;
   std::string certificate;
   std::string private_key;
   std::string client_authority;
@@ -57,6 +58,9 @@ struct CoordinatorConfig {
                 "The coordinator.json of the one that runs by itself.");
     visit.field("beat_seconds", beat_seconds, "s", "Between two signs of life of a rank.",
                 between(0.01, 60));
+    visit.field("away_seconds", away_seconds, "s",
+                "Silence of the coordinator after which the ranks commit checkpoints without it.",
+                between(0, 86400));
     visit.field("certificate", certificate, "",
                 "PEM file for mutual TLS, of server and ranks; \"\": made for the run if needed.");
     visit.field("private_key", private_key, "", "PEM file of the certificate's key, mode 600.");

@@ -39,7 +39,8 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
   access_ = open_coordinator(run.config.coordinator, run.directory, run.control, run.clock);
   link_ = std::make_unique<RankLink>(
       access_.coordinator(), identity_of(run, access_.run), run.clock,
-      RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds},
+      RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds,
+                         .away_seconds = run.config.coordinator.away_seconds},
       [&log = run.collectives] { return newest_collective(log); });
   collectively(run.control, [&] {
     const std::optional<CoordinatorError> fault = link_->await_join(kJoinSeconds);
