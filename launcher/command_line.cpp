@@ -14,6 +14,7 @@
 #include "launcher/data_command.h"
 #include "launcher/evaluate_command.h"
 #include "launcher/generate_command.h"
+#include "launcher/init_option.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
 #include "launcher/settings_option.h"
@@ -46,6 +47,7 @@ void add_train(CLI::App& app, Action& action) {
                    "auto: go on from the newest checkpoint in the run directory; never; or the "
                    "path of a checkpoint or run directory (default: auto)")
       ->type_name("auto|never|PATH");
+  add_init(*command, options->init, options->resume);
   command->add_flag_callback(
       "--help-config",
       [] {

@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/error.h"
 #include "launcher/error_text.h"
+#include "launcher/init_option.h"
 #include "launcher/launch_options.h"
 #include "launcher/settings_option.h"
 #include "launcher/supervise.h"
@@ -138,6 +139,7 @@ void add_run(CLI::App& command, LaunchOptions& options) {
       .add_option("--resume", options.resume,
                   "What the first attempt continues; restarts continue what DIR holds")
       ->type_name("auto|never|PATH");
+  add_init(command, options.init, options.resume);
   command.add_flag("--requeue", options.requeue,
                    "End with 75 (run me again), not 93, when the run is stopped from outside");
   command.add_flag("--dry-run", options.dry_run, "Print mpirun's line and exit");

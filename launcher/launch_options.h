@@ -14,6 +14,7 @@ struct LaunchOptions {
   std::vector<std::string> settings;        ///< "a.b=c", handed on to train
   std::string run_dir;                      ///< empty: a new name under runs/
   std::string resume;                       ///< auto, never or a path; empty: what train does
+  std::string init;                         ///< handed on to train; empty: none
   std::string hostfile;                     ///< of Open MPI; empty: none
   std::string rankfile;                     ///< of Open MPI; empty: none
   std::vector<std::string> mpirun_options;  ///< handed on to mpirun, word by word

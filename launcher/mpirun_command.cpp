@@ -82,6 +82,7 @@ void add_train(Words& words, const LaunchOptions& options, const Surroundings& s
                const AttemptShape& shape) {
   append(words, {surroundings.program, "train", options.config_path, "--run-dir", options.run_dir});
   if (!shape.resume.empty()) append(words, {"--resume", shape.resume});
+  if (!options.init.empty()) append(words, {"--init", options.init});
   for (const std::string& setting : options.settings) append(words, {"--set", setting});
 }
 

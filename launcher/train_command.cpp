@@ -39,6 +39,7 @@ void train(const TrainOptions& options, Communicator& world) {
                           .config_name = std::filesystem::path(options.config_path).stem().string(),
                           .run_directory = {},
                           .resume = options.resume,
+                          .init = options.init,
                           .world = world,
                           .clock = clock,
                           .out = stdout,

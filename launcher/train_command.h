@@ -10,6 +10,7 @@ struct TrainOptions {
   std::vector<std::string> settings;  ///< "a.b=c", applied in order after the file
   std::string run_dir;                ///< empty: a new folder under runs/
   std::string resume = "auto";        ///< or never, or the path of a checkpoint
+  std::string init;                   ///< checkpoint or run directory; not with a path in resume
 };
 
 /// `hetmoe train`: one rank of a training run, alone or under mpirun or srun. Gives the exit code.

@@ -28,4 +28,17 @@ struct ConfigDifference {
 /// has.
 std::vector<ConfigDifference> forbidden_differences(const RunConfig& saved, const RunConfig& now);
 
+/// What two models differ in, each list in the order of the keys.
+struct ModelDifferences {
+  std::vector<ConfigDifference> shape;    ///< weights of the one are none of the other's
+  std::vector<ConfigDifference> meaning;  ///< the same weights compute something else
+};
+
+/// For a run `now` that begins with the weights of `saved`. Compared is what comes out: the widths
+/// of the experts and not the keys that make them, the features of a head, nothing of hyper where
+/// it is not enabled. What only training asks of a model (initial values, coefficients of losses,
+/// forced routing, memory limits) is free. Every other key of model is shape, one that is added
+/// later too.
+ModelDifferences model_differences(const RunConfig& saved, const RunConfig& now);
+
 }  // namespace hetmoe

@@ -14,10 +14,12 @@
 namespace hetmoe {
 
 /// The checkpoint that a run goes on from, open on every rank, and what was passed over to get to
-/// it. No checkpoint: the run begins at step 1.
+/// it. No checkpoint: the run begins at step 1, with new weights or those of another checkpoint.
 struct ResumePoint {
   std::optional<CheckpointReader> checkpoint;
-  std::vector<std::string> passed_over;  ///< a line each; the same on every rank
+  std::optional<CheckpointReader> weights;  ///< of `--init`; never beside `checkpoint`
+  std::vector<std::string> passed_over;     ///< a line each; the same on every rank
+  std::vector<std::string> notes;           ///< the same, of `--init`
 };
 
 /// The newest committed step of `folder` whose files all have their digests; every rank reads a

@@ -28,6 +28,7 @@ void RunLog::started(const RunSummary& summary) {
                  {"bytes_gradients", summary.gradient_bytes},
                  {"bytes_parameters", summary.parameter_bytes},
                  {"checkpoint", start_.checkpoint},
+                 {"weights", start_.weights},
                  {"taken_over", start_.taken_over}});
 }
 

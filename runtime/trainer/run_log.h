@@ -25,6 +25,7 @@ struct RunStart {
   std::int64_t step = 1;           ///< the first one to be trained
   std::int64_t skipped_steps = 0;  ///< before it
   std::string checkpoint;          ///< gone on from; empty: none
+  std::string weights;             ///< the checkpoint they were taken from; empty: none
   std::string taken_over;          ///< whose lock, and why; empty: the folder was free
 };
 

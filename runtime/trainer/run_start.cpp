@@ -8,6 +8,7 @@
 #include "parallel/agreement.h"
 #include "runtime/metrics/run_history.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/initial_weights.h"
 #include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/snapshot.h"
 
@@ -43,6 +44,18 @@ void require_no_lost_saves(const RunDirectory& directory, const Clock& clock) {
                      std::to_string(saves) + "): bring them back, or give a new --run-dir");
 }
 
+/// But for `--init`.
+ResumePoint find_checkpoint(const TrainingRequest& request, const RunDirectory& directory,
+                            Communicator& control) {
+  if (request.resume == "never") return {};
+  if (request.resume != "auto") return open_named(request.resume, control);
+  ResumePoint point = find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
+  collectively(control, [&] {
+    if (control.rank() == 0 && !point.checkpoint) require_no_lost_saves(directory, request.clock);
+  });
+  return point;
+}
+
 }  // namespace
 
 AgreedRun agreed_run(const TrainingRequest& request, Communicator& control) {
@@ -74,12 +87,13 @@ AgreedRun agreed_run(const TrainingRequest& request, Communicator& control) {
 
 ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory& directory,
                               Communicator& control) {
-  if (request.resume == "never") return {};
-  if (request.resume != "auto") return open_named(request.resume, control);
-  ResumePoint point = find_newest(CheckpointFolder(directory.checkpoints_folder()), control);
-  collectively(control, [&] {
-    if (control.rank() == 0 && !point.checkpoint) require_no_lost_saves(directory, request.clock);
-  });
+  ResumePoint point = find_checkpoint(request, directory, control);
+  if (request.init.empty()) return point;
+  if (point.checkpoint) {  // a restart repeats the command line that began the run
+    point.notes.push_back("--init " + request.init + " is not used: the run has begun already");
+  } else {
+    open_initial_weights(request.init, request.config, control, point);
+  }
   return point;
 }
 
@@ -101,6 +115,9 @@ PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffi
 }
 
 Ownership::FillRows first_values(const RunConfig& config, ResumePoint& resume) {
+  if (resume.weights) {
+    return [&weights = *resume.weights](OwnedRows& rows) { read_masters(weights, rows); };
+  }
   if (!resume.checkpoint) return Ownership::initial_masters(config.train.seed);
   return [&checkpoint = *resume.checkpoint](OwnedRows& rows) { read_owned_rows(checkpoint, rows); };
 }

@@ -23,7 +23,8 @@ struct AgreedRun {
 AgreedRun agreed_run(const TrainingRequest& request, Communicator& control);
 
 /// The checkpoint that the request names, or the newest of the run directory's; none with
-/// `--resume never` or where nothing is committed.
+/// `--resume never` or where nothing is committed. Then also the one whose weights `--init` asks
+/// for; a run that goes on does not look at that again.
 ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory& directory,
                               Communicator& control);
 
@@ -34,7 +35,7 @@ Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,
 /// The limits of the planner; on rank 0 with the cluster file, which only rank 0 reads.
 PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffic);
 
-/// Initial values, or those of the checkpoint.
+/// Initial values, those of the checkpoint, or the masters of that of `--init` (moments 0).
 Ownership::FillRows first_values(const RunConfig& config, ResumePoint& resume);
 
 }  // namespace hetmoe

@@ -53,7 +53,12 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
   start_.generation = run.generation;
   if (lock_ != nullptr) start_.taken_over = lock_->taken_over();
   if (resume_.checkpoint) this->resume(*resume_.checkpoint);
+  if (resume_.weights) {
+    start_.weights = resume_.weights->path().string();
+    rank_log_.note("begins with the weights of " + start_.weights);
+  }
   resume_.checkpoint.reset();
+  resume_.weights.reset();
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
                  std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
   start_log(compute);
@@ -96,6 +101,8 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
         log_->warning(line);
       }
     }
+    if (!start_.weights.empty()) log_->note("begins with the weights of " + start_.weights);
+    for (const std::string& note : resume_.notes) log_->note(note);
     if (missed_cap(uniform_problem(config_, traffic_.groups), plan_)) {
       log_->warning(
           "a rank holds more than placement.memory_cap_ratio allows: experts are too few "

@@ -58,7 +58,7 @@ class TrainingLoop {
   const RunLock* lock_;  ///< rank 0
   Coordination& coordination_;
   RankLog& rank_log_;
-  ResumePoint resume_;  ///< its checkpoint is closed when training begins
+  ResumePoint resume_;  ///< its checkpoints are closed when training begins
   RunStart start_;
   Plan plan_;
   TrainingData data_;

@@ -21,6 +21,9 @@ struct TrainingRequest {
   /// auto: on from the run directory's newest checkpoint that verifies, if it has one; never; or
   /// the path of a checkpoint or run directory.
   std::string resume = "auto";
+  /// A checkpoint or run directory whose weights, and nothing else, a run takes that does not go
+  /// on; empty: none. Not with a path in `resume`.
+  std::string init;
   Communicator& world;
   const Clock& clock;
   std::FILE* out = nullptr;  ///< where rank 0 tells people

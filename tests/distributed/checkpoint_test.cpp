@@ -1,12 +1,10 @@
 // What is saved on some ranks is loaded on others, bit for bit.
-#include <ATen/core/Tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <cmath>
 #include <fstream>
-#include <map>
 #include <set>
 #include <thread>
 
@@ -14,6 +12,7 @@
 #include "parallel/agreement.h"
 #include "runtime/checkpoint/checkpoint_reader.h"
 #include "runtime/trainer/saving.h"
+#include "tests/distributed/owned_values.h"
 #include "tests/support/mpi_world.h"
 #include "tests/support/shared_folder.h"
 #include "tests/support/training_world.h"
@@ -28,30 +27,6 @@ std::unique_ptr<Communicator> first_ranks(int ranks) {
   const bool is_in = test_world().rank() < ranks;
   auto communicator = test_world().split(is_in ? 0 : 1, test_world().rank());
   return is_in ? std::move(communicator) : nullptr;
-}
-
-/// Master and both moments of every element of every tensor, as their owners have them.
-using Values = std::map<std::string, std::vector<double>>;
-
-Values values_of_owners(const RunConfig& config, const Ownership& ownership, Communicator& world) {
-  Values all;
-  for (const auto& [name, shape] : tensor_shapes(config.model)) {
-    all[name].assign(3 * shape[0] * (shape.size() > 1 ? shape[1] : 1), 0.0);
-  }
-  for (const OwnedRows& rows : ownership.owned()) {
-    std::vector<double>& values = all.at(rows.name);
-    const at::Tensor kinds[] = {rows.master, rows.exp_avg, rows.exp_avg_sq};
-    for (int kind = 0; kind < 3; ++kind) {
-      for (std::int64_t i = 0; i < kinds[kind].numel(); ++i) {
-        values[kind * values.size() / 3 + rows.row_begin * rows.columns + i] +=
-            kinds[kind].const_data_ptr<float>()[i];
-      }
-    }
-  }
-  for (auto& [name, values] : all) {
-    world.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
-  }
-  return all;
 }
 
 Manifest manifest_of(const RunConfig& config, std::int64_t step, int ranks) {

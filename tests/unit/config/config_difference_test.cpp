@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <type_traits>
@@ -114,6 +115,71 @@ TEST(ConfigDifference, PrecisionAutoKeepsWhatTheCheckpointHas) {
   now.train.precision = Precision::kFp32;
   EXPECT_EQ(forbidden_differences(saved, now),
             (std::vector<ConfigDifference>{{"train.precision", "bf16", "fp32"}}));
+}
+
+RunConfig two_layers() {
+  RunConfig config = saved_config();
+  config.model.num_layers = 2;
+  return config;
+}
+
+TEST(ModelDifferences, EveryKeyOfModelIsShapeMeaningOrOfTrainingOnlyAndAllElseIsFree) {
+  static const std::set<std::string> meaning = {"model.rope_theta", "model.norm_epsilon",
+                                                "model.router.kind", "model.router.top_k",
+                                                "model.router.renormalize"};
+  static const std::set<std::string> training = {
+      "model.initializer_range",   "model.router.allow_untrained",
+      "model.router.forced",       "model.router.parameter_penalty",
+      "model.router.load_balance", "model.router.entropy",
+      "model.router.penalty_form", "model.hyper.memory_limit",
+      "model.router.top_p" /* top_k is configured */};
+  RunConfig saved = two_layers();
+  saved.model.hyper.enabled = true;
+  saved.model.router.renormalize = Renormalize::kTrue;
+  RunConfig listed = saved;
+  const std::size_t count = list_fields(listed).size();
+  for (std::size_t i = 0; i < count; ++i) {
+    RunConfig now = saved;
+    const std::string key = list_fields(now)[i].key;
+    if (key.starts_with("model.experts.")) continue;  // below, by what comes of them
+    if (key == "model.head_dim") continue;            // 0 and 1 are not neighbours
+    std::visit(Change{}, list_fields(now)[i].value);
+    const ModelDifferences found = model_differences(saved, now);
+    std::vector<std::string> shape = keys_of(found.shape);
+    std::erase(shape, "model.head_dim");  // follows from hidden_size and num_heads
+    const bool is_meaning = meaning.contains(key);
+    const bool is_shape = key.starts_with("model.") && !is_meaning && !training.contains(key);
+    EXPECT_EQ(shape.empty() ? "" : shape.front(), is_shape ? key : "") << key;
+    const std::vector<std::string> meanings = keys_of(found.meaning);
+    EXPECT_EQ(std::count(meanings.begin(), meanings.end(), key), is_meaning ? 1 : 0) << key;
+  }
+}
+
+TEST(ModelDifferences, WidthsCountAndNotTheKeysThatMakeThem) {
+  RunConfig saved = two_layers();
+  saved.model.experts = {.count = 4, .mean_width = 96, .shape = WidthShape::kHomogeneous};
+  RunConfig now = two_layers();
+  now.model.experts = {.count = 4, .widths = {96, 96, 96, 96}};
+  EXPECT_THAT(model_differences(saved, now).shape, IsEmpty());
+  now.model.experts.widths[3] = 104;
+  EXPECT_EQ(model_differences(saved, now).shape,
+            (std::vector<ConfigDifference>{
+                {"model.experts.widths", "[96, 96, 96, 96]", "[96, 96, 96, 104]"}}));
+}
+
+TEST(ModelDifferences, WhatComesOutTheSameIsTheSame) {
+  RunConfig saved = two_layers();
+  RunConfig now = two_layers();
+  now.model.head_dim = saved.model.hidden_size / saved.model.num_heads;
+  now.model.hyper.rank = 3;  // of an expert that is not there
+  now.model.router.top_p = 0.2;
+  now.model.router.renormalize = Renormalize::kTrue;  // what auto is for two experts
+  const ModelDifferences found = model_differences(saved, now);
+  EXPECT_THAT(found.shape, IsEmpty());
+  EXPECT_THAT(found.meaning, IsEmpty());
+  now.model.head_dim = 32;
+  EXPECT_EQ(model_differences(saved, now).shape,
+            (std::vector<ConfigDifference>{{"model.head_dim", "64", "32"}}));
 }
 
 }  // namespace

@@ -134,6 +134,17 @@ TEST(MpirunCommand, HandsOnSettingsInTheirOrder) {
   EXPECT_THAT(last, ElementsAre("--set", "train.steps=3", "--set", "train.steps=4"));
 }
 
+TEST(MpirunCommand, HandsOnInitToEveryAttempt) {
+  LaunchOptions options = two_ranks();
+  options.init = "runs/first run";
+  for (const char* resume : {"", "auto"}) {
+    const Command command =
+        mpirun_command(options, with_variables({}), {.ranks = 2, .resume = resume});
+    const std::vector<std::string> last(command.words.end() - 2, command.words.end());
+    EXPECT_THAT(last, ElementsAre("--init", "runs/first run"));
+  }
+}
+
 TEST(MpirunCommand, AllowsRootToRunWhenItIsRoot) {
   Surroundings surroundings = with_variables({"SLURM_JOB_ID"});
   surroundings.is_root = true;
