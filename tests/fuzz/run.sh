@@ -45,24 +45,38 @@ cmake --preset fuzz >/dev/null || fail "cmake could not configure"
 cmake --build --preset fuzz --target "${subjects[@]/%/_fuzz}" || fail "the build failed"
 
 # Same inputs in every run: the seed is fixed and the corpus is the one in the tree.
-run_fuzzer() {
+fuzz() {
   local subject=$1 grown=build-fuzz/corpus/$1 log=build-fuzz/$1.log
   local corpus=tests/fuzz/corpus/${subject}
+  rm -rf "${grown}" "${log}"
   [[ -n $(ls "${corpus}" 2>/dev/null) ]] || { printf 'fuzz: %s is empty\n' "${corpus}" >&2; return 1; }
-  rm -rf "${grown}"
   mkdir -p "${grown}" build-fuzz/found
   if ! "build-fuzz/${subject}_fuzz" -runs="${executions}" -seed=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
     -artifact_prefix="build-fuzz/found/${subject}-" "${grown}" "${corpus}" >"${log}" 2>&1; then
     grep -E '^(==[0-9]+== *ERROR|SUMMARY|artifact_prefix)|runtime error|what\(\)' "${log}" >&2 || tail -n 5 "${log}" >&2
     return 1
   fi
-  printf 'fuzz: %s: %s\n' "${subject}" "$(grep -E '^Done ' "${log}")"
+}
+
+# A line of the table: executions are libFuzzer's own count, of a failed one the last it told.
+row() {
+  local subject=$1 result=$2 seconds=$3 done_so_far
+  done_so_far=$(sed -nE 's/^(Done |#)([0-9]+).*/\2/p' "build-fuzz/${subject}.log" 2>/dev/null | tail -n 1)
+  printf '%-20s %12s %9s %12s   %s\n' "${subject}" "${done_so_far:-0}" "${seconds}" \
+    "$((${done_so_far:-0} / (seconds > 0 ? seconds : 1)))" "${result}"
 }
 
 failed=()
+rows=()
 for subject in "${subjects[@]}"; do
-  run_fuzzer "${subject}" || failed+=("${subject}")
+  printf 'fuzz: %s, %s executions\n' "${subject}" "${executions}"
+  result=passed
+  begin=${SECONDS}
+  fuzz "${subject}" || { failed+=("${subject}") && result=FAILED; }
+  rows+=("$(row "${subject}" "${result}" $((SECONDS - begin)))")
 done
+printf '%-20s %12s %9s %12s   %s\n' subject executions seconds 'per second' result
+printf '%s\n' "${rows[@]}"
 if ((${#failed[@]} > 0)); then
   fail "${#failed[@]} of ${#subjects[@]} failed: ${failed[*]} (logs: build-fuzz/SUBJECT.log)"
 fi
