@@ -24,9 +24,7 @@ Json phase_seconds(const PhaseSeconds& phase) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const std::filesystem::path& path) : file_(path) {}
-
-void MetricsFile::write(const StepRecord& record) {
+std::string metrics_line(const StepRecord& record) {
   const Json line = {{"step", record.step},
                      {"generation", record.generation},
                      {"tokens", record.tokens},
@@ -46,8 +44,12 @@ void MetricsFile::write(const StepRecord& record) {
                      {"bytes_all_to_all", record.bytes.all_to_all},
                      {"bytes_gradients", record.bytes.gradients},
                      {"bytes_parameters", record.bytes.parameters}};
-  file_.append_line(line.dump());
+  return line.dump();
 }
+
+MetricsFile::MetricsFile(const std::filesystem::path& path) : file_(path) {}
+
+void MetricsFile::write(const StepRecord& record) { file_.append_line(metrics_line(record)); }
 
 void MetricsFile::write(const EvaluationRecord& record) {
   const Json line = {{"step", record.step},
