@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "launcher/ask_command.h"
 #include "launcher/calibrate_command.h"
 #include "launcher/checkpoint_command.h"
+#include "launcher/coordinator_command.h"
 #include "launcher/data_command.h"
 #include "launcher/evaluate_command.h"
 #include "launcher/generate_command.h"
@@ -19,6 +21,7 @@
 #include "launcher/plan_command.h"
 #include "launcher/settings_option.h"
 #include "launcher/simulate_command.h"
+#include "launcher/status_command.h"
 #include "launcher/train_command.h"
 #include "runtime/run_config.h"
 
@@ -316,6 +319,9 @@ int run_command_line(int argc, const char* const* argv) {
   add_prepare(*data, action);
   add_inspect(*data, action);
   add_checkpoint_command(app, action);
+  add_coordinator_command(app, action);
+  add_status_command(app, action);
+  add_ask_commands(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

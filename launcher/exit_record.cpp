@@ -82,7 +82,23 @@ void read_folder(const std::filesystem::path& path) {
   }
 }
 
+std::optional<ExitRecord> record_in(const OpenFile& file) {
+  const std::string text = file.read(kLargestFileBytes);
+  const auto content = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!content.is_object()) return std::nullopt;
+  const auto code = known_code(content.value("code", nlohmann::json()));
+  const auto reason = content.value("reason", nlohmann::json());
+  if (!code) return std::nullopt;
+  return ExitRecord{*code, reason.is_string() ? one_line(reason.get<std::string>()) : ""};
+}
+
 }  // namespace
+
+std::optional<ExitRecord> read_exit_record(const std::filesystem::path& run_directory) {
+  read_folder(run_directory);
+  const OpenFile file(run_directory / "exit.json");
+  return file.status() ? record_in(file) : std::nullopt;
+}
 
 ExitRecordWatch::ExitRecordWatch(const std::filesystem::path& run_directory)
     : path_(run_directory / "exit.json"), before_(OpenFile(path_).status()) {}
@@ -92,13 +108,7 @@ std::optional<ExitRecord> ExitRecordWatch::written_since() const {
   const OpenFile file(path_);
   const auto now = file.status();
   if (!now || (before_ && same(*before_, *now))) return std::nullopt;
-  const std::string text = file.read(kLargestFileBytes);
-  const auto content = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!content.is_object()) return std::nullopt;
-  const auto code = known_code(content.value("code", nlohmann::json()));
-  const auto reason = content.value("reason", nlohmann::json());
-  if (!code) return std::nullopt;
-  return ExitRecord{*code, reason.is_string() ? one_line(reason.get<std::string>()) : ""};
+  return record_in(file);
 }
 
 }  // namespace hetmoe

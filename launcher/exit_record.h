@@ -16,6 +16,10 @@ struct ExitRecord {
   std::string reason;  ///< one line, shortened
 };
 
+/// What stands there, of whichever attempt; nothing when the file is absent or not of the contract.
+/// Never throws.
+std::optional<ExitRecord> read_exit_record(const std::filesystem::path& run_directory);
+
 /// Tells the exit.json of an attempt from one that an earlier run left, by the file itself and not
 /// by its time: the clocks of this host and of a file server differ.
 class ExitRecordWatch {

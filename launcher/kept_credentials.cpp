@@ -1,0 +1,73 @@
+#include "launcher/kept_credentials.h"
+
+#include <sys/stat.h>
+
+#include "core/base/error.h"
+#include "core/files/atomic_file.h"
+#include "launcher/coordinator_target.h"
+#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/metrics/run_directory.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
+
+std::filesystem::path key_file(const std::filesystem::path& folder) {
+  return folder / "coordinator.key";
+}
+
+/// A process has one mask: only while no other thread makes files.
+class OwnerOnly {
+ public:
+  OwnerOnly() : before_(::umask(077)) {}
+  ~OwnerOnly() { ::umask(before_); }
+  OwnerOnly(const OwnerOnly&) = delete;
+  OwnerOnly& operator=(const OwnerOnly&) = delete;
+
+ private:
+  mode_t before_;
+};
+
+CertificatePair read_pair(const std::filesystem::path& path) {
+  const std::string text = read_pem_file(path, /*is_secret=*/true);
+  const std::size_t certificate = text.find(kCertificateBegin);
+  if (certificate == std::string::npos || certificate == 0) {
+    throw StorageError("'" + path.string() + "' is damaged: a key and a certificate are needed");
+  }
+  return {.certificate = text.substr(certificate), .private_key = text.substr(0, certificate)};
+}
+
+int port_of(const std::string& address) {
+  return is_address(address) ? std::stoi(address.substr(address.rfind(':') + 1)) : 0;
+}
+
+}  // namespace
+
+KeptCredentials read_kept_credentials(const std::filesystem::path& folder) {
+  KeptCredentials kept;
+  try {
+    const std::filesystem::path file = RunDirectory::open(folder).coordinator_file();
+    if (std::filesystem::exists(file)) {
+      const CoordinatorFile former = read_coordinator_file(file);
+      kept.token = former.token;
+      kept.port = port_of(former.address);
+    }
+    if (std::filesystem::exists(key_file(folder))) kept.pair = read_pair(key_file(folder));
+  } catch (const CoordinatorError& error) {
+    throw StorageError(std::string(error.what()) + " (without it new credentials are made)");
+  } catch (const ConfigError& error) {
+    throw StorageError(std::string(error.what()) + " (without it a new certificate is made)");
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw StorageError("cannot read '" + folder.string() + "': " + error.code().message());
+  }
+  if (kept.token.empty()) kept.token = make_token();
+  return kept;
+}
+
+void keep_certificate(const std::filesystem::path& folder, const CertificatePair& pair) {
+  const OwnerOnly owner_only;
+  write_file_atomically(key_file(folder), pair.private_key + pair.certificate);
+}
+
+}  // namespace hetmoe
