@@ -44,14 +44,14 @@ Json json_of(const AcceptedCommand& command) {
 
 /// As a line of metrics.jsonl, without the generation, which the record of another process has not.
 Json json_of(const StepRecord& record) {
-  if (record.step == 0) return {};
+  if (record.step == 0) return {{"step", 0}};
   Json step = Json::parse(metrics_line(record));
   step.erase("generation");
   return step;
 }
 
 Json json_of(const CommittedCheckpoint& committed) {
-  if (committed.step == 0) return {};
+  if (committed.step == 0) return {{"step", 0}};
   return {{"step", committed.step},
           {"bytes", committed.bytes},
           {"seconds", committed.seconds},
@@ -77,10 +77,6 @@ Json objects_of(const std::vector<std::string>& lines) {
 }  // namespace
 
 std::string coordinator_json(const CoordinatorStatus& status, const RunSurroundings& run) {
-  Json preparing;
-  if (status.prepared_step > 0) {
-    preparing = {{"step", status.prepared_step}, {"ranks", status.prepared_ranks}};
-  }
   return text_of({{"reachable", true},
                   {"run", status.run},
                   {"generation", status.generation},
@@ -89,7 +85,7 @@ std::string coordinator_json(const CoordinatorStatus& status, const RunSurroundi
                   {"uptime_seconds", status.uptime_seconds},
                   {"last_step", json_of(status.last_step)},
                   {"committed", json_of(status.committed)},
-                  {"preparing", std::move(preparing)},
+                  {"preparing", {{"step", status.prepared_step}, {"ranks", status.prepared_ranks}}},
                   {"commands", list_of(status.commands)},
                   {"silent_ranks", status.silent_ranks},
                   {"behind_ranks", status.behind_ranks},

@@ -29,7 +29,8 @@ struct RunSurroundings {
 inline constexpr std::size_t kTableRanks = 32;
 std::string coordinator_text(const CoordinatorStatus& status, const RunSurroundings& run);
 
-/// All of it as one line of JSON, with "reachable": true.
+/// All of it as one line of JSON, with "reachable": true. Of "last_step", "committed" and
+/// "preparing" a step 0 stands alone: there is none.
 std::string coordinator_json(const CoordinatorStatus& status, const RunSurroundings& run);
 
 /// How a run ended, one line: "ended with code 0: done".

@@ -30,6 +30,19 @@ TEST(ExitRecord, OfAnEarlierRunIsNotTaken) {
   EXPECT_TRUE(watch.written_since());
 }
 
+TEST(ExitRecord, OfAnyAttemptIsReadWhereThatIsAsked) {
+  const TemporaryFolder folder;
+  EXPECT_FALSE(read_exit_record(folder.path()));
+  EXPECT_FALSE(read_exit_record(folder.path() / "absent"));
+  RunDirectory::open(folder.path()).write_exit_json(ExitCode::kDone, "finished");
+  const auto record = read_exit_record(folder.path());
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->code, ExitCode::kDone);
+  EXPECT_EQ(record->reason, "finished");
+  folder.write("exit.json", "{");
+  EXPECT_FALSE(read_exit_record(folder.path()));
+}
+
 TEST(ExitRecord, MayBeInAFolderThatTheRunMakes) {
   const TemporaryFolder folder;
   const ExitRecordWatch watch(folder.path() / "run");

@@ -219,11 +219,14 @@ TEST(CoordinatorJson, HoldsEveryFigureInOneLine) {
     "memory_bytes": 851443712})"));
 }
 
-TEST(CoordinatorJson, WhatIsNotKnownIsNullAndALossThatIsNoNumberToo) {
+TEST(CoordinatorJson, WhatIsNotThereIsStepZeroOrNullAndALossThatIsNoNumberToo) {
   const Json empty = Json::parse(coordinator_json({}, {}));
-  for (const char* name : {"last_step", "committed", "preparing", "steps", "exit"}) {
-    EXPECT_TRUE(empty.at(name).is_null()) << name;
+  for (const char* name : {"last_step", "committed", "preparing"}) {
+    EXPECT_EQ(empty.at(name).at("step"), 0) << name;
   }
+  EXPECT_FALSE(empty["last_step"].contains("loss"));
+  EXPECT_FALSE(empty["committed"].contains("bytes"));
+  for (const char* name : {"steps", "exit"}) EXPECT_TRUE(empty.at(name).is_null()) << name;
   EXPECT_EQ(empty["members"], Json::array());
   EXPECT_EQ(empty["commands"], Json::array());
   CoordinatorStatus status = training(1);
