@@ -37,14 +37,34 @@ grpc::StatusCode code_of(CoordinatorFault fault) {
   return grpc::StatusCode::INTERNAL;
 }
 
-/// OpenSSL's words for a certificate that is not the expected one. Waiting does not mend it,
-/// whereas a handshake may also fail because the coordinator is just going away.
-bool names_certificate(std::string_view words) {
-  for (const char* mark : {"CERTIFICATE_VERIFY_FAILED", "certificate verify failed",
-                           "is not in peer certificate", "Hostname Verification Check failed"}) {
-    if (words.find(mark) != std::string_view::npos) return true;
+/// What gRPC says of a connection that failed, and what a person should hear before it.
+struct Hint {
+  std::string_view mark;
+  CoordinatorFault fault;
+  const char* text;
+};
+
+// A wrong certificate does not mend itself, whereas a connection may also be closed because the
+// coordinator is just going away.
+constexpr Hint kHints[] = {
+    {"certificate verify failed", CoordinatorFault::kUnauthenticated,
+     "has another certificate than expected, or an expired one"},
+    {"CERTIFICATE_VERIFY_FAILED", CoordinatorFault::kUnauthenticated,
+     "has another certificate than expected, or an expired one"},
+    {"is not in peer certificate", CoordinatorFault::kUnauthenticated,
+     "has a certificate for another name"},
+    {"wrong version number", CoordinatorFault::kUnreachable, "does not speak TLS, as was expected"},
+    {"Socket closed", CoordinatorFault::kUnreachable,
+     "hung up: it is ending, or wants TLS or a client's certificate"},
+};
+
+CoordinatorError not_reached(const std::string& name, const std::string& words) {
+  for (const Hint& hint : kHints) {
+    if (words.find(hint.mark) != std::string::npos) {
+      return {hint.fault, name + " " + hint.text + ": " + words};
+    }
   }
-  return false;
+  return {CoordinatorFault::kUnreachable, name + " cannot be reached: " + words};
 }
 
 CoordinatorFault fault_of(grpc::StatusCode code) {
@@ -86,12 +106,7 @@ CoordinatorError error_of(const grpc::Status& status, const std::string& address
     case grpc::StatusCode::CANCELLED:
       return {fault, name + ": the call was cancelled"};
     case grpc::StatusCode::UNAVAILABLE:
-      if (names_certificate(words)) {
-        return {
-            CoordinatorFault::kUnauthenticated,
-            name + " has another certificate or name than expected, or an expired one: " + words};
-      }
-      return {fault, name + " cannot be reached: " + words};
+      return not_reached(name, words);
     default:
       return {fault, name + ": " + (words.empty() ? "no reason given" : words)};
   }
