@@ -1,11 +1,9 @@
 #include "launcher/kept_credentials.h"
 
-#include <sys/stat.h>
-
 #include "core/base/error.h"
-#include "core/files/atomic_file.h"
 #include "launcher/coordinator_target.h"
 #include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/private_file.h"
 #include "runtime/metrics/run_directory.h"
 
 namespace hetmoe {
@@ -16,18 +14,6 @@ constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
 std::filesystem::path key_file(const std::filesystem::path& folder) {
   return folder / "coordinator.key";
 }
-
-/// A process has one mask: only while no other thread makes files.
-class OwnerOnly {
- public:
-  OwnerOnly() : before_(::umask(077)) {}
-  ~OwnerOnly() { ::umask(before_); }
-  OwnerOnly(const OwnerOnly&) = delete;
-  OwnerOnly& operator=(const OwnerOnly&) = delete;
-
- private:
-  mode_t before_;
-};
 
 CertificatePair read_pair(const std::filesystem::path& path) {
   const std::string text = read_pem_file(path, /*is_secret=*/true);
@@ -66,8 +52,7 @@ KeptCredentials read_kept_credentials(const std::filesystem::path& folder) {
 }
 
 void keep_certificate(const std::filesystem::path& folder, const CertificatePair& pair) {
-  const OwnerOnly owner_only;
-  write_file_atomically(key_file(folder), pair.private_key + pair.certificate);
+  write_private_file(key_file(folder), pair.private_key + pair.certificate);
 }
 
 }  // namespace hetmoe

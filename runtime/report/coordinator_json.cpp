@@ -42,12 +42,10 @@ Json json_of(const AcceptedCommand& command) {
           {"executed_step", is_executed ? Json(command.executed_step) : Json()}};
 }
 
-/// As a line of metrics.jsonl, without the generation, which the record of another process has not.
+/// As a line of metrics.jsonl.
 Json json_of(const StepRecord& record) {
   if (record.step == 0) return {{"step", 0}};
-  Json step = Json::parse(metrics_line(record));
-  step.erase("generation");
-  return step;
+  return Json::parse(metrics_line(record));
 }
 
 Json json_of(const CommittedCheckpoint& committed) {

@@ -39,6 +39,7 @@ CoordinatorStatus training(int ranks) {
   status.ranks = ranks;
   status.uptime_seconds = 200;
   status.last_step.step = 120;
+  status.last_step.generation = 2;
   status.last_step.tokens = 245760;
   status.last_step.loss = 4.125;
   status.last_step.step_seconds = 0.165;
@@ -210,7 +211,7 @@ TEST(CoordinatorJson, HoldsEveryFigureInOneLine) {
   EXPECT_EQ(found["last_step"]["step"], 120);
   EXPECT_EQ(found["last_step"]["loss"], 4.125);
   EXPECT_EQ(found["last_step"]["phase_seconds"]["forward"], 0.0);
-  EXPECT_FALSE(found["last_step"].contains("generation"));
+  EXPECT_EQ(found["last_step"]["generation"], 2);
   ASSERT_EQ(found["members"].size(), 2u);
   EXPECT_EQ(found["members"][1], Json::parse(R"({
     "rank": 1, "joined": true, "host": "node1", "process": 4001, "metrics_address": "node1:9100",
