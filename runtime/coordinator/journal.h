@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/files/file_descriptor.h"
 #include "runtime/coordinator/coordinator.h"
 
 namespace hetmoe {
@@ -18,19 +18,20 @@ struct JournalState {
   int ranks = 0;
   std::int64_t newest_command = 0;        ///< number
   std::vector<AcceptedCommand> commands;  ///< not executed, and the newest executed ones, by number
-  CommittedCheckpoint committed;
+  CommittedCheckpoint committed;          ///< of `member` only the generation
 };
 
 /// A file of lines that is written ahead: what is recorded is on the disk when the call returns.
 /// Each line is the whole state, one JSON object; a torn last line is what was never acknowledged.
-/// Rewritten atomically when it grows long. One process at a time: the file is locked. One thread
-/// at a time.
+/// Rewritten atomically when it grows long. One process at a time: a file beside it, PATH.lock, is
+/// locked (on a file system that cannot lock every lock is granted). One thread at a time.
 class Journal {
  public:
+  static constexpr std::int64_t kMostLines = 1000;  ///< then it is rewritten
+
   /// Opens or makes it. Errors: StorageError that names the path: not writable, held by another
   /// coordinator, damaged beyond the last line.
   explicit Journal(std::filesystem::path path);
-  ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
@@ -41,10 +42,13 @@ class Journal {
   void record(const JournalState& state);
 
  private:
+  void append(const std::string& line);
+  void rewrite(const std::string& text, std::int64_t lines);
+
   std::filesystem::path path_;
-  int lock_ = -1;  ///< descriptor of the lock file beside it
-  int file_ = -1;
+  FileDescriptor lock_;
   std::int64_t lines_ = 0;
+  bool has_failed_ = false;  ///< the file's end is in doubt: it is to be rewritten
   JournalState state_;
 };
 

@@ -1,13 +1,16 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -18,7 +21,11 @@ namespace hetmoe {
 /// One rank's tie to the coordinator: a thread that joins, beats, reports and asks, so that
 /// training never waits for a network. A coordinator that is away costs nothing but time to report
 /// again: what was prepared, committed and executed is said until it is heard, steps are kept up
-/// to a bound.
+/// to a bound. A coordinator that was started again is joined again and told again.
+///
+/// kStale, kInvalid and kUnauthenticated are final: refusal() says why, and nothing is called any
+/// more. All else that a call throws (kUnreachable, and the StorageError of a coordinator in this
+/// process whose disk is full) is tried again, after 0.2 to 2 seconds.
 class RankLink {
  public:
   struct Settings {
@@ -30,27 +37,31 @@ class RankLink {
   using Collective = std::function<std::pair<std::int64_t, std::string>()>;
 
   /// The coordinator must outlive this, `collective` may be called any time by the link's thread.
+  /// The clock tells how long the coordinator has been away; beats follow the system's own.
   RankLink(Coordinator& coordinator, JoinRequest identity, const Clock& clock, Settings settings,
            Collective collective = {});
-  /// Says what is left to say, once, and ends.
+  /// Says what is left to say, once, and ends: at most one more call that fails, or five seconds of
+  /// calls that do not.
   ~RankLink();
   RankLink(const RankLink&) = delete;
   RankLink& operator=(const RankLink&) = delete;
 
-  /// Waits for the first answer to the join, up to `seconds`. Nothing: joined; else what went
-  /// wrong, of which kUnreachable is tried again for ever and all else never.
+  /// Waits until the rank has joined or was refused, up to `seconds`. Nothing: joined; else what
+  /// went wrong, of which kUnreachable is tried again for ever and all else never.
   std::optional<CoordinatorError> await_join(double seconds);
 
-  // The training thread; none of it blocks.
+  // The training thread; none of it blocks. report, committed and executed are rank 0's; on another
+  // rank they do nothing.
 
   /// Fields of the next beats: step, phase, times, memory.
   void progress(const Heartbeat& heartbeat);
   void report(const StepRecord& record);
-  /// This rank's shard of a step is written.
+  /// This rank's shard of a step is written. Replaces what was prepared before.
   void prepared(std::int64_t step, std::string configuration_digest,
                 std::vector<PreparedFile> files);
   /// Whether the step prepared last may be committed: the coordinator agreed, or it has been away
-  /// for `away_seconds`.
+  /// for `away_seconds`, since this was prepared or since it was last heard, whichever is later.
+  /// False once the rank was refused.
   bool may_commit() const;
   void committed(const CommittedCheckpoint& checkpoint);
   /// Nothing came of what was prepared.
@@ -60,47 +71,70 @@ class RankLink {
   void executed(const AcceptedCommand& command, std::int64_t step);
   /// Why this rank no longer belongs to the run; empty: it does.
   std::string refusal() const;
-  /// Changes of reach, to be told to people: "coordinator ... does not answer", "... again".
+  /// Changes of reach, to be told to people: "coordinator away ...", "... again", "... refuses".
   std::vector<std::string> take_notes();
 
  private:
+  using Time = std::chrono::steady_clock::time_point;
+
   struct Outbox {
     std::deque<StepRecord> steps;
     std::int64_t lost_steps = 0;
-    std::optional<PreparedShard> prepared;
+    std::optional<PreparedShard> prepared;  ///< also when agreed: said again after a new join
+    bool is_new = false;                    ///< `prepared` has not been asked about yet
     std::optional<CommittedCheckpoint> committed;
+    bool has_executed = false;  ///< since the last beat
   };
 
   void run();
-  void turn();
-  void call(const std::function<void()>& work);
-  void send_steps();
-  void send_prepared();
-  void send_committed();
+  bool is_worth_a_try() const;
+  bool wait_for_turn();
+  bool turn(bool is_last);
+  void join();
   void beat();
+  void send_committed();
+  void ask_about_prepared(bool is_due);
+  void send_steps(Time until, bool is_last);
+  void heard();
+  void take_failure(const CoordinatorError& error);
+
+  bool has_urgent_news() const;  // these three under the lock
+  void note_away(const std::string& why);
+  void note_again();
 
   Coordinator& coordinator_;
-  JoinRequest identity_;
   const Clock& clock_;
   const Settings settings_;
-  Collective collective_;
+  const Collective collective_;
 
-  mutable std::mutex mutex_;
+  // The thread's own.
+  JoinRequest identity_;
+  bool is_joined_ = false;  ///< as far as the coordinator has not said otherwise
+  int failures_ = 0;        ///< turns in a row
+  Time next_beat_;
+
+  mutable std::mutex mutex_;  ///< of all below
   std::condition_variable changed_;
+  Time next_turn_;  ///< without news; while the coordinator is away, in any case
   bool ends_ = false;
-  bool has_news_ = false;  ///< something that should not wait for the next beat
-  bool answered_ = false;  ///< the first join has come to something
-  bool joined_ = false;
-  bool agreed_ = false;
+  bool has_failed_at_end_ = false;
+  bool is_retrying_ = false;
+  bool has_joined_ = false;  ///< once
+  bool agreed_ = false;      ///< on what is prepared
+  bool must_ask_ = false;    ///< about it: a coordinator has not said yet that it is agreed
+  std::int64_t prepared_number_ = 0;  ///< tells apart what an answer is about
+  double prepared_seconds_ = 0;
   double last_heard_seconds_;
-  std::optional<CoordinatorError> fault_;  ///< of the last call
+  std::optional<double> away_since_seconds_;
+  std::optional<CoordinatorError> fault_;  ///< the last one
   std::string refusal_;
   Heartbeat beat_;
   Outbox outbox_;
   std::vector<AcceptedCommand> commands_;
-  std::int64_t newest_taken_ = 0;
+  std::int64_t newest_given_ = 0;
   std::vector<std::string> notes_;
-  std::thread thread_;
+
+  std::thread thread_;  ///< uses all the others
 };
 
 }  // namespace hetmoe

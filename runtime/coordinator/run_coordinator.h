@@ -1,8 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,7 +13,9 @@
 namespace hetmoe {
 
 /// The coordinator itself, in this process: plain state behind one lock. Nothing waits in it but
-/// for the journal's disk, at a join of a new generation, a command and a commit.
+/// for the journal's disk, at a join of a new generation, a command, its execution and a commit.
+/// Where the disk fails these throw the journal's StorageError, and nothing has changed: what is
+/// acknowledged is on the disk.
 class RunCoordinator final : public Coordinator {
  public:
   /// Continues what the journal holds. Errors: StorageError. The clock must outlive this.
@@ -28,26 +28,42 @@ class RunCoordinator final : public Coordinator {
   PrepareReply prepare_checkpoint(const PreparedShard& shard) override;
   void commit_checkpoint(const CommittedCheckpoint& checkpoint) override;
   AcceptedCommand command(CommandKind kind) override;
+  /// A rank is behind when its newest collective is the lowest of all that have beaten, another's
+  /// is higher, and it has either stood there for two beats more or is silent: ranks beat at
+  /// different moments, so that numbers that still move differ without meaning.
   CoordinatorStatus status() override;
 
  private:
+  static constexpr int kBeatsToStand = 2;
   struct Seat {
     RankStatus status;
     double last_seen_seconds = 0;
+    bool has_beaten = false;
+    int beats_at_collective = 0;     ///< after the first there, up to kBeatsToStand
     std::int64_t prepared_step = 0;  ///< 0: nothing
+  };
+  /// The checkpoint that is being saved.
+  struct Preparation {
+    std::int64_t step = 0;  ///< 0: none
     std::string configuration_digest;
+    int first_rank = 0;
+    int ranks = 0;  ///< that have reported it
   };
 
-  void begin_generation(const JoinRequest& request);
+  std::int64_t generation_for(const JoinRequest& request) const;
+  void begin_generation(std::int64_t generation, const JoinRequest& request);
   Seat& seat_of(const Member& member);
-  PrepareReply preparation_of(const PreparedShard& shard) const;
+  void prepare(Seat& seat, const PreparedShard& shard);
+  bool is_committed(std::int64_t step) const;
+  void mark_executed(std::int64_t newest, std::int64_t step);
+  std::vector<int> behind_ranks(double now) const;
 
   const Clock& clock_;
   std::mutex mutex_;
   Journal journal_;
-  JournalState durable_;
-  double start_seconds_;
-  std::vector<Seat> seats_;  ///< of the present generation, by rank; none: nobody since the start
+  const double start_seconds_;
+  std::vector<Seat> seats_;  ///< of the present generation, by rank
+  Preparation preparation_;
   StepRecord last_step_;
 };
 
