@@ -48,6 +48,13 @@ class StorageError : public Error {
   explicit StorageError(const std::string& message) : Error(ExitCode::kStorage, message) {}
 };
 
+/// A file or folder that could not be read just now: the disk, the file server or the rights stood
+/// in the way. Nothing is known of what it holds; it may be whole.
+class UnreadableError : public StorageError {
+ public:
+  using StorageError::StorageError;
+};
+
 /// A lost peer, a failed collective or a passed deadline.
 class CommunicationError : public Error {
  public:

@@ -3,10 +3,10 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/files/read_failure.h"
 #include "core/files/safetensors_layout.h"
 
 namespace hetmoe {
@@ -17,13 +17,14 @@ constexpr std::int64_t kLengthBytes = 8;
 FileDescriptor open_for_reading(const std::filesystem::path& path) {
   // Not blocking: a named pipe must not stop us before fstat tells what it is.
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.is_open()) return file;
-  throw StorageError("cannot open '" + path.string() + "': " + std::strerror(errno));
+  if (!file.is_open()) fail_to_read("open", path, errno);
+  return file;
 }
 
 std::int64_t size_of(const FileDescriptor& file, const std::filesystem::path& path) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (::fstat(file.get(), &status) != 0) fail_to_read("read", path, errno);
+  if (!S_ISREG(status.st_mode)) {
     throw StorageError("cannot read '" + path.string() + "': not a regular file");
   }
   return status.st_size;
@@ -32,9 +33,7 @@ std::int64_t size_of(const FileDescriptor& file, const std::filesystem::path& pa
 void read_exactly(const FileDescriptor& file, std::int64_t offset_bytes, std::span<std::byte> out,
                   const std::filesystem::path& path) {
   const std::int64_t got = read_fully(file.get(), offset_bytes, out);
-  if (got < 0) {
-    throw StorageError("cannot read '" + path.string() + "': " + std::strerror(errno));
-  }
+  if (got < 0) fail_to_read("read", path, errno);
   if (got < static_cast<std::int64_t>(out.size())) {
     throw StorageError("cannot read '" + path.string() + "': it became shorter, it ends at byte " +
                        std::to_string(offset_bytes + got));

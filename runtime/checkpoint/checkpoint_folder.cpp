@@ -12,6 +12,7 @@
 #include "core/files/atomic_file.h"
 #include "core/files/digest.h"
 #include "core/files/file_descriptor.h"
+#include "core/files/read_failure.h"
 #include "runtime/checkpoint/marker_lock.h"
 
 namespace hetmoe {
@@ -53,6 +54,14 @@ bool is_link(const fs::path& path) {
   return fs::is_symlink(path, ignored);
 }
 
+/// A folder that cannot be looked at is not the same as none.
+bool is_folder(const fs::path& path) {
+  std::error_code failure;
+  const fs::file_status status = fs::status(path, failure);
+  if (!fs::status_known(status)) fail_to_read("read", path, failure.value());
+  return fs::is_directory(status);
+}
+
 /// Those that `retention` does not keep, whether or not somebody reads them.
 std::vector<SavedStep> superfluous(const std::vector<SavedStep>& steps,
                                    const Retention& retention) {
@@ -88,11 +97,10 @@ std::vector<SavedStep> CheckpointFolder::steps() const {
   if (failure == std::errc::no_such_file_or_directory) return found;
   for (; !failure && entry != fs::directory_iterator(); entry.increment(failure)) {
     const auto step = step_of_folder(entry->path().filename().string());
-    std::error_code ignored;
-    if (!step || !fs::is_directory(entry->path(), ignored)) continue;
+    if (!step || !is_folder(entry->path())) continue;
     found.push_back({*step, entry->path(), is_committed(entry->path())});
   }
-  if (failure) fail("read", path_, failure.message());
+  if (failure) fail_to_read("read", path_, failure.value());
   std::sort(found.begin(), found.end(),
             [](const SavedStep& a, const SavedStep& b) { return a.step < b.step; });
   return found;
@@ -166,10 +174,10 @@ void require_files(const fs::path& folder, const Manifest& manifest) {
     const fs::path path = folder / file.name;
     std::error_code failure;
     const bool regular = fs::is_regular_file(path, failure);
-    if (failure) fail("read", path, failure.message());
+    if (failure) fail_to_read("read", path, failure.value());
     if (!regular) fail("read", path, "it is no regular file");
     const auto bytes = static_cast<std::int64_t>(fs::file_size(path, failure));
-    if (failure) fail("read", path, failure.message());
+    if (failure) fail_to_read("read", path, failure.value());
     if (bytes != file.bytes) {
       throw StorageError(detail::concatenate(path.string(), ": has ", bytes, " bytes, ",
                                              kManifestName, " says ", file.bytes));
@@ -180,7 +188,7 @@ void require_files(const fs::path& folder, const Manifest& manifest) {
 bool is_committed(const fs::path& folder) {
   std::error_code failure;
   const bool found = fs::exists(folder / kCommittedName, failure);
-  if (failure) fail("read", folder / kCommittedName, failure.message());
+  if (failure) fail_to_read("read", folder / kCommittedName, failure.value());
   return found;
 }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/files/digest.h"
 #include "core/files/file_descriptor.h"
+#include "core/files/read_failure.h"
 #include "runtime/checkpoint/checkpoint_folder.h"
 
 namespace hetmoe {
@@ -35,10 +35,11 @@ FileDescriptor open_regular(const fs::path& path) {
   std::error_code failure;
   // A named pipe would keep us waiting.
   if (!fs::is_regular_file(path, failure)) {
-    fail(path, failure ? failure.message() : "it is no regular file");
+    if (failure) fail_to_read("read", path, failure.value());
+    fail(path, "it is no regular file");
   }
   FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.is_open()) fail(path, std::strerror(errno));
+  if (!file.is_open()) fail_to_read("read", path, errno);
   return file;
 }
 
@@ -47,10 +48,10 @@ std::string read_text(const fs::path& path, std::int64_t most) {
   const FileDescriptor file = open_regular(path);
   std::error_code failure;
   const std::uintmax_t size = fs::file_size(path, failure);
-  if (failure) fail(path, failure.message());
+  if (failure) fail_to_read("read", path, failure.value());
   std::string text(std::min(size, static_cast<std::uintmax_t>(most) + 1), '\0');
   const std::int64_t bytes = read_fully(file.get(), 0, std::as_writable_bytes(std::span(text)));
-  if (bytes < 0) fail(path, std::strerror(errno));
+  if (bytes < 0) fail_to_read("read", path, errno);
   if (bytes > most) fail(path, detail::concatenate("it is longer than ", most, " bytes"));
   text.resize(static_cast<std::size_t>(bytes));
   return text;
@@ -63,7 +64,7 @@ std::string digest_of_file(const fs::path& path) {
   std::int64_t offset = 0;
   while (true) {
     const std::int64_t bytes = read_fully(file.get(), offset, chunk);
-    if (bytes < 0) fail(path, std::strerror(errno));
+    if (bytes < 0) fail_to_read("read", path, errno);
     digest.update(std::span(chunk).first(static_cast<std::size_t>(bytes)));
     if (std::cmp_less(bytes, chunk.size())) return digest.text();
     offset += bytes;

@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/files/read_failure.h"
 #include "runtime/checkpoint/manifest.h"
 
 namespace hetmoe {
@@ -23,10 +24,11 @@ FileDescriptor open_marker(const std::filesystem::path& marker, int access) {
   FileDescriptor file(::open(marker.c_str(), access | O_CLOEXEC | O_NONBLOCK));
   if (file.is_open()) return file;
   const int failure = errno;
-  if (failure == ENOENT && std::filesystem::is_directory(marker.parent_path())) {
+  std::error_code ignored;
+  if (failure == ENOENT && std::filesystem::is_directory(marker.parent_path(), ignored)) {
     not_committed(marker);
   }
-  throw StorageError("cannot open '" + marker.string() + "': " + std::strerror(failure));
+  fail_to_read("open", marker, failure);
 }
 
 /// Whether the lock was granted, or there are none here.

@@ -1,6 +1,7 @@
 #include "runtime/trainer/resume.h"
 
 #include <array>
+#include <functional>
 #include <span>
 #include <sstream>
 #include <utility>
@@ -14,17 +15,67 @@
 namespace hetmoe {
 namespace {
 
-/// Every rank reads each n-th file of the checkpoint. Collective.
-CheckpointReader open_verified(const std::filesystem::path& path, Communicator& control) {
-  std::optional<CheckpointReader> reader;
+/// Runs `work` on every rank. Gives what is damaged, as the ranks that found it say, the lowest
+/// first; empty: nothing. Collective. Errors: AgreedError for all else, above all for what could
+/// not be read: it may be whole.
+std::vector<std::string> damage_found(Communicator& control, const std::function<void()>& work) {
+  std::string own;
   collectively(control, [&] {
-    reader.emplace(path);
-    const std::size_t files = reader->manifest().files.size();
-    for (std::size_t i = static_cast<std::size_t>(control.rank()); i < files;
-         i += static_cast<std::size_t>(control.size())) {
-      reader->verify_file(i);
+    try {
+      work();
+    } catch (const UnreadableError& error) {
+      throw UnreadableError(
+          std::string(error.what()) +
+          "; that says nothing of the checkpoint: try again, or --resume another");
+    } catch (const StorageError& error) {
+      own = error.what();
     }
   });
+  std::vector<std::string> found;
+  for (const std::string& text : gather_texts(control, own)) {
+    if (!text.empty()) found.push_back(text);
+  }
+  return found;
+}
+
+/// What is the same for every rank. Gives what is damaged.
+std::string open_everywhere(const std::filesystem::path& path, Communicator& control,
+                            std::optional<CheckpointReader>& reader) {
+  const std::vector<std::string> found = damage_found(control, [&] { reader.emplace(path); });
+  if (found.empty()) return {};
+  collectively(control, [&] {
+    if (std::cmp_equal(found.size(), control.size())) return;
+    throw StorageError(found.front() +
+                       "; other ranks see it whole: the folder is not the same on "
+                       "every host, or not yet");
+  });
+  return found.front();
+}
+
+/// Every rank reads each n-th file of the checkpoint.
+std::string verify_shared(const CheckpointReader& reader, Communicator& control) {
+  const std::vector<std::string> found = damage_found(control, [&] {
+    const std::size_t files = reader.manifest().files.size();
+    for (std::size_t i = static_cast<std::size_t>(control.rank()); i < files;
+         i += static_cast<std::size_t>(control.size())) {
+      reader.verify_file(i);
+    }
+  });
+  return found.empty() ? "" : found.front();
+}
+
+/// A checkpoint open on every rank, or what is damaged in it; the same on every rank.
+struct Opened {
+  std::optional<CheckpointReader> reader;
+  std::string damage;
+};
+
+/// Collective. Errors: AgreedError when it cannot be told whether it is damaged.
+Opened open_verified(const std::filesystem::path& path, Communicator& control) {
+  Opened opened;
+  std::optional<CheckpointReader>& reader = opened.reader;
+  opened.damage = open_everywhere(path, control, reader);
+  if (!opened.damage.empty()) return opened;
   // On folders that differ from host to host each rank may find another checkpoint of that name.
   const Manifest& manifest = reader->manifest();
   std::array<std::int64_t, 4> seen = {manifest.step, -manifest.step, manifest.generation,
@@ -35,7 +86,8 @@ CheckpointReader open_verified(const std::filesystem::path& path, Communicator& 
     throw StorageError("checkpoint '" + path.string() + "' is of step " +
                        std::to_string(manifest.step) + " here and of another on another rank");
   });
-  return std::move(*reader);
+  opened.damage = verify_shared(*reader, control);
+  return opened;
 }
 
 /// Paths of the committed steps, as rank 0 sees them.
@@ -76,12 +128,12 @@ Plan saved_plan(const RunConfig& config, const CheckpointState& state, const Exp
 ResumePoint find_newest(const CheckpointFolder& folder, Communicator& control) {
   ResumePoint point;
   for (const std::string& path : newest_first(folder, control)) {
-    try {
-      point.checkpoint.emplace(open_verified(path, control));
+    Opened opened = open_verified(path, control);
+    if (opened.damage.empty()) {
+      point.checkpoint.emplace(std::move(*opened.reader));
       return point;
-    } catch (const AgreedError& error) {
-      point.passed_over.emplace_back(error.what());
     }
+    point.passed_over.push_back(std::move(opened.damage));
   }
   if (!point.passed_over.empty()) {
     throw AgreedError(ExitCode::kStorage, "no checkpoint in '" + folder.path().string() +
@@ -96,9 +148,11 @@ ResumePoint open_named(const std::string& path, Communicator& control) {
     if (control.rank() == 0) resolved = resolve_checkpoint(path).string();
   });
   resolved = broadcast_text(control, std::move(resolved), 0);
-  ResumePoint point;
-  point.checkpoint.emplace(open_verified(resolved, control));
-  return point;
+  Opened opened = open_verified(resolved, control);
+  collectively(control, [&] {
+    if (!opened.damage.empty()) throw StorageError(opened.damage);
+  });
+  return {.checkpoint = std::move(opened.reader), .passed_over = {}};
 }
 
 RunConfig resumed_config(RunConfig config, const CheckpointReader& checkpoint) {

@@ -23,9 +23,11 @@ struct ResumePoint {
 };
 
 /// The newest committed step of `folder` whose files all have their digests; every rank reads a
-/// part of them. Nothing committed: none. Collective, blocking: all files are read once.
+/// part of them. Nothing committed: none. Collective, blocking: all files are read once. Only what
+/// is damaged (format, digest, shape, a missing file) is passed over.
 /// Errors: AgreedError (storage) when there are committed steps and none verifies: starting anew
-/// would overwrite what may still be saved by hand.
+/// would overwrite what may still be saved by hand; when one could not be read, or some ranks only
+/// see it damaged: going on from an older one would lose it for a disk's passing fault.
 ResumePoint find_newest(const CheckpointFolder& folder, Communicator& control);
 
 /// The checkpoint that `path` stands for (resolve_checkpoint), verified in the same way.

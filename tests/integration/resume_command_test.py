@@ -122,6 +122,13 @@ class GoesOn(ResumeCase):
         self.run_to("cut", STEPS)
         self.assertEqual(self.losses("cut"), self.losses("whole"))
 
+    def test_goes_on_from_the_one_before_where_the_newest_has_gone(self):
+        self.run_to("cut", 6, "checkpoint.every_steps=3")
+        shutil.rmtree(self.folder / "cut/checkpoints/step-00000006")
+        out, _ = self.run_to("cut", STEPS)
+        self.assertIn("goes on after step 3 ", out)
+        self.assertEqual(self.losses("cut"), self.losses("whole"))
+
     def test_an_unfinished_save_does_not_exist(self):
         self.run_to("cut", 6, "checkpoint.every_steps=3")
         (self.folder / "cut/checkpoints/step-00000006/COMMITTED").unlink()
