@@ -256,4 +256,26 @@ bool locked_by_another(const RunDirectory& directory) {
   }
 }
 
+bool write_as_generation(const RunDirectory& directory, int generation,
+                         const std::function<void()>& write) {
+  std::optional<Guard> guard;
+  int newest = 0;
+  try {
+    guard.emplace(directory, kGuardWaitOfHolderSeconds);
+  } catch (const StorageError&) {
+    // A last word that may come too late is better than none.
+  }
+  try {
+    const std::optional<std::string> text = read_lock(directory.lock_file());
+    const std::optional<LockHolder> holder = text ? read_lock_holder(*text) : std::nullopt;
+    newest = holder ? holder->generation : 0;
+  } catch (const StorageError&) {
+    // Then the events have to tell.
+  }
+  newest = std::max(newest, largest_generation(directory.events_file()));
+  if (newest > generation) return false;
+  write();
+  return true;
+}
+
 }  // namespace hetmoe

@@ -84,4 +84,11 @@ class RunLock {
 /// cannot be read is another's.
 bool locked_by_another(const RunDirectory& directory);
 
+/// Runs `write` unless a later generation than `generation` has taken the folder, as the lock or
+/// events.jsonl say: ranks that outlive their run must not speak for the next one. Nobody can take
+/// the folder meanwhile, unless a process that was stopped holds the guard. For all ranks; gives
+/// whether it ran. Blocking: 5 s at most beside the disk. Errors: those of `write`.
+bool write_as_generation(const RunDirectory& directory, int generation,
+                         const std::function<void()>& write);
+
 }  // namespace hetmoe

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "runtime/metrics/events_file.h"
+#include "runtime/metrics/run_lock.h"
 
 namespace hetmoe {
 namespace {
@@ -61,9 +62,11 @@ std::unique_ptr<Watchdog> start_watchdog(const WatchedRun& run) {
       .note = [run](const std::string& text) { run.rank_log.error(text); },
       .record =
           [run](const Verdict& verdict, const std::string& text) {
-            run.directory.write_exit_json(ExitCode::kCommunication, text);
             run.rank_log.error(text);
-            write_event(run, verdict);
+            write_as_generation(run.directory, run.generation, [&] {
+              run.directory.write_exit_json(ExitCode::kCommunication, text);
+              write_event(run, verdict);
+            });
           },
       .end_job =
           [run](const std::string& text) {

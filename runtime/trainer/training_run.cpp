@@ -47,7 +47,9 @@ void run_training(const TrainingRequest& request) {
   std::optional<RankLog> rank_log;
   const auto record_failure = [&](ExitCode code, const std::string& reason) {
     if (rank_log) rank_log->error(reason);
-    if (!run.lock || !run.lock->lost()) directory.write_exit_json(code, reason);
+    if (run.lock && run.lock->lost()) return;
+    write_as_generation(directory, run.generation,
+                        [&] { directory.write_exit_json(code, reason); });
   };
   try {
     collectively(*traffic.control,

@@ -297,5 +297,39 @@ TEST_F(RunLockTest, TellsItsOwnLockFromAnothers) {
   EXPECT_TRUE(locked_by_another(directory_));
 }
 
+TEST_F(RunLockTest, ALaterGenerationSpeaksForTheFolderAlone) {
+  const auto writes = [&](int generation) {
+    bool ran = false;
+    EXPECT_EQ(write_as_generation(directory_, generation, [&] { ran = true; }), ran);
+    return ran;
+  };
+  EXPECT_TRUE(writes(1)) << "no lock and no events: the run has ended by itself";
+  {
+    self_.generation = 1;
+    const RunLock first(directory_, self_, clock_, quick());
+    EXPECT_TRUE(writes(1));
+  }
+  LockHolder later = stranger();
+  put(directory_, later);
+  EXPECT_FALSE(writes(2));
+  EXPECT_TRUE(writes(3));
+  put(directory_.events_file(), "{\"generation\":4,\"event\":\"started\"}\n");
+  EXPECT_FALSE(writes(3));
+  fs::remove(directory_.lock_file());
+  EXPECT_FALSE(writes(3)) << "the later run has ended";
+  EXPECT_TRUE(writes(4));
+  put(directory_.lock_file(), "damaged");
+  EXPECT_TRUE(writes(4));
+}
+
+TEST_F(RunLockTest, NobodyTakesTheFolderWhileAGenerationSpeaks) {
+  write_as_generation(directory_, 1, [&] {
+    RunLockOptions options = quick();
+    options.guard_seconds = 0;
+    EXPECT_THAT(refusal(options), HasSubstr("lock.guard"));
+  });
+  EXPECT_EQ(refusal(), "");
+}
+
 }  // namespace
 }  // namespace hetmoe
