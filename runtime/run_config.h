@@ -19,6 +19,7 @@ struct CheckpointConfig {
   int keep = 2;
   std::int64_t keep_every_steps = 0;
   bool last_step = true;
+  double wait_seconds = 1800;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
@@ -33,6 +34,10 @@ struct CheckpointConfig {
     visit.field("last_step", last_step, "",
                 "Save the last step too, and the one at which a signal stops training. false: for "
                 "measurements.");
+    visit.field("wait_seconds", wait_seconds, "seconds",
+                "A run that has to wait longer than this for a save, before the next one or at its "
+                "end, ends with code 3; 0: never. Saves of more than a minute are warned about.",
+                at_least(0, 1e9));
   }
 };
 

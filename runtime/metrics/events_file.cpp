@@ -36,6 +36,8 @@ std::string_view event_name(Event event) {
       return "save_committed";
     case Event::kSaveFailed:
       return "save_failed";
+    case Event::kSaveSlow:
+      return "save_slow";
     case Event::kCommand:
       return "command";
     case Event::kSkippedStep:

@@ -20,6 +20,7 @@ enum class Event {
   kSaveBegun,
   kSaveCommitted,
   kSaveFailed,
+  kSaveSlow,
   kCommand,
   kSkippedStep,
   kWatchdog,

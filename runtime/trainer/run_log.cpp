@@ -1,5 +1,6 @@
 #include "runtime/trainer/run_log.h"
 
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -107,6 +108,19 @@ void RunLog::rebalance_gain(std::int64_t step, const RebalanceGain& gain) {
 }
 
 void RunLog::save_begun(std::int64_t step) { events_.write(Event::kSaveBegun, step); }
+
+void RunLog::save_slow(const SlowSave& slow) {
+  const std::string folder = slow.folder.string();
+  events_.write(Event::kSaveSlow, slow.step,
+                {{"folder", folder},
+                 {"seconds", slow.seconds},
+                 {"slow_rank", static_cast<std::int64_t>(slow.rank)},
+                 {"blocks", slow.blocks}});
+  console_.warning("the save of step " + std::to_string(slow.step) + " into '" + folder +
+                   "' has taken " + std::to_string(std::llround(slow.seconds)) + " s: rank " +
+                   std::to_string(slow.rank) + " has not finished its part; training " +
+                   (slow.blocks ? "waits" : "goes on"));
+}
 
 void RunLog::saved(const SaveRecord& record) {
   if (record.committed) {

@@ -10,6 +10,7 @@
 #include "runtime/metrics/run_directory.h"
 #include "runtime/report/console.h"
 #include "runtime/trainer/measured_step.h"
+#include "runtime/trainer/saving_patience.h"
 
 namespace hetmoe {
 
@@ -43,6 +44,7 @@ class RunLog {
   void rebalance(std::int64_t step, const RebalanceRecord& record);
   void rebalance_gain(std::int64_t step, const RebalanceGain& gain);
   void save_begun(std::int64_t step);
+  void save_slow(const SlowSave& slow);
   void saved(const SaveRecord& record);
   void command(std::int64_t step, std::string_view name, std::int64_t number);
   void stopped(std::int64_t step, const std::string& reason);

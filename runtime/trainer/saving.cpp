@@ -1,5 +1,6 @@
 #include "runtime/trainer/saving.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <span>
@@ -13,6 +14,7 @@ namespace hetmoe {
 namespace {
 
 constexpr double kWitnessSeconds = 1;  // that a save which training waits for gives it
+constexpr std::chrono::milliseconds kLongestPause(50);
 
 template <typename Result>
 bool is_ready(const std::future<Result>& future) {
@@ -22,12 +24,15 @@ bool is_ready(const std::future<Result>& future) {
 }  // namespace
 
 Saving::Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes,
-               Communicator& control, const Clock& clock, SaveWitness* witness)
+               Communicator& control, const Clock& clock, SavingPatience patience,
+               ShardWriter write, SaveWitness* witness)
     : folder_(std::move(folder)),
       retention_(retention),
       shapes_(std::move(shapes)),
       control_(control),
       clock_(clock),
+      patience_(std::move(patience)),
+      write_(std::move(write)),
       witness_(witness) {}
 
 void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
@@ -36,6 +41,9 @@ void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
   HETMOE_CHECK(!result_ || result_->step != manifest.step, "step ", manifest.step, " saved twice");
   manifest_ = std::move(manifest);
   record_ = {.step = manifest_.step};
+  next_tell_seconds_ = patience_.wait_seconds > 0
+                           ? std::min(patience_.tell_seconds, patience_.wait_seconds / 4)
+                           : patience_.tell_seconds;
   has_folder_ = false;
   written_.reset();
   write_failure_ = nullptr;
@@ -56,28 +64,35 @@ void Saving::begin(Manifest manifest, const std::vector<OwnedRows>& owned) {
 }
 
 void Saving::start_writing(const std::vector<OwnedRows>& owned) {
-  writing_ = std::async(
-      std::launch::async,
-      [folder = folder_.path_of(manifest_.step), name = shard_file_name(control_.rank()),
-       rows = snapshot_.copy(owned, shapes_)] { return write_shard(folder, name, rows); });
+  writing_ =
+      std::async(std::launch::async,
+                 [write = write_, folder = folder_.path_of(manifest_.step),
+                  name = shard_file_name(control_.rank()),
+                  rows = snapshot_.copy(owned, shapes_)] { return write(folder, name, rows); });
 }
 
 void Saving::poll() {
   if (stage_ == Stage::kWriting) {
     take_written();
-    if (all_may_commit()) commit();
+    if (everyone(written_ || write_failure_) && all_agree()) commit();
   } else if (stage_ == Stage::kCommitting && everyone(is_ready(committing_))) {
     conclude();
   }
 }
 
 void Saving::wait() {
+  if (stage_ == Stage::kIdle) return;
   const double begin_seconds = clock_.monotonic_seconds();
-  while (stage_ != Stage::kIdle) {
+  wait_begin_seconds_ = begin_seconds;
+  std::chrono::milliseconds pause(1);
+  while (true) {
     witness_is_late_ = clock_.monotonic_seconds() - begin_seconds > kWitnessSeconds;
     poll();
-    if (stage_ != Stage::kIdle) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (stage_ == Stage::kIdle) break;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kLongestPause);
   }
+  wait_begin_seconds_.reset();
   waited_seconds_ += clock_.monotonic_seconds() - begin_seconds;
 }
 
@@ -93,25 +108,55 @@ void Saving::take_written() {
   }
 }
 
-/// Or have to fail: nobody waits for a witness of what is lost already.
-bool Saving::all_may_commit() {
+/// Once all have written. Where a rank has failed nobody waits for a witness of what is lost.
+bool Saving::all_agree() {
   const bool asks = witness_ != nullptr && control_.rank() == 0 && written_;
   const auto answer = asks ? witness_->answer() : SaveWitness::Answer::kAgreed;
-  if (answer == SaveWitness::Answer::kRefused && !write_failure_) {
+  if (answer == SaveWitness::Answer::kRefused) {
     write_failure_ = std::make_exception_ptr(Error(ExitCode::kCoordinator, witness_->refusal()));
   }
-  std::array<std::int64_t, 3> votes = {
-      written_ || write_failure_ ? 1 : 0, write_failure_ ? 0 : 1,
-      answer == SaveWitness::Answer::kAgreed || witness_is_late_ ? 1 : 0};
+  std::array<std::int64_t, 2> votes = {
+      write_failure_ ? 0 : 1, answer == SaveWitness::Answer::kAgreed || witness_is_late_ ? 1 : 0};
   control_.all_reduce(buffer_of(std::span<std::int64_t>(votes)), Reduction::kMin).wait();
-  const auto [all_wrote, none_failed, witness_agrees] = votes;
-  return all_wrote == 1 && (none_failed == 0 || witness_agrees == 1);
+  const auto [none_failed, witness_agrees] = votes;
+  return none_failed == 0 || witness_agrees == 1;
 }
 
+/// One clock decides for all, rank 0's: that the patience is at an end travels with the question.
 bool Saving::everyone(bool is_ready) {
-  std::array<std::int64_t, 1> ready = {is_ready ? 1 : 0};
-  control_.all_reduce(buffer_of(std::span<std::int64_t>(ready)), Reduction::kMin).wait();
-  return ready[0] == 1;
+  const double waited =
+      wait_begin_seconds_ ? clock_.monotonic_seconds() - *wait_begin_seconds_ : 0.0;
+  const bool too_long = patience_.wait_seconds > 0 && waited > patience_.wait_seconds;
+  // The lowest rank that is not ready, and 0 where the waiting has to end.
+  std::array<std::int64_t, 2> least = {is_ready ? control_.size() : control_.rank(),
+                                       control_.rank() == 0 && too_long ? 0 : 1};
+  control_.all_reduce(buffer_of(std::span<std::int64_t>(least)), Reduction::kMin).wait();
+  if (least[0] == control_.size()) return true;
+  const int rank = static_cast<int>(least[0]);
+  if (control_.rank() == 0) tell_of_slow(rank);
+  if (least[1] == 0) give_up(rank);
+  return false;
+}
+
+void Saving::tell_of_slow(int rank) {
+  const double seconds = clock_.monotonic_seconds() - begin_seconds_;
+  if (!patience_.tell || seconds < next_tell_seconds_) return;
+  while (next_tell_seconds_ <= seconds) next_tell_seconds_ *= 2;
+  patience_.tell({.step = record_.step,
+                  .folder = folder_.path_of(record_.step),
+                  .seconds = seconds,
+                  .rank = rank,
+                  .blocks = wait_begin_seconds_.has_value()});
+}
+
+void Saving::give_up(int rank) {
+  const std::string text =
+      detail::concatenate("the save of step ", record_.step, " into '",
+                          folder_.path_of(record_.step).string(), "' is not done after ",
+                          patience_.wait_seconds, " s of waiting (checkpoint.wait_seconds): rank ",
+                          rank, " has not finished its part; what was saved before is whole");
+  if (patience_.give_up) patience_.give_up(rank, text);
+  throw AgreedError(ExitCode::kStorage, text);
 }
 
 void Saving::commit() {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <future>
 #include <optional>
 #include <string>
@@ -13,9 +14,15 @@
 #include "runtime/checkpoint/shard_file.h"
 #include "runtime/metrics/training_record.h"
 #include "runtime/trainer/save_witness.h"
+#include "runtime/trainer/saving_patience.h"
 #include "runtime/trainer/snapshot.h"
 
 namespace hetmoe {
+
+/// What writes a rank's shard: write_shard, but for tests.
+using ShardWriter =
+    std::function<WrittenShard(const std::filesystem::path& folder, const std::string& name,
+                               const std::vector<ShardRows>& rows)>;
 
 /// Saves checkpoints while training goes on: it stops only for the copy to host memory. Every rank
 /// writes what it owns from a thread of its own; when all have, rank 0 commits, again beside the
@@ -28,7 +35,8 @@ class Saving {
  public:
   /// `control`, `clock` and `witness` (null: none) must outlive this.
   Saving(CheckpointFolder folder, Retention retention, TensorShapes shapes, Communicator& control,
-         const Clock& clock, SaveWitness* witness = nullptr);
+         const Clock& clock, SavingPatience patience = {}, ShardWriter write = write_shard,
+         SaveWitness* witness = nullptr);
 
   /// Begins to save what `owned` holds now. `manifest` says all but files and tensors. Nothing may
   /// be under way: wait before. Blocks for the copy.
@@ -39,6 +47,8 @@ class Saving {
   void poll();
 
   /// Until nothing is under way. What it takes counts as time that the next save blocks.
+  /// Errors: AgreedError (storage) when it takes longer than the patience allows; the save is then
+  /// still under way, and what was committed before it is whole.
   void wait();
 
   /// What has come of a save since the last call.
@@ -49,8 +59,10 @@ class Saving {
 
   void start_writing(const std::vector<OwnedRows>& owned);
   void take_written();
-  bool all_may_commit();
+  bool all_agree();
   bool everyone(bool is_ready);
+  void tell_of_slow(int rank);
+  [[noreturn]] void give_up(int rank);
   void commit();
   void conclude();
   void fail(const std::string& reason);
@@ -61,6 +73,8 @@ class Saving {
   TensorShapes shapes_;
   Communicator& control_;
   const Clock& clock_;
+  const SavingPatience patience_;
+  const ShardWriter write_;
   SaveWitness* witness_;
   bool witness_is_late_ = false;
   Stage stage_ = Stage::kIdle;
@@ -70,6 +84,8 @@ class Saving {
   SaveRecord record_;
   double begin_seconds_ = 0;
   double waited_seconds_ = 0;
+  double next_tell_seconds_ = 0;              ///< after the begin
+  std::optional<double> wait_begin_seconds_;  ///< while wait() lasts
   std::optional<SaveRecord> result_;
   std::future<WrittenShard> writing_;
   std::optional<WrittenShard> written_;               ///< this rank's, or

@@ -21,6 +21,9 @@
 namespace hetmoe {
 namespace {
 
+/// For a rank that gives up a save whose disk hangs.
+constexpr double kSecondsToEnd = 10;
+
 std::int64_t peak_memory_bytes(Communicator& control) {
   std::array<std::int64_t, 1> bytes = {peak_resident_bytes()};
   control.all_reduce(buffer_of(std::span<std::int64_t>(bytes)), Reduction::kMax).wait();
@@ -49,7 +52,11 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
       saving_(
           CheckpointFolder(directory_.checkpoints_folder()),
           {.newest = config_.checkpoint.keep, .every_steps = config_.checkpoint.keep_every_steps},
-          tensor_shapes(config_.model), *traffic.control, request.clock, &coordination) {
+          tensor_shapes(config_.model), *traffic.control, request.clock,
+          {.wait_seconds = config_.checkpoint.wait_seconds,
+           .tell = [this](const SlowSave& slow) { log_->save_slow(slow); },
+           .give_up = [this](int rank, const std::string& text) { give_up_save(rank, text); }},
+          write_shard, &coordination) {
   start_.generation = run.generation;
   if (lock_ != nullptr) start_.taken_over = lock_->taken_over();
   if (resume_.checkpoint) this->resume(*resume_.checkpoint);
@@ -117,7 +124,7 @@ void TrainingLoop::run() {
   if (start_.step > config_.train.steps) {
     if (!log_) return;
     log_->note("nothing left to do: train.steps is " + std::to_string(config_.train.steps));
-    directory_.write_exit_json(ExitCode::kDone, "finished");
+    leave_done();
     return;
   }
   step_end_seconds_ = request_.clock.monotonic_seconds();
@@ -283,6 +290,16 @@ void TrainingLoop::log_save() {
   last_save_ = std::move(record);
 }
 
+/// This rank, or just the way out of here, may wait for the disk that hangs; exit.json may lie
+/// elsewhere. The others leave later, if they have to: mpirun crashes when ranks fail at once.
+void TrainingLoop::give_up_save(int slow_rank, const std::string& text) const {
+  const int rank = traffic_.control->rank();
+  end_process_later(rank, text, rank == slow_rank ? kSecondsToEnd : 3 * kSecondsToEnd);
+  if (!is_first()) return;
+  write_as_generation(directory_, start_.generation,
+                      [&] { directory_.write_exit_json(ExitCode::kStorage, text); });
+}
+
 void TrainingLoop::stop(std::int64_t step) {
   parts_.ownership().wait_all();
   saving_.wait();
@@ -320,7 +337,13 @@ void TrainingLoop::finish() {
     throw AgreedError(ExitCode::kStorage,
                       "trained to the last step, which is not saved: " + last_save_->failure);
   }
-  if (log_) directory_.write_exit_json(ExitCode::kDone, "finished");
+  if (log_) leave_done();
+}
+
+/// A run whose folder has just been taken over says nothing in it.
+void TrainingLoop::leave_done() const {
+  write_as_generation(directory_, start_.generation,
+                      [&] { directory_.write_exit_json(ExitCode::kDone, "finished"); });
 }
 
 /// In a run that failures have hit.

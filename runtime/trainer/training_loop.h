@@ -45,8 +45,10 @@ class TrainingLoop {
   void save_if_due(std::int64_t step);
   Manifest manifest_of(std::int64_t step) const;
   void log_save();
+  void give_up_save(int slow_rank, const std::string& text) const;
   [[noreturn]] void stop(std::int64_t step);
   void finish();
+  void leave_done() const;
   void advise_interval(const RunHistory& history) const;
   FinalSummary final_summary(std::int64_t peak_memory_bytes, const RunHistory& history) const;
   bool is_first() const { return traffic_.control->rank() == 0; }

@@ -113,9 +113,10 @@ TEST(EventsFile, NamesEveryEventOfTheContract) {
   for (int event = 0; event <= static_cast<int>(Event::kFinished); ++event) {
     names.insert(event_name(static_cast<Event>(event)));
   }
-  EXPECT_EQ(names, (std::set<std::string_view>{
-                       "started", "rebalance", "save_begun", "save_committed", "save_failed",
-                       "command", "skipped_step", "watchdog", "rank_lost", "stopped", "finished"}));
+  EXPECT_EQ(names,
+            (std::set<std::string_view>{"started", "rebalance", "save_begun", "save_committed",
+                                        "save_failed", "save_slow", "command", "skipped_step",
+                                        "watchdog", "rank_lost", "stopped", "finished"}));
 }
 
 TEST(EventsFile, TellsTheLargestGenerationPastTornAndForeignLines) {
