@@ -208,6 +208,8 @@ class WitnessedSave : public ::testing::Test {
                  tensor_shapes(config_.model),
                  world_,
                  clock_,
+                 {},
+                 write_shard,
                  &witness_};
 };
 

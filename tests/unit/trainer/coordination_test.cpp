@@ -19,9 +19,9 @@ namespace {
 using ::testing::HasSubstr;
 
 /// A run of threads as ranks in a folder of its own.
-class Run {
+class RunOfThreads {
  public:
-  explicit Run(int generation) : generation_(generation) {}
+  explicit RunOfThreads(int generation) : generation_(generation) {}
 
   void on_ranks(int ranks, const std::function<void(Coordination&, Communicator&)>& work) {
     run_ranks(ranks, [&](Communicator& world) {
@@ -64,7 +64,7 @@ bool comes_true(const std::function<bool()>& condition) {
 }
 
 TEST(Coordination, CommandsReachRankZeroAndAreToldAsExecuted) {
-  Run run(1);
+  RunOfThreads run(1);
   run.on_ranks(3, [&](Coordination& coordination, Communicator& world) {
     if (world.rank() != 0) {
       EXPECT_FALSE(coordination.wishes().save);
@@ -87,7 +87,7 @@ TEST(Coordination, CommandsReachRankZeroAndAreToldAsExecuted) {
 }
 
 TEST(Coordination, AStopSaysWhetherToRunAgain) {
-  Run run(1);
+  RunOfThreads run(1);
   run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
     CoordinatorClient person = run.person();
     person.command(CommandKind::kStopAndRequeue);
@@ -101,7 +101,7 @@ TEST(Coordination, AStopSaysWhetherToRunAgain) {
 }
 
 TEST(Coordination, AgreesToASaveOnlyWhenEveryRankHasWritten) {
-  Run run(1);
+  RunOfThreads run(1);
   run.on_ranks(3, [&](Coordination& coordination, Communicator& world) {
     const CheckpointFile file{"shard.safetensors", 12, "xxh3-128:00000000000000000000000000000000"};
     if (world.rank() < 2) coordination.prepared(5, file);
@@ -123,7 +123,7 @@ TEST(Coordination, AgreesToASaveOnlyWhenEveryRankHasWritten) {
 }
 
 TEST(Coordination, ShowsWhatEveryRankDoes) {
-  Run run(4);
+  RunOfThreads run(4);
   run.on_ranks(2, [&](Coordination& coordination, Communicator& world) {
     StepOutcome outcome;
     outcome.expert_flops = 1e6 * (1 + world.rank());
@@ -150,7 +150,7 @@ TEST(Coordination, ShowsWhatEveryRankDoes) {
 }
 
 TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
-  Run run(2);
+  RunOfThreads run(2);
   run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
     CoordinatorClient other = run.person();
     const std::string name = other.status().run;
@@ -165,7 +165,7 @@ TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
 }
 
 TEST(Coordination, TheFileGoesWithTheCoordinator) {
-  Run run(1);
+  RunOfThreads run(1);
   run.on_ranks(2, [&](Coordination&, Communicator&) {
     EXPECT_TRUE(std::filesystem::exists(run.folder.path() / "coordinator.json"));
   });
@@ -173,7 +173,7 @@ TEST(Coordination, TheFileGoesWithTheCoordinator) {
 }
 
 TEST(Coordination, WithoutACoordinatorSavesNeedNobodyElse) {
-  Run run(1);
+  RunOfThreads run(1);
   run.config.coordinator.listen = "none";
   run.on_ranks(2, [&](Coordination& coordination, Communicator&) {
     coordination.prepared(1, {});
@@ -183,7 +183,7 @@ TEST(Coordination, WithoutACoordinatorSavesNeedNobodyElse) {
 }
 
 TEST(Coordination, AnAddressThatCannotBeListenedOnEndsEveryRankWithCode5) {
-  Run run(1);
+  RunOfThreads run(1);
   run.config.coordinator.listen = "192.0.2.1:0";  // of no machine
   run.config.coordinator.insecure = true;
   run_ranks(2, [&](Communicator& world) {
