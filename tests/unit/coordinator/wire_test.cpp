@@ -23,6 +23,9 @@ using testing::Not;
 
 class Wire : public testing::Test {
  protected:
+  void TearDown() override { gate.open(); }
+
+  Gate gate;  // outlives whoever waits in it
   FakeCoordinator fake;
   CoordinatorServer server{fake, {.credentials = {.token = "secret-word"}}};
   const std::string address = loopback(server.port());
@@ -143,7 +146,6 @@ TEST_F(Wire, a_status_of_65536_ranks_gets_through) {
 }
 
 TEST_F(Wire, cancel_ends_the_calls_of_other_threads_and_all_later_ones) {
-  Gate gate;
   fake.work = [&] { gate.pass(); };
   Refusal refusal;
   std::thread caller([&] { refusal = refusal_of([&] { client.status(); }); });
@@ -158,7 +160,6 @@ TEST_F(Wire, cancel_ends_the_calls_of_other_threads_and_all_later_ones) {
 }
 
 TEST_F(Wire, a_coordinator_that_does_not_answer_is_unreachable_after_the_deadline) {
-  Gate gate;
   fake.work = [&] { gate.pass(); };
   CoordinatorClient hasty(address, {.token = "secret-word"}, 0.2);
   const Refusal refusal = refusal_of([&] { hasty.status(); });
@@ -209,8 +210,8 @@ TEST_F(Wire, a_join_to_nobody_says_why_it_failed) {
 }
 
 TEST(WireShutdown, twice_is_harmless_and_calls_under_way_end_before_the_server_does) {
-  FakeCoordinator fake;
   Gate gate;
+  FakeCoordinator fake;
   fake.work = [&] { gate.pass(); };
   auto server = std::make_unique<CoordinatorServer>(fake, ServerOptions{});
   CoordinatorClient client(loopback(server->port()), {}, kPatienceSeconds);
