@@ -47,12 +47,21 @@ class Killed(CommandLineCase):
                 pass  # it ended while we looked, or is no process
         return found
 
-    def kill_once(self, run, settings, seconds):
+    def starts(self, run):
+        events = self.folder / run / "events.jsonl"
+        return events.read_text().count('"event":"started"') if events.exists() else 0
+
+    def kill_once(self, run, settings):
+        """At the start one time in eight, else after it."""
+        before = self.starts(run)
         process = self.start(*self.command(run, settings))
         deadline = time.monotonic() + 30
-        while len(self.ranks_of(run)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        early = random.random() < 1 / 8
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(self.ranks_of(run)) == 2 and (early or self.starts(run) > before):
+                break
             time.sleep(0.01)
-        time.sleep(seconds)
+        time.sleep(random.uniform(0.0, 0.5))
         victims = self.ranks_of(run)
         if victims:
             os.kill(random.choice(victims), signal.SIGKILL)
@@ -64,7 +73,7 @@ class Killed(CommandLineCase):
         text = path.read_text() if path.exists() else ""
         return [json.loads(line) for line in text.split("\n")[:-1]]
 
-    def phase_of(self, run):
+    def phase_of(self, run, rebalances):
         """What the run was doing when it was killed, as far as its folder tells."""
         folders = sorted(self.folder.glob(f"{run}/checkpoints/step-????????"))
         for folder in folders:
@@ -86,7 +95,7 @@ class Killed(CommandLineCase):
         if not done or (lock.exists() and json.loads(lock.read_text())["generation"] > generation):
             return "start"
         begun = [event["step"] for event in events if event["event"] == "save_begun"]
-        if done[-1] % REBALANCE_EVERY == 0 and begun[-1:] != done[-1:]:
+        if rebalances and done[-1] % REBALANCE_EVERY == 0 and begun[-1:] != done[-1:]:
             return "rebalance"
         return "training"
 
@@ -106,11 +115,11 @@ class Killed(CommandLineCase):
         for _ in range(KILLS):
             before = self.newest_step("cut")
             endless = (*settings, "checkpoint.every_steps=1", "train.steps=1000000")
-            code, err = self.kill_once("cut", endless, random.uniform(0.2, 1.6))
+            code, err = self.kill_once("cut", endless)
             self.assertEqual(code, 137, err)
             self.assertGreaterEqual(self.newest_step("cut"), before)
             self.assert_everything_committed_verifies("cut")
-            phases[self.phase_of("cut")] += 1
+            phases[self.phase_of("cut", "placement.every=0" not in settings)] += 1
         print(f"{phases.total()} kills up to step {self.newest_step('cut')}, phases hit: "
               + ", ".join(f"{phase} {count}" for phase, count in sorted(phases.items())), file=sys.stderr)
         steps = self.newest_step("cut") + 5
