@@ -48,10 +48,7 @@ int show_once(const CoordinatorTarget& target, StatusView& view) {
 
 /// Until the run ends, nobody reads any more, or the person does not want to.
 int watch(const CoordinatorTarget& target, StatusView& view, double seconds) {
-  const auto goes_on = [&] {
-    const auto end = view.end();
-    return view.is_read() && !(end && is_final(*end));
-  };
+  const auto goes_on = [&] { return view.is_read() && !(view.end() && is_final(*view.end())); };
   do {
     try {
       target.connect()->watch(seconds, [&](const CoordinatorStatus& status) {

@@ -42,14 +42,14 @@ StatusView::StatusView(const CoordinatorTarget& target, const StatusViewOptions&
 
 void StatusView::show(const CoordinatorStatus& status) {
   is_away_ = false;
-  const RunSurroundings run = surroundings();
+  const RunSurroundings run = look_around();
   print(options_.json ? coordinator_json(status, run) : coordinator_text(status, run));
 }
 
 void StatusView::show_files(const CoordinatorError& error) {
   const bool is_new = !is_away_;
   is_away_ = true;
-  const RunSurroundings run = surroundings();
+  const RunSurroundings run = look_around();
   RunTail tail;
   std::string note = target_.explained(error);
   if (target_.has_run_directory()) {
@@ -69,20 +69,15 @@ void StatusView::show_files(const CoordinatorError& error) {
   }
 }
 
-std::optional<RunEnd> StatusView::end() const {
-  if (!target_.has_run_directory()) return {};
-  const auto record = read_exit_record(target_.run_directory());
-  if (!record) return {};
-  return RunEnd{.code = static_cast<int>(record->code), .reason = record->reason};
-}
-
 bool StatusView::is_read() const { return std::cout.good(); }
 
-RunSurroundings StatusView::surroundings() const {
-  RunSurroundings run{.wall_seconds_now = SystemClock().wall_seconds(), .end = end()};
-  if (target_.has_run_directory()) {
-    run.steps = configured_steps(RunDirectory::open(target_.run_directory()));
-  }
+RunSurroundings StatusView::look_around() {
+  RunSurroundings run{.wall_seconds_now = SystemClock().wall_seconds()};
+  if (!target_.has_run_directory()) return run;
+  const auto record = read_exit_record(target_.run_directory());
+  if (record) run.end = RunEnd{.code = static_cast<int>(record->code), .reason = record->reason};
+  run.steps = configured_steps(RunDirectory::open(target_.run_directory()));
+  end_ = run.end;
   return run;
 }
 

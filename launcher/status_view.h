@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "launcher/coordinator_target.h"
@@ -26,19 +27,20 @@ class StatusView {
   /// it answers again, that they do. An ended run has no coordinator, which is nothing to tell.
   void show_files(const CoordinatorError& error);
 
-  /// How the run ended, as exit.json says now.
-  std::optional<RunEnd> end() const;
+  /// How the run ended, as was shown last.
+  const std::optional<RunEnd>& end() const { return end_; }
   /// Whether somebody still reads.
   bool is_read() const;
 
  private:
-  RunSurroundings surroundings() const;
+  RunSurroundings look_around();
   void print(const std::string& text);
 
   const CoordinatorTarget& target_;
   StatusViewOptions options_;
   bool is_live_ = false;
   bool is_away_ = false;
+  std::optional<RunEnd> end_;
   LiveBlock block_;
 };
 
