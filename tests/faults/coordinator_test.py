@@ -11,7 +11,7 @@ import time
 import unittest
 
 from command_line import HETMOE
-from kill_test import KILLS, MODEL, SEED, STEPS, RunCase
+from run_case import KILLS, SEED, STEPS, RunCase
 
 WAIT_SECONDS = 60
 
@@ -58,15 +58,14 @@ class Coordinated(RunCase):
         except (FileNotFoundError, json.JSONDecodeError):
             return 0  # not there yet, or its last line is being written
 
-    def expect_losses_of_an_undisturbed_run(self, run):
-        code, out, err = self.run_command(*self.command("whole", ("placement.every=0",)))
-        self.assertEqual(code, 0, out + err)
+    def expect_losses_of_an_undisturbed_run(self, run, steps):
+        self.train_to("whole", steps, ("placement.every=0",))
         self.assertEqual(self.losses(run), self.losses("whole"))
         self.assert_everything_committed_verifies(run)
 
     def test_training_and_saves_go_on_without_it_and_it_catches_up(self):
         coordinator = self.start_coordinator()
-        training = self.start(*self.command("cut", self.settings + (f"train.steps={4 * STEPS}",)))
+        training = self.start(*self.command("cut", (*self.settings, f"train.steps={4 * STEPS}")))
         self.await_true(lambda: self.newest_step("cut") >= 4)
         self.kill(coordinator)
         begun = self.newest_step("cut")
@@ -81,43 +80,48 @@ class Coordinated(RunCase):
         self.assertEqual(self.status()["last_step"]["step"], 4 * STEPS)
 
     def test_a_coordinator_that_never_comes_is_told_about_and_costs_nothing_but_that(self):
-        code, out, err = self.run_command(*self.command("cut", self.settings + ("coordinator.credentials=",)))
+        code, out, err = self.run_command(
+            *self.command("cut", (*self.settings, "coordinator.credentials=", f"train.steps={STEPS}")))
         self.assertEqual(code, 0, out + err)
         self.assertIn(self.address, out + err)
-        self.expect_losses_of_an_undisturbed_run("cut")
+        self.expect_losses_of_an_undisturbed_run("cut", STEPS)
+
+    def kill_a_rank(self, training):
+        """Of a run that has begun, or is about to."""
+        self.await_true(lambda: len(self.ranks_of("cut")) == 2 or training.poll() is not None)
+        os.kill(random.choice(self.ranks_of("cut")), signal.SIGKILL)
+        _, err = training.communicate(timeout=WAIT_SECONDS)
+        self.assertEqual(training.returncode, 137, err)
 
     def test_random_kills_of_ranks_and_coordinator(self):
         random.seed(SEED)
         print(f"HETMOE_SEED={SEED}", file=sys.stderr)
+        endless = (*self.settings, "train.steps=1000000")
         coordinator = self.start_coordinator()
-        training = self.start(*self.command("cut", self.settings))
-        killed = {"rank": 0, "coordinator": 0}
+        training = self.start(*self.command("cut", endless))
+        kills = {"rank": 0, "coordinator": 0}
         for _ in range(KILLS):
-            time.sleep(random.uniform(0.1, 1.2))
-            if training.poll() == 0:
-                break
-            victim = random.choice(sorted(killed))
+            time.sleep(random.uniform(0.1, 1.5))
+            self.assertIsNone(training.poll())
             before = self.newest_step("cut")
+            victim = random.choice(sorted(kills))
+            kills[victim] += 1
             if victim == "coordinator":
                 self.kill(coordinator)
                 time.sleep(random.uniform(0, 0.5))
                 coordinator = self.start_coordinator()
-                killed[victim] += 1
-            ranks = self.ranks_of("cut") if victim == "rank" else []
-            if ranks:
-                os.kill(random.choice(ranks), signal.SIGKILL)
-                killed[victim] += 1
-            if training.poll() is not None or ranks:
-                _, err = training.communicate(timeout=WAIT_SECONDS)
-                self.assertIn(training.returncode, (0, 137), err)
-                self.assertGreaterEqual(self.newest_step("cut"), before)
+            else:
+                self.kill_a_rank(training)
                 self.assert_everything_committed_verifies("cut")
-                training = self.start(*self.command("cut", self.settings))
-        print(f"killed: {killed}", file=sys.stderr)
-        out, err = training.communicate(timeout=WAIT_SECONDS)
-        self.assertEqual(training.returncode, 0, out + err)
-        self.await_true(lambda: self.status()["committed"]["step"] == STEPS)
-        self.expect_losses_of_an_undisturbed_run("cut")
+                training = self.start(*self.command("cut", endless))
+            self.assertGreaterEqual(self.newest_step("cut"), before)
+        self.await_true(lambda: self.newest_step("cut") > 0)
+        self.kill_a_rank(training)
+        print(f"kills: {kills}, up to step {self.newest_step('cut')}", file=sys.stderr)
+        steps = self.newest_step("cut") + 5
+        self.train_to("cut", steps, self.settings)
+        self.await_true(lambda: self.status()["committed"]["step"] == steps)
+        self.expect_losses_of_an_undisturbed_run("cut", steps)
 
 
 if __name__ == "__main__":

@@ -4,49 +4,19 @@ nothing. HETMOE_KILLS=200 for a soak; HETMOE_SEED repeats one."""
 import collections
 import json
 import os
-import pathlib
 import random
 import signal
 import sys
 import time
 import unittest
 
-from command_line import HETMOE, CommandLineCase, mpirun
+from command_line import HETMOE
+from run_case import KILLS, MODEL, SEED, STEPS, RunCase
 
-KILLS = int(os.environ.get("HETMOE_KILLS", "8"))
-SEED = int(os.environ.get("HETMOE_SEED", str(random.randrange(10**6))))
-STEPS = 100
-MODEL = ("train.learning_rate=0.01", "model.hidden_size=64", "model.vocab_size=2048", "train.global_batch=8")
 REBALANCE_EVERY = 3
 
 
-class Killed(CommandLineCase):
-    def command(self, run, settings):
-        words = [word for setting in MODEL + tuple(settings) for word in ("--set", setting)]
-        return mpirun(2, HETMOE, "train", "small.yaml", "--run-dir", run, *words)
-
-    def train_to(self, run, steps, settings):
-        process = self.start(*self.command(run, (*settings, f"train.steps={steps}")))
-        out, err = process.communicate(timeout=60 + KILLS)
-        self.assertEqual(process.returncode, 0, out + err)
-
-    def losses(self, run):
-        lines = {line["step"]: line for line in self.read_lines(f"{run}/metrics.jsonl") if "loss" in line}
-        return [lines[step]["loss"] for step in sorted(lines)]
-
-    def ranks_of(self, run):
-        """Process ids of the ranks, and not of mpirun, whose command line names the run directory too."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                in_folder = os.path.samefile(entry / "cwd", self.folder)
-                if words[0] == str(HETMOE).encode() and run.encode() in words and in_folder:
-                    found.append(int(entry.name))
-            except (OSError, ValueError):
-                pass  # it ended while we looked, or is no process
-        return found
-
+class Killed(RunCase):
     def starts(self, run):
         events = self.folder / run / "events.jsonl"
         return events.read_text().count('"event":"started"') if events.exists() else 0
@@ -98,15 +68,6 @@ class Killed(CommandLineCase):
         if rebalances and done[-1] % REBALANCE_EVERY == 0 and begun[-1:] != done[-1:]:
             return "rebalance"
         return "training"
-
-    def newest_step(self, run):
-        markers = self.folder.glob(f"{run}/checkpoints/step-????????/COMMITTED")
-        return max((int(marker.parent.name[5:]) for marker in markers), default=0)
-
-    def assert_everything_committed_verifies(self, run):
-        if self.newest_step(run) > 0:
-            code, out, err = self.run_command(HETMOE, "checkpoint", "verify", run)
-            self.assertEqual(code, 0, out + err)
 
     def survive(self, settings, delta):
         random.seed(SEED)
