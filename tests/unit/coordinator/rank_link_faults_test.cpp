@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "runtime/coordinator/rank_link.h"
@@ -161,6 +163,33 @@ TEST_F(RankLinkFaultsTest, the_oldest_steps_make_room_and_people_are_told_how_ma
                                  AllOf(HasSubstr("after 75.0 s"), HasSubstr("oldest 7 step"))));
 }
 
+TEST_F(RankLinkFaultsTest, room_made_while_a_step_is_under_way_costs_no_other_one) {
+  const auto link = link_of(0, /*kept_steps=*/2);
+  ASSERT_TRUE(await_beats(1));
+  coordinator.hold("step");
+  link->report(record_of(1));
+  ASSERT_TRUE(eventually([&] { return coordinator.count("step") == 1; }));
+  for (std::int64_t step = 2; step <= 4; ++step) link->report(record_of(step));
+  coordinator.release();
+  ASSERT_TRUE(eventually([&] { return coordinator.steps().size() >= 3; }));
+  EXPECT_THAT(coordinator.steps(), ElementsAre(1, 3, 4));
+}
+
+TEST_F(RankLinkFaultsTest, news_do_not_make_it_ask_a_coordinator_that_is_away_more_often) {
+  const auto link = link_of(0);
+  ASSERT_TRUE(await_beats(1));
+  const auto begin = std::chrono::steady_clock::now();
+  coordinator.go_away();
+  const std::size_t calls = coordinator.calls().size();
+  for (std::int64_t step = 1; step <= 200; ++step) {
+    link->report(record_of(step));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  const auto more = static_cast<double>(coordinator.calls().size() - calls);
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+  EXPECT_LE(more, 2 + passed.count() / 0.15) << "the shortest pause, however slow the machine";
+}
+
 TEST_F(RankLinkFaultsTest, a_note_is_written_when_the_reach_changes_and_not_with_every_call) {
   const auto link = link_of(0);
   ASSERT_TRUE(await_beats(1));
@@ -267,11 +296,13 @@ class RestartTest : public testing::Test {
 
   void stop() {
     door.go_away();
+    door.serve(nullptr);
+    ASSERT_TRUE(eventually([&] { return running.use_count() == 1; })) << "a call is under way";
     running.reset();
   }
   void start() {
-    running = std::make_unique<RunCoordinator>(folder / "journal", clock);
-    door.serve(running.get());
+    running = std::make_shared<RunCoordinator>(folder / "journal", clock);
+    door.serve(running);
     door.come_back();
   }
   std::unique_ptr<RankLink> link_of(int rank) {
@@ -283,7 +314,7 @@ class RestartTest : public testing::Test {
   TemporaryFolder folder;
   HandClock clock;
   ScriptedCoordinator door;
-  std::unique_ptr<RunCoordinator> running;
+  std::shared_ptr<RunCoordinator> running;
 };
 
 TEST_F(RestartTest, nothing_is_lost_when_it_is_started_again_before_the_last_rank_has_prepared) {

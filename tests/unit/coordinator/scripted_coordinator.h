@@ -6,7 +6,9 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -49,9 +51,9 @@ class ScriptedCoordinator final : public Coordinator {
     const std::scoped_lock guard(mutex_);
     storage_ = call;
   }
-  void serve(Coordinator* behind) {
+  void serve(std::shared_ptr<Coordinator> behind) {
     const std::scoped_lock guard(mutex_);
-    behind_ = behind;
+    behind_ = std::move(behind);
   }
   /// Calls of this name wait in it until release().
   void hold(const std::string& call) {
@@ -75,11 +77,11 @@ class ScriptedCoordinator final : public Coordinator {
   }
 
   JoinReply join(const JoinRequest& request) override {
-    Coordinator* behind = enter("join", "join " + std::to_string(request.member.generation));
+    const auto behind = enter("join", "join " + std::to_string(request.member.generation));
     return behind != nullptr ? behind->join(request) : JoinReply{.generation = 3};
   }
   HeartbeatReply heartbeat(const Heartbeat& heartbeat) override {
-    Coordinator* behind = enter("beat", "beat " + std::to_string(heartbeat.step));
+    const auto behind = enter("beat", "beat " + std::to_string(heartbeat.step));
     HeartbeatReply reply;
     if (behind != nullptr) reply = behind->heartbeat(heartbeat);
     const std::scoped_lock guard(mutex_);
@@ -88,19 +90,19 @@ class ScriptedCoordinator final : public Coordinator {
     return reply;
   }
   void report_step(const StepReport& report) override {
-    Coordinator* behind = enter("step", "step " + std::to_string(report.record.step));
+    const auto behind = enter("step", "step " + std::to_string(report.record.step));
     if (behind != nullptr) behind->report_step(report);
     const std::scoped_lock guard(mutex_);
     steps_.push_back(report.record.step);
   }
   PrepareReply prepare_checkpoint(const PreparedShard& shard) override {
-    Coordinator* behind = enter("prepare", "prepare " + std::to_string(shard.step));
+    const auto behind = enter("prepare", "prepare " + std::to_string(shard.step));
     if (behind != nullptr) return behind->prepare_checkpoint(shard);
     const std::scoped_lock guard(mutex_);
     return {.agreed = agreed_, .prepared_ranks = 1};
   }
   void commit_checkpoint(const CommittedCheckpoint& checkpoint) override {
-    Coordinator* behind = enter("commit", "commit " + std::to_string(checkpoint.step));
+    const auto behind = enter("commit", "commit " + std::to_string(checkpoint.step));
     if (behind != nullptr) behind->commit_checkpoint(checkpoint);
     const std::scoped_lock guard(mutex_);
     commits_.push_back(checkpoint.step);
@@ -121,7 +123,7 @@ class ScriptedCoordinator final : public Coordinator {
   }
 
  private:
-  Coordinator* enter(const std::string& name, const std::string& call) {
+  std::shared_ptr<Coordinator> enter(const std::string& name, const std::string& call) {
     std::unique_lock lock(mutex_);
     calls_.push_back(call);
     changed_.wait(lock, [&] { return held_ != name; });
@@ -146,7 +148,7 @@ class ScriptedCoordinator final : public Coordinator {
   std::optional<CoordinatorFault> away_;
   std::string storage_;
   std::string held_;
-  Coordinator* behind_ = nullptr;
+  std::shared_ptr<Coordinator> behind_;
   bool agreed_ = true;
   std::vector<AcceptedCommand> commands_;
   std::vector<std::string> calls_;
