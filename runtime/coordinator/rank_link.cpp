@@ -16,6 +16,7 @@ RankLink::RankLink(Coordinator& coordinator, JoinRequest identity, const Clock& 
       collective_(std::move(collective)),
       identity_(std::move(identity)),
       next_beat_(std::chrono::steady_clock::now()),
+      next_ask_(next_beat_),
       next_turn_(next_beat_),
       last_heard_seconds_(clock.monotonic_seconds()) {
   HETMOE_CHECK(settings_.beat_seconds > 0, "beats every ", settings_.beat_seconds, " s");
@@ -87,6 +88,11 @@ bool RankLink::may_commit() const {
   if (!refusal_.empty() || !outbox_.prepared) return false;
   const double since = std::max(prepared_seconds_, last_heard_seconds_);
   return agreed_ || clock_.monotonic_seconds() - since >= settings_.away_seconds;
+}
+
+bool RankLink::is_away() const {
+  const std::scoped_lock guard(mutex_);
+  return away_since_seconds_.has_value();
 }
 
 void RankLink::committed(const CommittedCheckpoint& checkpoint) {

@@ -63,6 +63,8 @@ class RankLink {
   /// for `away_seconds`, since this was prepared or since it was last heard, whichever is later.
   /// False once the rank was refused.
   bool may_commit() const;
+  /// The last call failed: nobody should wait for an answer now.
+  bool is_away() const;
   void committed(const CommittedCheckpoint& checkpoint);
   /// Nothing came of what was prepared.
   void discard_prepared();
@@ -112,6 +114,7 @@ class RankLink {
   bool is_joined_ = false;  ///< as far as the coordinator has not said otherwise
   int failures_ = 0;        ///< turns in a row
   Time next_beat_;
+  Time next_ask_;  ///< rank 0: about what is prepared, which it is the one to commit
 
   mutable std::mutex mutex_;  ///< of all below
   std::condition_variable changed_;

@@ -17,6 +17,7 @@ using SteadyClock = std::chrono::steady_clock;
 
 constexpr double kFirstRetrySeconds = 0.2;
 constexpr double kLongestRetrySeconds = 2;
+constexpr double kAskSeconds = 0.02;  // rank 0, while the others are still writing
 
 SteadyClock::duration duration_of(double seconds) {
   return std::chrono::duration_cast<SteadyClock::duration>(std::chrono::duration<double>(seconds));
@@ -107,7 +108,8 @@ bool RankLink::turn(bool is_last) {
   const std::scoped_lock guard(mutex_);
   failures_ = 0;
   is_retrying_ = false;
-  next_turn_ = next_beat_;
+  const bool asks_soon = must_ask_ && identity_.member.rank == 0;
+  next_turn_ = asks_soon ? std::min(next_beat_, next_ask_) : next_beat_;
   note_again();
   return true;
 }
@@ -163,13 +165,14 @@ void RankLink::send_committed() {
   if (outbox_.committed && outbox_.committed->step == checkpoint->step) outbox_.committed.reset();
 }
 
-/// Once at once, then with every beat until it is agreed.
+/// Once at once, then with every beat until it is agreed; rank 0 more often, since it commits.
 void RankLink::ask_about_prepared(bool is_due) {
   PreparedShard shard;
   std::int64_t number = 0;
   {
     const std::scoped_lock guard(mutex_);
-    if (!must_ask_ || !(is_due || outbox_.is_new)) return;
+    const bool is_time = identity_.member.rank == 0 && SteadyClock::now() >= next_ask_;
+    if (!must_ask_ || !(is_due || outbox_.is_new || is_time)) return;
     shard = *outbox_.prepared;
     number = prepared_number_;
   }
@@ -184,6 +187,7 @@ void RankLink::ask_about_prepared(bool is_due) {
     return;
   }
   heard();
+  next_ask_ = SteadyClock::now() + duration_of(kAskSeconds);
   const std::scoped_lock guard(mutex_);
   if (number != prepared_number_) return;
   outbox_.is_new = false;

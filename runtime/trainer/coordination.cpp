@@ -117,7 +117,8 @@ void Coordination::prepared(std::int64_t step, const CheckpointFile& file) {
 SaveWitness::Answer Coordination::answer() const {
   if (!link_) return Answer::kAgreed;
   if (!link_->refusal().empty()) return Answer::kRefused;
-  return link_->may_commit() ? Answer::kAgreed : Answer::kNotYet;
+  if (link_->may_commit()) return Answer::kAgreed;
+  return link_->is_away() ? Answer::kAway : Answer::kNotYet;
 }
 
 std::string Coordination::refusal() const { return link_ ? link_->refusal() : ""; }

@@ -12,13 +12,14 @@ namespace hetmoe {
 /// training thread; none of it blocks.
 class SaveWitness {
  public:
-  enum class Answer : std::uint8_t { kNotYet, kAgreed, kRefused };
+  enum class Answer : std::uint8_t { kNotYet, kAway, kAgreed, kRefused };
 
   virtual ~SaveWitness() = default;
 
   /// Every rank: its shard of the step is written and synced.
   virtual void prepared(std::int64_t step, const CheckpointFile& file) = 0;
-  /// Rank 0: of the step prepared last.
+  /// Rank 0: of the step prepared last. kAway: it cannot be asked, nobody should stand still for
+  /// it.
   virtual Answer answer() const = 0;
   /// Why it refuses.
   virtual std::string refusal() const = 0;

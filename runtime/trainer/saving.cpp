@@ -115,8 +115,9 @@ bool Saving::all_agree() {
   if (answer == SaveWitness::Answer::kRefused) {
     write_failure_ = std::make_exception_ptr(Error(ExitCode::kCoordinator, witness_->refusal()));
   }
-  std::array<std::int64_t, 2> votes = {
-      write_failure_ ? 0 : 1, answer == SaveWitness::Answer::kAgreed || witness_is_late_ ? 1 : 0};
+  const bool waits_in_vain = wait_begin_seconds_ && answer == SaveWitness::Answer::kAway;
+  const bool agrees = answer == SaveWitness::Answer::kAgreed || waits_in_vain || witness_is_late_;
+  std::array<std::int64_t, 2> votes = {write_failure_ ? 0 : 1, agrees ? 1 : 0};
   control_.all_reduce(buffer_of(std::span<std::int64_t>(votes)), Reduction::kMin).wait();
   const auto [none_failed, witness_agrees] = votes;
   return none_failed == 0 || witness_agrees == 1;

@@ -28,9 +28,9 @@ using ShardWriter =
 /// writes what it owns from a thread of its own; when all have, rank 0 commits, again beside the
 /// training. At most one save is under way.
 /// With a witness rank 0 commits when that agrees too; where training waits for the save, or the
-/// job ends, it is given a second, and then the ranks' own agreement is enough. A refusal fails it.
-/// A save that fails on any rank fails on all, leaves nothing behind and ends no training.
-/// Collective, all of it; no communication while nothing is under way.
+/// job ends, it is given a second (nothing when it is away), and then the ranks' own agreement is
+/// enough. A refusal fails it. A save that fails on any rank fails on all, leaves nothing behind
+/// and ends no training. Collective, all of it; no communication while nothing is under way.
 class Saving {
  public:
   /// `control`, `clock` and `witness` (null: none) must outlive this.

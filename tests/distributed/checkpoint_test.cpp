@@ -228,8 +228,17 @@ TEST_F(WitnessedSave, IsCommittedWhenTheWitnessAgreesAndNotBefore) {
   EXPECT_EQ(witness_.committed, std::vector<bool>({true}));
 }
 
-TEST_F(WitnessedSave, DoesWithoutAWitnessThatIsAwayWhenTrainingWaits) {
+TEST_F(WitnessedSave, DoesWithoutAWitnessThatDoesNotAnswerWhenTrainingWaits) {
   begin(4);
+  saving_.wait();
+  EXPECT_TRUE(saving_.take_result().value().committed);
+}
+
+TEST_F(WitnessedSave, WaitsForOneThatIsAwayOnlyWhileTrainingGoesOn) {
+  if (world_.rank() == 0) witness_.says = SaveWitness::Answer::kAway;
+  begin(6);
+  poll_for_a_while();
+  EXPECT_FALSE(saving_.take_result().has_value());
   saving_.wait();
   EXPECT_TRUE(saving_.take_result().value().committed);
 }
