@@ -151,6 +151,7 @@ checkpoint:
   keep: 2
   keep_every_steps: 0
   last_step: true
+  wait_seconds: 1800
 coordinator:
   address: ""
 metrics:
