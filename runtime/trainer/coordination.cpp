@@ -36,7 +36,8 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
   if (run.config.coordinator.listen == "none") return;
   const std::string yaml = resolved_yaml(run.config);
   configuration_digest_ = digest_of(std::as_bytes(std::span(yaml)));
-  access_ = open_coordinator(run.config.coordinator, run.directory, run.control, run.clock);
+  access_ = open_coordinator(run.config.coordinator, run.directory, run.generation, run.control,
+                             run.clock);
   link_ = std::make_unique<RankLink>(
       access_.coordinator(), identity_of(run, access_.run), run.clock,
       RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds,

@@ -69,9 +69,25 @@ CoordinatorFile own_file(const CoordinatorConfig& config, const ServerOptions& o
           .client_key_file = absolute(config.private_key)};
 }
 
+/// The journal is this run's as long as the folder is, whatever its name was. Of a generation that
+/// is still to come it is none: somebody has emptied the folder and left the journal.
+void continue_journal(const RunDirectory& directory, int generation, const Clock& clock,
+                      CoordinatorAccess& access) {
+  const std::filesystem::path journal = directory.coordinator_journal();
+  access.own = std::make_unique<RunCoordinator>(journal, clock);
+  if (access.own->status().generation >= generation) {
+    access.own.reset();
+    std::filesystem::remove(journal);
+    access.own = std::make_unique<RunCoordinator>(journal, clock);
+  }
+  const std::string former_name = access.own->status().run;
+  if (!former_name.empty()) access.run = former_name;
+}
+
 CoordinatorFile start_own(const CoordinatorConfig& config, const RunDirectory& directory,
-                          bool one_host, const Clock& clock, CoordinatorAccess& access) {
-  access.own = std::make_unique<RunCoordinator>(directory.coordinator_journal(), clock);
+                          bool one_host, int generation, const Clock& clock,
+                          CoordinatorAccess& access) {
+  continue_journal(directory, generation, clock, access);
   const ServerOptions options = server_options(config, listen_address(config, one_host));
   access.server = std::make_unique<CoordinatorServer>(*access.own, options);
   access.file = directory.coordinator_file();
@@ -104,7 +120,7 @@ Coordinator& CoordinatorAccess::coordinator() const {
 }
 
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
-                                   Communicator& control, const Clock& clock) {
+                                   int generation, Communicator& control, const Clock& clock) {
   const std::vector<int> hosts = hosts_of_ranks(control);
   const bool one_host = std::ranges::all_of(hosts, [](int host) { return host == 0; });
   CoordinatorAccess access;
@@ -112,9 +128,9 @@ CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDir
   collectively(control, [&] {
     if (control.rank() != 0) return;
     access.run = name_of_run(directory);
-    const CoordinatorFile file = config.address.empty()
-                                     ? start_own(config, directory, one_host, clock, access)
-                                     : find_external(config);
+    const CoordinatorFile file =
+        config.address.empty() ? start_own(config, directory, one_host, generation, clock, access)
+                               : find_external(config);
     write_coordinator_file(directory.coordinator_file(), file);
     text = write_coordinator_text(file);
   });

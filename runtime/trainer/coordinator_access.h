@@ -32,7 +32,7 @@ struct CoordinatorAccess {
 /// several hosts on all addresses, with a certificate of its own (DESIGN, section 11).
 /// Collective. Blocking. Errors: AgreedError.
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
-                                   Communicator& control, const Clock& clock);
+                                   int generation, Communicator& control, const Clock& clock);
 
 /// Ends the server and removes its coordinator.json.
 void close_coordinator(CoordinatorAccess& access);

@@ -164,6 +164,29 @@ TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
   });
 }
 
+TEST(Coordination, GoesOnInAFolderThatWasRenamedAndInOneThatWasEmptied) {
+  const auto run_in = [](const std::filesystem::path& path, int generation) {
+    const SystemClock clock;
+    CollectiveLog collectives(clock);
+    const RunConfig config;
+    std::string run;
+    run_ranks(1, [&](Communicator& world) {
+      const RunDirectory directory = RunDirectory::open(path);
+      const Coordination coordination({config, directory, collectives, clock, world, generation});
+      const CoordinatorFile file = read_coordinator_file(directory.coordinator_file());
+      run = CoordinatorClient(file.address, client_credentials(file)).status().run;
+    });
+    return run;
+  };
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path() / "a");
+  EXPECT_EQ(run_in(folder.path() / "a", 1), "a");
+  std::filesystem::rename(folder.path() / "a", folder.path() / "b");
+  EXPECT_EQ(run_in(folder.path() / "b", 2), "a");
+  // All but the journal is gone: generations begin anew.
+  EXPECT_EQ(run_in(folder.path() / "b", 1), "b");
+}
+
 TEST(Coordination, TheFileGoesWithTheCoordinator) {
   RunOfThreads run(1);
   run.on_ranks(2, [&](Coordination&, Communicator&) {
