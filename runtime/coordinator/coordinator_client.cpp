@@ -1,12 +1,15 @@
 #include "runtime/coordinator/coordinator_client.h"
 
-#include <grpcpp/alarm.h>
 #include <grpcpp/client_context.h>
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <set>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "core/base/check.h"
@@ -29,33 +32,42 @@ std::chrono::system_clock::time_point after(double seconds) {
              std::chrono::duration<double>(seconds));
 }
 
-/// Cancels a call when nothing comes for a while: a stream has no deadline of its own.
+/// Cancels a call when nothing comes for a while: a stream has no deadline of its own. A thread and
+/// no grpc::Alarm: alarms of one process share threads, and a coordinator in it that hangs would
+/// hold up the very alarm that should tell.
 class Silence {
  public:
-  Silence(std::shared_ptr<grpc::ClientContext> context, double limit_seconds)
-      : context_(std::move(context)),
-        limit_seconds_(limit_seconds),
-        is_over_(std::make_shared<std::atomic<bool>>(false)) {
-    restart();
+  Silence(grpc::ClientContext& context, double limit_seconds)
+      : context_(context),
+        limit_(limit_seconds),
+        thread_([this](const std::stop_token& stop) { await(stop); }) {}
+
+  void interrupt() {
+    const std::lock_guard lock(mutex_);
+    interrupted_ = true;
+    changed_.notify_all();
   }
 
-  void restart() {
-    // The former one may just be going off, and then owns what it uses.
-    alarm_ = std::make_unique<grpc::Alarm>();
-    alarm_->Set(after(limit_seconds_), [context = context_, is_over = is_over_](bool expired) {
-      if (!expired) return;
-      is_over->store(true);
-      context->TryCancel();
-    });
-  }
-
-  bool is_over() const { return is_over_->load(); }
+  bool is_over() const { return is_over_; }
 
  private:
-  std::shared_ptr<grpc::ClientContext> context_;
-  const double limit_seconds_;
-  std::shared_ptr<std::atomic<bool>> is_over_;
-  std::unique_ptr<grpc::Alarm> alarm_;
+  void await(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait_for(lock, stop, limit_, [this] { return interrupted_; })) {
+      interrupted_ = false;
+    }
+    if (stop.stop_requested()) return;
+    is_over_ = true;
+    context_.TryCancel();
+  }
+
+  grpc::ClientContext& context_;
+  const std::chrono::duration<double> limit_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool interrupted_ = false;
+  std::atomic<bool> is_over_ = false;
+  std::jthread thread_;  ///< uses all the others
 };
 
 }  // namespace
@@ -68,7 +80,7 @@ struct CoordinatorClient::Parts {
   class Running {
    public:
     explicit Running(Parts& parts)
-        : parts_(parts), context_(std::make_shared<grpc::ClientContext>()) {
+        : parts_(parts), context_(std::make_unique<grpc::ClientContext>()) {
       if (!parts.authorization.empty()) {
         context_->AddMetadata("authorization", parts.authorization);
       }
@@ -85,11 +97,11 @@ struct CoordinatorClient::Parts {
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
-    const std::shared_ptr<grpc::ClientContext>& context() const { return context_; }
+    grpc::ClientContext* context() const { return context_.get(); }
 
    private:
     Parts& parts_;
-    std::shared_ptr<grpc::ClientContext> context_;
+    std::unique_ptr<grpc::ClientContext> context_;
   };
 
   template <typename Request, typename Reply>
@@ -98,7 +110,7 @@ struct CoordinatorClient::Parts {
     const Running this_call(*this);
     this_call.context()->set_deadline(after(seconds));
     this_call.context()->set_wait_for_ready(waits);
-    return (stub.get()->*method)(this_call.context().get(), request, &reply);
+    return (stub.get()->*method)(this_call.context(), request, &reply);
   }
 
   template <typename Request, typename Reply>
@@ -172,11 +184,11 @@ void CoordinatorClient::watch(double seconds,
   const v1::WatchRequest request = encode_watch(seconds);
   const double limit_seconds = coordinator_limits::kCallSeconds + seconds;
   const Parts::Running running(*parts_);
-  const auto reader = parts_->stub->Watch(running.context().get(), request);
-  Silence silence(running.context(), limit_seconds);
+  const auto reader = parts_->stub->Watch(running.context(), request);
+  Silence silence(*running.context(), limit_seconds);
   v1::StatusReply reply;
   while (reader->Read(&reply)) {
-    silence.restart();
+    silence.interrupt();
     bool goes_on = false;
     try {
       goes_on = take(decode(reply));

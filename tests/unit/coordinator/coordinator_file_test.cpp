@@ -112,7 +112,8 @@ TEST_F(CoordinatorFileTest, one_that_others_may_read_is_refused) {
 TEST_F(CoordinatorFileTest, damage_is_named_and_the_token_never_shown) {
   const std::string whole = write_coordinator_text(sample());
   for (const std::string& text :
-       {std::string(), std::string("{"), whole.substr(0, whole.size() / 2), whole + "secret-word",
+       {std::string(), std::string("{"), std::string(R"({"token": "secret-word)"),
+        whole.substr(0, whole.size() / 2), whole + "secret-word",
         std::string(R"({"token": secret-word})"), std::string("[\"secret-word\"]"),
         std::string("\"secret-word\""), std::string(R"({"address": "a:1", "token": 5})"),
         std::string(R"({"address": "a:1", "token": ["secret-word"]})"),

@@ -109,6 +109,19 @@ TEST_F(SecureWire, plaintext_and_tls_do_not_meet) {
   EXPECT_THAT(secure.words, HasSubstr("does not speak TLS"));
 }
 
+TEST_F(SecureWire, strangers_make_nobody_write_on_standard_error) {
+  FakeCoordinator fake;
+  CoordinatorServer listening(fake, {.credentials = server});
+  testing::internal::CaptureStderr();
+  send_bytes(listening.port(), std::string(1000, '\xFF'));
+  ClientCredentials wrong = client;
+  wrong.authority = other.certificate;
+  CoordinatorClient caller(loopback(listening.port()), wrong, kPatienceSeconds);
+  refusal_of([&] { caller.status(); });
+  listening.shut_down();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(SecureWire, a_join_that_waits_still_learns_that_the_certificate_is_wrong) {
   FakeCoordinator fake;
   const CoordinatorServer listening(fake, {.credentials = server});

@@ -25,6 +25,7 @@ class Watch : public testing::Test {
 
   CoordinatorClient new_client() { return {loopback(server.port()), {}, kPatienceSeconds}; }
 
+  Gate gate;  // outlives whoever waits in it
   FakeCoordinator fake;
   CoordinatorServer server{fake, {}};
   CoordinatorClient client = new_client();
@@ -71,6 +72,23 @@ TEST_F(Watch, cancel_ends_it_from_another_thread) {
   stopper.join();
   EXPECT_EQ(refusal.fault, CoordinatorFault::kUnreachable);
   EXPECT_THAT(refusal.words, HasSubstr("cancelled"));
+}
+
+TEST_F(Watch, a_coordinator_that_falls_silent_ends_it_though_the_connection_stands) {
+  fake.work = [this] {
+    if (fake.calls == 2) gate.pass();
+  };
+  int taken = 0;
+  const Refusal refusal = refusal_of([&] {
+    client.watch(0.2, [&](const CoordinatorStatus&) {
+      ++taken;
+      return true;
+    });
+  });
+  gate.open();
+  EXPECT_EQ(taken, 1);
+  EXPECT_EQ(refusal.fault, CoordinatorFault::kUnreachable);
+  EXPECT_THAT(refusal.words, HasSubstr("did not answer in time"));
 }
 
 TEST_F(Watch, an_interval_out_of_bounds_is_refused) {

@@ -100,7 +100,7 @@ TEST_F(Wire, no_token_and_a_wrong_one_are_refused_before_the_coordinator_is_aske
     EXPECT_THAT(refusal.words,
                 AllOf(HasSubstr("token"), HasSubstr(address), Not(HasSubstr("secret-wor"))));
     const Refusal watching =
-        refusal_of([&] { stranger.watch(1, [](const CoordinatorStatus&) { return true; }); });
+        refusal_of([&] { stranger.watch(1, [](const CoordinatorStatus&) { return false; }); });
     EXPECT_EQ(watching.fault, CoordinatorFault::kUnauthenticated) << token;
   }
   EXPECT_EQ(fake.calls, 0);
