@@ -449,6 +449,28 @@ class Training(CoordinatorCase):
         self.ask("stop", "run", "--requeue")
         self.expect_end(training, 75)
 
+    def test_ranks_beyond_loopback_meet_under_a_certificate_made_for_the_run(self):
+        training = self.train("--set", "coordinator.listen=0.0.0.0:0")
+        credentials = self.read_json("run/coordinator.json")
+        self.assertTrue(credentials["certificate"].startswith("-----BEGIN CERTIFICATE-----"))
+        self.assertTrue(credentials["address"].startswith(socket.gethostname() + ":"))
+        self.await_true(lambda: all(member["joined"] for member in self.status()["members"]), "both ranks")
+        self.write("plaintext.json", json.dumps(dict(credentials, certificate="", server_name="")))
+        (self.folder / "plaintext.json").chmod(0o600)
+        code, _, err = self.run_command(HETMOE, "save", credentials["address"], "--credentials", "plaintext.json")
+        self.assertEqual(code, 5, err)
+        for name in ("config.yaml", "events.jsonl", "logs/rank-0.log", "logs/rank-1.log"):
+            self.assertNotIn(credentials["token"], (self.folder / "run" / name).read_text(), name)
+        self.ask("stop", "run")
+        self.expect_end(training, 93)
+
+    def test_in_a_slurm_job_that_is_the_default(self):
+        self.environment["SLURM_JOB_ID"] = "7"
+        training = self.train()
+        self.assertTrue(self.read_json("run/coordinator.json")["certificate"])
+        self.ask("stop", "run")
+        self.expect_end(training, 93)
+
     def test_with_a_coordinator_of_its_own_a_command_waits_for_the_run(self):
         _, host, port = self.coordinator(folder="coordinator")
         self.ask("stop", "coordinator", "--wait", "0")
