@@ -18,8 +18,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdio>
 #include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <sstream>
 #include <string>
