@@ -154,10 +154,12 @@ TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
   run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
     CoordinatorClient other = run.person();
     const std::string name = other.status().run;
-    other.join({.member = {.run = name, .generation = 3, .rank = 0},
-                .ranks = 1,
-                .host = "other",
-                .process = 1});
+    JoinRequest later;
+    later.member.run = name;
+    later.member.generation = 3;
+    later.host = "other";
+    later.process = 1;
+    other.join(later);
     EXPECT_TRUE(comes_true([&] { return coordination.wishes().leave; }));
     EXPECT_EQ(coordination.answer(), SaveWitness::Answer::kRefused);
     EXPECT_THAT(coordination.refusal(), HasSubstr("3"));
