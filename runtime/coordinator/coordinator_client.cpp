@@ -24,7 +24,7 @@ namespace {
 
 using Stub = v1::Coordinator::Stub;
 
-constexpr double kReasonSeconds = 0.5;
+constexpr double kReasonSeconds = 1;
 
 std::chrono::system_clock::time_point after(double seconds) {
   return std::chrono::system_clock::now() +
@@ -119,7 +119,7 @@ struct CoordinatorClient::Parts {
     grpc::Status status = attempt(method, request, reply, deadline_seconds, waits);
     // A call that waits for a connection does not learn why there is none; one that does not, does.
     if (waits && status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED &&
-        channel->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+        channel->GetState(/*try_to_connect=*/true) != GRPC_CHANNEL_READY) {
       status = attempt(method, request, reply, kReasonSeconds, /*waits=*/false);
     }
     if (!status.ok()) throw error_of(status, address);

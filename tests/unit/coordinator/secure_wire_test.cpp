@@ -17,7 +17,7 @@ using testing::AnyOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr double kShortSeconds = 2;  // after which a join that waits gives up
+constexpr double kShortSeconds = 3;  // after which a join that waits gives up
 
 /// What `client` is refused with by a server that knows `credentials`.
 Refusal refusal_between(const ServerCredentials& credentials, const ClientCredentials& client) {
