@@ -70,7 +70,6 @@ struct Absent {
 
 TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
   const std::vector<Absent> absent = {
-      {"coordinator.address=h:1", "value h:1, this version only has \"\""},
       {"metrics.listen=:0", "value :0, this version only has \"\""},
       {"metrics.peak_flops=1e12", "value 1000000000000, this version only has 0"},
       {"topology.ranks_per_node=2", "value 2, this version only has 0"},
@@ -81,6 +80,19 @@ TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
     const std::string key = setting.substr(0, setting.find('='));
     EXPECT_EQ(complaint("", {setting}), "--set " + setting + ": " + key + ": " + message);
   }
+}
+
+TEST(RunConfigFaults, ACoordinatorIsEitherRankZerosOrAnotherAndItsCertificateComplete) {
+  EXPECT_EQ(complaint("", {"coordinator.address=h:1"}), "");
+  EXPECT_EQ(complaint("", {"coordinator.address=h:1", "coordinator.listen=none"}),
+            "--set coordinator.listen=none: coordinator.listen: value none, allowed: \"\" with "
+            "coordinator.address");
+  EXPECT_EQ(complaint("", {"coordinator.credentials=c.json"}),
+            "--set coordinator.credentials=c.json: coordinator.credentials: value c.json, allowed: "
+            "\"\" without coordinator.address");
+  EXPECT_EQ(complaint("", {"coordinator.certificate=c.pem"}),
+            "--set coordinator.certificate=c.pem: coordinator.certificate: value \"c.pem\", "
+            "allowed: all three of certificate, private_key and client_authority, or none");
 }
 
 TEST(RunConfigFaults, ContradictionsStandWhereTheirKeyWasWritten) {

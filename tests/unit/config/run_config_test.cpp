@@ -153,7 +153,15 @@ checkpoint:
   last_step: true
   wait_seconds: 1800
 coordinator:
+  listen: ""
   address: ""
+  credentials: ""
+  beat_seconds: 1
+  away_seconds: 60
+  certificate: ""
+  private_key: ""
+  client_authority: ""
+  insecure: false
 metrics:
   listen: ""
   peak_flops: 0
