@@ -74,7 +74,14 @@ CoordinatorFile own_file(const CoordinatorConfig& config, const ServerOptions& o
 void continue_journal(const RunDirectory& directory, int generation, const Clock& clock,
                       CoordinatorAccess& access) {
   const std::filesystem::path journal = directory.coordinator_journal();
-  access.own = std::make_unique<RunCoordinator>(journal, clock);
+  try {
+    access.own = std::make_unique<RunCoordinator>(journal, clock);
+  } catch (const StorageError&) {
+    // The run's lock is ours: who still holds the journal has been stopped and replaced. Its hold
+    // is on a file that is taken away.
+    std::filesystem::remove(journal.string() + ".lock");
+    access.own = std::make_unique<RunCoordinator>(journal, clock);
+  }
   if (access.own->status().generation >= generation) {
     access.own.reset();
     std::filesystem::remove(journal);
