@@ -1,9 +1,6 @@
 #include "launcher/coordinator_command.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <array>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
@@ -35,22 +32,10 @@ struct StandAloneOptions {
   std::string client_authority;
 };
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
-
 std::string host_of(const std::string& address) { return address.substr(0, address.rfind(':')); }
 
 bool leaves_port_open(const std::string& address) {
   return std::stoi(address.substr(address.rfind(':') + 1)) == 0;
-}
-
-/// What others connect to: a wildcard stands for this host.
-std::string reachable_host(const std::string& listen) {
-  const std::string host = host_of(listen);
-  return host == "0.0.0.0" || host == "[::]" ? host_name() : host;
 }
 
 void make_folder(const fs::path& folder) {

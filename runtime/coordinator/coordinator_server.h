@@ -40,4 +40,7 @@ class CoordinatorServer {
 /// Whether HOST of "HOST:PORT" reaches this machine only: 127.0.0.0/8, ::1 or localhost.
 bool is_loopback(const std::string& address);
 
+/// HOST of "HOST:PORT" as others reach it: a wildcard stands for this machine's name.
+std::string reachable_host(const std::string& address);
+
 }  // namespace hetmoe

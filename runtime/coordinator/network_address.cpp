@@ -4,8 +4,10 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -101,6 +103,14 @@ std::string listening_fault(const NetworkAddress& address) {
 bool is_loopback(const std::string& address) {
   const std::optional<NetworkAddress> parsed = parse_network_address(address);
   return parsed && is_loopback_host(parsed->host);
+}
+
+std::string reachable_host(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host != "0.0.0.0" && host != "[::]") return host;
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
 }
 
 }  // namespace hetmoe

@@ -131,6 +131,11 @@ void RankLink::executed(const AcceptedCommand& command, std::int64_t step) {
   changed_.notify_all();
 }
 
+bool RankLink::is_replaced() const {
+  const std::scoped_lock guard(mutex_);
+  return is_replaced_;
+}
+
 std::string RankLink::refusal() const {
   const std::scoped_lock guard(mutex_);
   return refusal_;

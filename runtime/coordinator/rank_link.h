@@ -71,8 +71,12 @@ class RankLink {
   /// Commands that came since the last call, each given once; rank 0.
   std::vector<AcceptedCommand> take_commands();
   void executed(const AcceptedCommand& command, std::int64_t step);
-  /// Why this rank no longer belongs to the run; empty: it does.
+  /// Why the coordinator will not have this rank; empty: it has not said so.
   std::string refusal() const;
+  /// It was refused because a later generation, or another process in its seat, has joined: this
+  /// one must not go on. Any other refusal (a coordinator that lost its journal, another token)
+  /// says nothing against the run.
+  bool is_replaced() const;
   /// Changes of reach, to be told to people: "coordinator away ...", "... again", "... refuses".
   std::vector<std::string> take_notes();
 
@@ -131,6 +135,7 @@ class RankLink {
   std::optional<double> away_since_seconds_;
   std::optional<CoordinatorError> fault_;  ///< the last one
   std::string refusal_;
+  bool is_replaced_ = false;
   Heartbeat beat_;
   Outbox outbox_;
   std::vector<AcceptedCommand> commands_;

@@ -231,6 +231,7 @@ void RankLink::take_failure(const CoordinatorError& error) {
     has_failed_at_end_ = ends_ && error.fault() != CoordinatorFault::kNotJoined;
     if (is_final(error.fault())) {
       refusal_ = error.what();
+      is_replaced_ = error.fault() == CoordinatorFault::kStale;
       notes_.push_back("the coordinator refuses this rank: " + refusal_);
     } else if (error.fault() != CoordinatorFault::kNotJoined) {
       note_away(error.what());

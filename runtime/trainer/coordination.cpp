@@ -36,8 +36,8 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
   if (run.config.coordinator.listen == "none") return;
   const std::string yaml = resolved_yaml(run.config);
   configuration_digest_ = digest_of(std::as_bytes(std::span(yaml)));
-  access_ = open_coordinator(run.config.coordinator, run.directory, run.generation, run.control,
-                             run.clock);
+  access_ = open_coordinator(run.config.coordinator, run.directory,
+                             {run.generation, run.taken_over}, run.control, run.clock);
   link_ = std::make_unique<RankLink>(
       access_.coordinator(), identity_of(run, access_.run), run.clock,
       RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds,
@@ -97,7 +97,7 @@ StepWishes Coordination::wishes() {
         break;
     }
   }
-  wishes.leave = !link_->refusal().empty();
+  wishes.leave = link_->is_replaced();
   return wishes;
 }
 
@@ -117,8 +117,9 @@ void Coordination::prepared(std::int64_t step, const CheckpointFile& file) {
 
 SaveWitness::Answer Coordination::answer() const {
   if (!link_) return Answer::kAgreed;
-  if (!link_->refusal().empty()) return Answer::kRefused;
-  if (link_->may_commit()) return Answer::kAgreed;
+  if (link_->is_replaced()) return Answer::kRefused;
+  // A coordinator that no longer knows this run cannot vouch for it: the ranks' agreement counts.
+  if (!link_->refusal().empty() || link_->may_commit()) return Answer::kAgreed;
   return link_->is_away() ? Answer::kAway : Answer::kNotYet;
 }
 

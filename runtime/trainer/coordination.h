@@ -24,6 +24,7 @@ struct CoordinatedRun {
   const Clock& clock;
   Communicator& control;
   int generation = 1;
+  bool taken_over = false;  ///< rank 0: the folder was another's
 };
 
 /// What training says to the run's coordinator and hears from it, between steps and without ever

@@ -1,9 +1,6 @@
 #include "runtime/trainer/coordinator_access.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <system_error>
 
@@ -15,23 +12,10 @@
 namespace hetmoe {
 namespace {
 
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
-
 std::string listen_address(const CoordinatorConfig& config, bool one_host) {
   if (!config.listen.empty()) return config.listen;
   const bool reachable = one_host && std::getenv("SLURM_JOB_ID") == nullptr;
   return reachable ? "127.0.0.1:0" : "0.0.0.0:0";
-}
-
-/// What others connect to: a wildcard stands for this host.
-std::string reachable_address(const std::string& listen, int port) {
-  const std::string host = listen.substr(0, listen.rfind(':'));
-  const bool is_wildcard = host == "0.0.0.0" || host == "[::]";
-  return (is_wildcard ? host_name() : host) + ":" + std::to_string(port);
 }
 
 ServerOptions server_options(const CoordinatorConfig& config, std::string listen) {
@@ -44,7 +28,7 @@ ServerOptions server_options(const CoordinatorConfig& config, std::string listen
     credentials.private_key = read_pem_file(config.private_key, /*is_secret=*/true);
     credentials.client_authority = read_pem_file(config.client_authority, /*is_secret=*/false);
   } else if (!config.insecure && !is_loopback(options.listen)) {
-    CertificatePair pair = make_certificate(host_name());
+    CertificatePair pair = make_certificate(reachable_host(options.listen));
     credentials.certificate = std::move(pair.certificate);
     credentials.private_key = std::move(pair.private_key);
   }
@@ -59,7 +43,7 @@ std::string absolute(const std::string& path) {
 CoordinatorFile own_file(const CoordinatorConfig& config, const ServerOptions& options, int port) {
   const bool is_mutual = !config.certificate.empty();
   const ServerCredentials& credentials = options.credentials;
-  return {.address = reachable_address(options.listen, port),
+  return {.address = reachable_host(options.listen) + ":" + std::to_string(port),
           .token = credentials.token,
           .certificate = is_mutual ? credentials.client_authority : credentials.certificate,
           .server_name = is_mutual || credentials.certificate.empty()
@@ -71,18 +55,19 @@ CoordinatorFile own_file(const CoordinatorConfig& config, const ServerOptions& o
 
 /// The journal is this run's as long as the folder is, whatever its name was. Of a generation that
 /// is still to come it is none: somebody has emptied the folder and left the journal.
-void continue_journal(const RunDirectory& directory, int generation, const Clock& clock,
+void continue_journal(const RunDirectory& directory, const RunStartHold& hold, const Clock& clock,
                       CoordinatorAccess& access) {
   const std::filesystem::path journal = directory.coordinator_journal();
   try {
     access.own = std::make_unique<RunCoordinator>(journal, clock);
   } catch (const StorageError&) {
-    // The run's lock is ours: who still holds the journal has been stopped and replaced. Its hold
-    // is on a file that is taken away.
+    // Of a run that was stopped and replaced its process may still hold the journal: the file of
+    // that hold is taken away. Anybody else, such as a coordinator by itself, is left alone.
+    if (!hold.taken_over) throw;
     std::filesystem::remove(journal.string() + ".lock");
     access.own = std::make_unique<RunCoordinator>(journal, clock);
   }
-  if (access.own->status().generation >= generation) {
+  if (access.own->status().generation >= hold.generation) {
     access.own.reset();
     std::filesystem::remove(journal);
     access.own = std::make_unique<RunCoordinator>(journal, clock);
@@ -92,9 +77,9 @@ void continue_journal(const RunDirectory& directory, int generation, const Clock
 }
 
 CoordinatorFile start_own(const CoordinatorConfig& config, const RunDirectory& directory,
-                          bool one_host, int generation, const Clock& clock,
+                          bool one_host, const RunStartHold& hold, const Clock& clock,
                           CoordinatorAccess& access) {
-  continue_journal(directory, generation, clock, access);
+  continue_journal(directory, hold, clock, access);
   const ServerOptions options = server_options(config, listen_address(config, one_host));
   access.server = std::make_unique<CoordinatorServer>(*access.own, options);
   access.file = directory.coordinator_file();
@@ -127,7 +112,8 @@ Coordinator& CoordinatorAccess::coordinator() const {
 }
 
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
-                                   int generation, Communicator& control, const Clock& clock) {
+                                   const RunStartHold& hold, Communicator& control,
+                                   const Clock& clock) {
   const std::vector<int> hosts = hosts_of_ranks(control);
   const bool one_host = std::ranges::all_of(hosts, [](int host) { return host == 0; });
   CoordinatorAccess access;
@@ -135,9 +121,9 @@ CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDir
   collectively(control, [&] {
     if (control.rank() != 0) return;
     access.run = name_of_run(directory);
-    const CoordinatorFile file =
-        config.address.empty() ? start_own(config, directory, one_host, generation, clock, access)
-                               : find_external(config);
+    const CoordinatorFile file = config.address.empty()
+                                     ? start_own(config, directory, one_host, hold, clock, access)
+                                     : find_external(config);
     write_coordinator_file(directory.coordinator_file(), file);
     text = write_coordinator_text(file);
   });

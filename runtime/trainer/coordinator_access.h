@@ -26,13 +26,20 @@ struct CoordinatorAccess {
   Coordinator& coordinator() const;
 };
 
+/// The start of a run, as rank 0 holds it.
+struct RunStartHold {
+  int generation = 1;
+  bool taken_over = false;  ///< the run's lock was another's, which is dead, silent or replaced
+};
+
 /// Starts a coordinator on rank 0, or takes the one that coordinator.address names, writes
 /// coordinator.json and hands address, token and certificate to the other ranks over MPI: never by
 /// a file or a command line. On one host it listens on loopback, in plaintext; in a Slurm job or on
 /// several hosts on all addresses, with a certificate of its own (DESIGN, section 11).
 /// Collective. Blocking. Errors: AgreedError.
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
-                                   int generation, Communicator& control, const Clock& clock);
+                                   const RunStartHold& hold, Communicator& control,
+                                   const Clock& clock);
 
 /// Ends the server and removes its coordinator.json.
 void close_coordinator(CoordinatorAccess& access);

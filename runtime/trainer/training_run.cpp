@@ -71,7 +71,8 @@ void run_training(const TrainingRequest& request) {
                                .collectives = collectives,
                                .clock = request.clock,
                                .control = *traffic.control,
-                               .generation = run.generation});
+                               .generation = run.generation,
+                               .taken_over = run.lock && !run.lock->taken_over().empty()});
     TrainingLoop loop(request, config, compute, traffic, run, std::move(resume), coordination,
                       *rank_log);
     loop.run();

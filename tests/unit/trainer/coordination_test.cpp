@@ -166,6 +166,43 @@ TEST(Coordination, LeavesWhenALaterGenerationHasJoined) {
   });
 }
 
+/// Another coordinator in the place of one that a run knows: with nothing of its journal.
+TEST(Coordination, GoesOnWithoutACoordinatorThatNoLongerKnowsIt) {
+  const SystemClock clock;
+  const TemporaryFolder folder;
+  auto coordinator = std::make_unique<RunCoordinator>(folder.path() / "first", clock);
+  auto server = std::make_unique<CoordinatorServer>(
+      *coordinator, ServerOptions{.credentials = {.token = "first"}});
+  const std::string address = "127.0.0.1:" + std::to_string(server->port());
+  write_coordinator_file(folder.path() / "c.json", {.address = address, .token = "first"});
+  RunOfThreads run(1);
+  run.config.coordinator.address = address;
+  run.config.coordinator.credentials = folder / "c.json";
+  run.on_ranks(1, [&](Coordination& coordination, Communicator&) {
+    server.reset();
+    coordinator = std::make_unique<RunCoordinator>(folder.path() / "second", clock);
+    server = std::make_unique<CoordinatorServer>(
+        *coordinator, ServerOptions{.listen = address, .credentials = {.token = "second"}});
+    EXPECT_TRUE(comes_true([&] { return !coordination.refusal().empty(); }));
+    EXPECT_FALSE(coordination.wishes().leave);
+    coordination.prepared(5, {});
+    EXPECT_EQ(coordination.answer(), SaveWitness::Answer::kAgreed);
+  });
+}
+
+TEST(Coordination, LeavesTheJournalToWhoHoldsItUnlessTheFolderWasTakenOver) {
+  const SystemClock clock;
+  RunOfThreads run(1);
+  const RunCoordinator holder(run.folder.path() / "coordinator.journal", clock);
+  run_ranks(1, [&](Communicator& world) {
+    CollectiveLog collectives(clock);
+    const RunDirectory directory = RunDirectory::open(run.folder.path());
+    EXPECT_THROW(Coordination({run.config, directory, collectives, clock, world, 1}), AgreedError);
+    const Coordination taken({run.config, directory, collectives, clock, world, 2, true});
+    EXPECT_EQ(run.person().status().generation, 2);
+  });
+}
+
 TEST(Coordination, GoesOnInAFolderThatWasRenamedAndInOneThatWasEmptied) {
   const auto run_in = [](const std::filesystem::path& path, int generation) {
     const SystemClock clock;
