@@ -6,13 +6,15 @@ set -euo pipefail
 readonly torch_version=2.11.0
 readonly torch_packages=("torch==${torch_version}" nvidia-cuda-runtime==13.0.96
   nvidia-cuda-cupti==13.0.85)
-readonly debian_packages=(
+debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
   libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
   libgrpc++-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
   dict-gcide dictzip)
+# What hetmoe is tried against: real daemons and a real browser.
+readonly peer_packages=(prometheus slurmctld slurmd slurm-client munge chromium-headless-shell)
 readonly torch_disk_mebibytes=4096
 readonly build_disk_mebibytes=1024
 
@@ -25,9 +27,10 @@ readonly log=${dependencies}/setup.log
 readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
 
 usage() {
-  cat <<'TEXT'
-usage: deploy/setup.sh [--no-build] [--target NAME]...
+  cat <<TEXT
+usage: deploy/setup.sh [--no-build] [--tests] [--target NAME]...
   --no-build      packages and LibTorch only
+  --tests         also the programs that the tests run against: ${peer_packages[*]}
   --target NAME   build this target only (default: everything, tests included)
 environment:
   HETMOE_PYTHON=FILE           Python 3.10 or newer for .deps/python (default /usr/bin/python3)
@@ -186,6 +189,7 @@ targets=()
 while (($# > 0)); do
   case $1 in
     --no-build) with_build=0 ;;
+    --tests) debian_packages+=("${peer_packages[@]}") ;;
     --target)
       (($# > 1)) || fail "--target needs a name"
       targets+=(--target "$2")

@@ -19,6 +19,7 @@
 #include "launcher/init_option.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
+#include "launcher/report_command.h"
 #include "launcher/settings_option.h"
 #include "launcher/simulate_command.h"
 #include "launcher/status_command.h"
@@ -322,6 +323,7 @@ int run_command_line(int argc, const char* const* argv) {
   add_coordinator_command(app, action);
   add_status_command(app, action);
   add_ask_commands(app, action);
+  add_report_command(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 
@@ -12,10 +13,12 @@
 #include "core/base/error.h"
 #include "launcher/coordinator_target.h"
 #include "launcher/kept_credentials.h"
+#include "launcher/served_metrics.h"
 #include "launcher/signal_queue.h"
-#include "runtime/coordinator/coordinator_file.h"
-#include "runtime/coordinator/coordinator_server.h"
+#include "runtime/coordinator/network/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_server.h"
 #include "runtime/coordinator/run_coordinator.h"
+#include "runtime/exporter/observed_coordinator.h"
 #include "runtime/metrics/run_directory.h"
 
 namespace hetmoe {
@@ -26,6 +29,7 @@ namespace fs = std::filesystem;
 struct StandAloneOptions {
   std::string listen = "127.0.0.1:0";
   std::string run_dir;
+  std::string metrics = "127.0.0.1:0";
   bool insecure = false;
   std::string certificate;
   std::string private_key;
@@ -119,13 +123,18 @@ int run_coordinator_command(const StandAloneOptions& options) {
   const ServerOptions server_options{.listen = options.listen,
                                      .credentials = server_credentials(options, kept),
                                      .insecure = options.insecure};
-  const auto server = listen(coordinator, server_options, kept.port);
+  RunSeries series(clock);
+  ObservedCoordinator observed(coordinator, series);
+  const auto server = listen(observed, server_options, kept.port);
+  std::optional<ServedMetrics> metrics;
+  if (options.metrics != "none") metrics.emplace(options.metrics, directory, coordinator, series);
   const std::string port = std::to_string(server->port());
   write_coordinator_file(directory.coordinator_file(),
                          file_for_clients(options, server_options.credentials,
                                           reachable_host(options.listen) + ":" + port));
   std::cout << "coordinator: listens on " << host_of(options.listen) << ":" << port
             << ", credentials in " << directory.coordinator_file().string() << std::endl;
+  if (metrics) std::cout << "coordinator: metrics on " << metrics->address() << std::endl;
   await_end(signals);
   server->shut_down();
   return 0;
@@ -177,6 +186,17 @@ void add_coordinator_command(CLI::App& app, std::function<int()>& action) {
                    "Folder for its journal and its coordinator.json; made when absent")
       ->required()
       ->type_name("DIR");
+  command
+      ->add_option(
+          "--metrics", options->metrics,
+          "Where the run's metrics are served to Prometheus, or none; beyond loopback with "
+          "the token in DIR/prometheus/token (default: 127.0.0.1:0)")
+      ->type_name("HOST:PORT")
+      ->check([](const std::string& text) {
+        return text == "none" || is_address(text)
+                   ? std::string()
+                   : "value " + text + ", allowed: HOST:PORT or none";
+      });
   add_security(*command, *options);
   command->footer(
       "Ranks find it by coordinator.address and coordinator.credentials.\n"

@@ -5,7 +5,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
-#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_file.h"
 #include "runtime/metrics/run_directory.h"
 
 namespace hetmoe {

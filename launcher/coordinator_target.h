@@ -5,7 +5,7 @@
 #include <string>
 
 #include "runtime/coordinator/coordinator.h"
-#include "runtime/coordinator/coordinator_client.h"
+#include "runtime/coordinator/network/coordinator_client.h"
 
 namespace CLI {
 class App;

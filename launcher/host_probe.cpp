@@ -10,6 +10,7 @@
 #include <span>
 #include <thread>
 
+#include "core/base/host_name.h"
 #include "launcher/hostfile.h"
 
 namespace hetmoe {
@@ -20,9 +21,7 @@ constexpr auto kLongest = std::chrono::seconds(15);
 constexpr auto kBetweenLooks = std::chrono::milliseconds(20);
 
 bool is_this_host(const std::string& name) {
-  std::array<char, 256> own{};
-  if (::gethostname(own.data(), own.size() - 1) != 0) own[0] = '\0';
-  return name == "localhost" || name == "127.0.0.1" || name == own.data();
+  return name == "localhost" || name == "127.0.0.1" || (!name.empty() && name == host_name());
 }
 
 /// 0: could not be started. Its signals are not blocked as they are here.

@@ -2,8 +2,8 @@
 
 #include "core/base/error.h"
 #include "launcher/coordinator_target.h"
-#include "runtime/coordinator/coordinator_file.h"
-#include "runtime/coordinator/private_file.h"
+#include "runtime/coordinator/network/coordinator_file.h"
+#include "runtime/coordinator/network/private_file.h"
 #include "runtime/metrics/run_directory.h"
 
 namespace hetmoe {

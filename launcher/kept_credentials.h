@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <string>
 
-#include "runtime/coordinator/credentials.h"
+#include "runtime/coordinator/network/credentials.h"
 
 namespace hetmoe {
 

@@ -55,7 +55,7 @@ void record_rank_lost(const std::filesystem::path& run_directory, const Verdict&
   if (!std::filesystem::exists(directory.events_file(), ignored)) return;
   const Recorded recorded = last_recorded(directory.metrics_file());
   const SystemClock clock;
-  EventsFile events(directory.events_file(), clock, /*rank=*/-1, recorded.generation);
+  EventsFile events(directory.events_file(), clock, verdict.rank, recorded.generation);
   events.write(Event::kRankLost, recorded.step,
                {{"code", static_cast<std::int64_t>(verdict.code)},
                 {"reason", verdict.reason},

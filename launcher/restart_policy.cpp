@@ -22,7 +22,11 @@ Verdict judge_mpirun(const AttemptEnd& end) {
   }
   const int code = end.mpirun_code;
   if (code > 128 && code <= 128 + kLargestSignal) {
-    return {ExitCode::kCommunication, killed_by("a rank", code - 128)};
+    const std::optional<FirstLost>& lost = end.first_lost;
+    const std::string who = lost ? "rank " + std::to_string(lost->rank) +
+                                       (lost->host.empty() ? "" : " on " + lost->host)
+                                 : "a rank";
+    return {ExitCode::kCommunication, killed_by(who, code - 128), lost ? lost->rank : -1};
   }
   const std::string reason = "mpirun ended with code " + std::to_string(code);
   switch (static_cast<ExitCode>(code)) {

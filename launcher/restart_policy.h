@@ -6,15 +6,17 @@
 
 #include "core/base/error.h"
 #include "launcher/exit_record.h"
+#include "launcher/mpirun_messages.h"
 
 namespace hetmoe {
 
 /// What one attempt of a run left, once mpirun is gone.
 struct AttemptEnd {
-  int mpirun_code = 0;               ///< its exit code; 128 + n where signal n ended a rank
-  int mpirun_signal = 0;             ///< the signal that ended mpirun itself; 0: none
-  std::optional<ExitRecord> record;  ///< what this attempt wrote into exit.json
-  bool stop_asked = false;           ///< by a signal to the launcher
+  int mpirun_code = 0;                  ///< its exit code; 128 + n where signal n ended a rank
+  int mpirun_signal = 0;                ///< the signal that ended mpirun itself; 0: none
+  std::optional<FirstLost> first_lost;  ///< as mpirun said
+  std::optional<ExitRecord> record;     ///< what this attempt wrote into exit.json
+  bool stop_asked = false;              ///< by a signal to the launcher
   std::optional<std::int64_t> committed_before;  ///< newest committed step; empty: none
   std::optional<std::int64_t> committed_after;
 };
@@ -23,6 +25,7 @@ struct AttemptEnd {
 struct Verdict {
   ExitCode code = ExitCode::kDone;
   std::string reason;  ///< one line
+  int rank = -1;       ///< that was lost first, where that is known
 };
 
 /// exit.json counts where there is one, else mpirun's code; a killed rank or mpirun gives

@@ -92,6 +92,7 @@ AttemptEnd Supervisor::attempt() {
   while (!(ended = mpirun.poll())) pass_on(signals_.wait(kLongestLookSeconds), mpirun);
   end.mpirun_code = ended->code;
   end.mpirun_signal = ended->signal;
+  end.first_lost = mpirun.first_lost();
   end.record = exit_record.written_since();
   end.stop_asked = stop_asked_;
   end.committed_after = observers_.newest_committed();

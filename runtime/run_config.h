@@ -78,14 +78,21 @@ struct CoordinatorConfig {
 
 struct MetricsConfig {
   std::string listen;
+  bool detail = false;
   double peak_flops = 0;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
-    visit.field("listen", listen, "", "HOST:PORT where metrics are served to Prometheus.",
-                only_off(""));
-    visit.field("peak_flops", peak_flops, "FLOP/s", "What utilisation is a part of.",
-                only_off("0"));
+    visit.field(
+        "listen", listen, "",
+        "HOST:PORT where every rank serves metrics to Prometheus, port 0: any, else this one "
+        "and those after it; none: nowhere; \"\": loopback, in a Slurm job or on several "
+        "hosts every address, with a token.");
+    visit.field("detail", detail, "",
+                "Also tokens by layer and expert, served by rank 0: layers x experts series.");
+    visit.field("peak_flops", peak_flops, "FLOP/s",
+                "Of one rank's device; what utilisation is a part of. 0: not known.",
+                at_least(0.0));
   }
 };
 

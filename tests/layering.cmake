@@ -23,7 +23,7 @@ set(open_headers core/model/hyper_config.h core/model/hyper_parameters.h core/mo
 set(open_headers_may_include core/base core/config)
 
 # Third-party owners: a pattern of the header's name, then the rooms (a top room stands for all in it).
-set(third_parties mpi coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl)
+set(third_parties mpi coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl prometheus civetweb)
 set(pattern_mpi "^mpi\\.h$")
 set(owners_mpi parallel/communicator)
 set(pattern_coin "^coin/")
@@ -37,7 +37,7 @@ set(owners_spdlog runtime/metrics)
 set(pattern_xxhash "^xxh(ash|3)\\.h$")
 set(owners_xxhash core/base core/files core/data parallel/placement)
 set(pattern_json "^nlohmann/")
-set(owners_json core/data core/files parallel/placement runtime/checkpoint runtime/coordinator runtime/metrics runtime/report
+set(owners_json core/data core/files parallel/placement runtime/checkpoint runtime/coordinator runtime/exporter runtime/metrics runtime/report
                 runtime/watchdog launcher)
 set(pattern_sentencepiece "^sentencepiece")
 set(owners_sentencepiece core/data launcher)
@@ -50,6 +50,10 @@ set(pattern_protobuf "^google/protobuf/|\\.pb\\.h$")
 set(owners_protobuf runtime/coordinator)
 set(pattern_openssl "^openssl/")
 set(owners_openssl runtime/coordinator)
+set(pattern_prometheus "^prometheus/")
+set(owners_prometheus runtime/exporter)
+set(pattern_civetweb "^civetweb\\.h$")
+set(owners_civetweb runtime/exporter)
 set(pattern_google "^(gtest|gmock|benchmark)/")
 set(owners_google "")
 

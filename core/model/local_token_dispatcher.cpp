@@ -63,7 +63,7 @@ class LocalTokenDispatcher final : public TokenDispatcher {
                                                 const Routing& routing) override {
     return std::make_unique<LocalTokenExchange>(x, routing, layers_[layer]);
   }
-  std::int64_t bytes_sent() const override { return 0; }
+  ExchangedBytes bytes_sent() const override { return {}; }
 
  private:
   std::vector<SlicesOfExpert> layers_;

@@ -48,6 +48,12 @@ class TokenExchange {
   virtual Gradient finish_combine_gradient() = 0;
 };
 
+/// Payload that a rank has sent to other ranks, in bytes.
+struct ExchangedBytes {
+  std::int64_t dispatch = 0;  ///< towards the experts: tokens, and gradients of their outputs
+  std::int64_t combine = 0;   ///< back: outputs, and gradients of the tokens
+};
+
 /// Moves tokens to the ranks that hold slices of their experts, and the results back. A token's row
 /// is sent once per destination rank. No capacity limit: nothing is dropped.
 class TokenDispatcher {
@@ -59,8 +65,8 @@ class TokenDispatcher {
   virtual std::unique_ptr<TokenExchange> start_dispatch(int layer, const at::Tensor& x,
                                                         const Routing& routing) = 0;
 
-  /// Payload sent to other ranks by this rank since the start, forward and backward.
-  virtual std::int64_t bytes_sent() const = 0;
+  /// By this rank since the start, forward and backward.
+  virtual ExchangedBytes bytes_sent() const = 0;
 };
 
 }  // namespace hetmoe

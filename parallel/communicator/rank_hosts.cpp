@@ -1,9 +1,10 @@
 #include "parallel/communicator/rank_hosts.h"
 
-#include <unistd.h>
-
+#include <algorithm>
 #include <array>
 #include <map>
+
+#include "core/base/host_name.h"
 
 namespace hetmoe {
 
@@ -11,7 +12,8 @@ std::vector<int> hosts_of_ranks(Communicator& group) {
   using Name = std::array<char, 256>;
   std::vector<Name> names(static_cast<std::size_t>(group.size()), Name{});
   Name& own = names[static_cast<std::size_t>(group.rank())];
-  gethostname(own.data(), own.size() - 1);
+  const std::string name = host_name();
+  std::copy_n(name.data(), std::min(name.size(), own.size() - 1), own.data());
   const std::vector<std::int64_t> counts(names.size(), sizeof(Name));
   group
       .all_gather_v(
@@ -20,8 +22,8 @@ std::vector<int> hosts_of_ranks(Communicator& group) {
       .wait();
   std::map<Name, int> index;
   std::vector<int> hosts;
-  for (const Name& name : names) {
-    hosts.push_back(index.try_emplace(name, static_cast<int>(index.size())).first->second);
+  for (const Name& host : names) {
+    hosts.push_back(index.try_emplace(host, static_cast<int>(index.size())).first->second);
   }
   return hosts;
 }

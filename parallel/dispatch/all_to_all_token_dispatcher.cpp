@@ -25,22 +25,26 @@ Counts times(const Counts& counts, std::int64_t factor) {
   return product;
 }
 
+using Direction = std::int64_t ExchangedBytes::*;
+constexpr Direction kDispatch = &ExchangedBytes::dispatch;
+constexpr Direction kCombine = &ExchangedBytes::combine;
+
 /// Counts payload to other ranks.
 class Traffic {
  public:
   explicit Traffic(Communicator& group) : group_(group) {}
   Communicator& group() const { return group_; }
-  std::int64_t bytes_sent() const { return bytes_sent_; }
+  const ExchangedBytes& bytes_sent() const { return bytes_sent_; }
 
-  Pending exchange(ConstBuffer send, const Counts& send_counts, Buffer receive,
+  Pending exchange(Direction direction, ConstBuffer send, const Counts& send_counts, Buffer receive,
                    const Counts& receive_counts) {
-    bytes_sent_ += (sum(send_counts) - send_counts[group_.rank()]) * bytes_of(send.type);
+    bytes_sent_.*direction += (sum(send_counts) - send_counts[group_.rank()]) * bytes_of(send.type);
     return group_.all_to_all_v(send, send_counts, receive, receive_counts);
   }
 
  private:
   Communicator& group_;
-  std::int64_t bytes_sent_ = 0;
+  ExchangedBytes bytes_sent_;
 };
 
 class AllToAllTokenExchange final : public TokenExchange {
@@ -56,7 +60,7 @@ class AllToAllTokenExchange final : public TokenExchange {
     wire_.resize(sum(selections_from_rank_));
     rows_out_ = gather_rows(x, pattern_.token);
     metadata_.emplace(start_wire());
-    received_.x = start_rows(rows_out_, pattern_.rows_to_rank, rows_from_rank_);
+    received_.x = start_rows(kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
   }
 
   const ReceivedTokens& finish_dispatch() override {
@@ -68,7 +72,7 @@ class AllToAllTokenExchange final : public TokenExchange {
 
   void start_combine(const at::Tensor& partial) override {
     rows_out_ = partial.contiguous();
-    rows_in_ = start_rows(rows_out_, rows_from_rank_, pattern_.rows_to_rank);
+    rows_in_ = start_rows(kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
   }
 
   at::Tensor finish_combine() override {
@@ -78,7 +82,7 @@ class AllToAllTokenExchange final : public TokenExchange {
 
   void start_dispatch_gradient(const at::Tensor& dy) override {
     rows_out_ = gather_rows(dy, pattern_.token);
-    rows_in_ = start_rows(rows_out_, pattern_.rows_to_rank, rows_from_rank_);
+    rows_in_ = start_rows(kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
   }
 
   at::Tensor finish_dispatch_gradient() override {
@@ -91,11 +95,11 @@ class AllToAllTokenExchange final : public TokenExchange {
                  " received selections");
     dgates_out_.assign(dgates.begin(), dgates.end());
     dgates_in_.resize(pattern_.selection.size());
-    metadata_.emplace(traffic_.exchange(const_buffer_of<double>(dgates_out_), selections_from_rank_,
-                                        buffer_of<double>(std::span<double>(dgates_in_)),
-                                        pattern_.selections_to_rank));
+    metadata_.emplace(traffic_.exchange(
+        kCombine, const_buffer_of<double>(dgates_out_), selections_from_rank_,
+        buffer_of<double>(std::span<double>(dgates_in_)), pattern_.selections_to_rank));
     rows_out_ = partial.contiguous();
-    rows_in_ = start_rows(rows_out_, rows_from_rank_, pattern_.rows_to_rank);
+    rows_in_ = start_rows(kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
   }
 
   Gradient finish_combine_gradient() override {
@@ -132,6 +136,7 @@ class AllToAllTokenExchange final : public TokenExchange {
   Pending start_wire() {
     constexpr std::int64_t kBytes = sizeof(SelectionOnWire);
     return traffic_.exchange(
+        kDispatch,
         {pattern_.wire.data(), sum(pattern_.selections_to_rank) * kBytes, DataType::kByte},
         times(pattern_.selections_to_rank, kBytes),
         {wire_.data(), static_cast<std::int64_t>(wire_.size()) * kBytes, DataType::kByte},
@@ -154,10 +159,12 @@ class AllToAllTokenExchange final : public TokenExchange {
   }
 
   /// Starts sending rows; the result is filled when finish_rows returns.
-  at::Tensor start_rows(const at::Tensor& rows, const Counts& send, const Counts& receive) {
+  at::Tensor start_rows(Direction direction, const at::Tensor& rows, const Counts& send,
+                        const Counts& receive) {
     at::Tensor in = at::empty({sum(receive), columns_}, rows.options());
-    rows_pending_.emplace(traffic_.exchange(const_tensor_buffer(rows), times(send, columns_),
-                                            tensor_buffer(in), times(receive, columns_)));
+    rows_pending_.emplace(traffic_.exchange(direction, const_tensor_buffer(rows),
+                                            times(send, columns_), tensor_buffer(in),
+                                            times(receive, columns_)));
     return in;
   }
 
@@ -218,7 +225,7 @@ class AllToAllTokenDispatcher final : public PlacedTokenDispatcher {
     return std::make_unique<AllToAllTokenExchange>(traffic_, servers_[layer], x, routing);
   }
 
-  std::int64_t bytes_sent() const override { return traffic_.bytes_sent(); }
+  ExchangedBytes bytes_sent() const override { return traffic_.bytes_sent(); }
 
  private:
   Traffic traffic_;

@@ -83,10 +83,12 @@ struct HeartbeatReply {
   std::vector<AcceptedCommand> commands;  ///< to rank 0: those not executed, oldest first
 };
 
-/// Rank 0: a line of metrics.jsonl.
+/// Rank 0: a line of metrics.jsonl (without `rank_expert_flops`: every rank tells its own), and how
+/// far the run is.
 struct StepReport {
   Member member;
   StepRecord record;
+  RunProgress progress;
 };
 
 struct PreparedFile {

@@ -54,7 +54,10 @@ void RankLink::progress(const Heartbeat& heartbeat) {
   beat_ = std::move(next);
 }
 
-void RankLink::report(const StepRecord& record) {
+void RankLink::report(const StepRecord& record, const RunProgress& progress) {
+  StepReport report;
+  report.record = record;
+  report.progress = progress;
   {
     const std::scoped_lock guard(mutex_);
     if (beat_.member.rank != 0 || !refusal_.empty()) return;
@@ -62,7 +65,7 @@ void RankLink::report(const StepRecord& record) {
       outbox_.steps.pop_front();
       ++outbox_.lost_steps;
     }
-    outbox_.steps.push_back(record);
+    outbox_.steps.push_back(std::move(report));
   }
   changed_.notify_all();
 }

@@ -55,7 +55,7 @@ class RankLink {
 
   /// Fields of the next beats: step, phase, times, memory.
   void progress(const Heartbeat& heartbeat);
-  void report(const StepRecord& record);
+  void report(const StepRecord& record, const RunProgress& progress = {});
   /// This rank's shard of a step is written. Replaces what was prepared before.
   void prepared(std::int64_t step, std::string configuration_digest,
                 std::vector<PreparedFile> files);
@@ -84,7 +84,7 @@ class RankLink {
   using Time = std::chrono::steady_clock::time_point;
 
   struct Outbox {
-    std::deque<StepRecord> steps;
+    std::deque<StepReport> steps;
     std::int64_t lost_steps = 0;
     std::optional<PreparedShard> prepared;  ///< also when agreed: said again after a new join
     bool is_new = false;                    ///< `prepared` has not been asked about yet

@@ -204,7 +204,7 @@ void RankLink::send_steps(Time until, bool is_last) {
       const std::scoped_lock guard(mutex_);
       if (outbox_.steps.empty()) return;
       if (!is_last && (ends_ || has_urgent_news())) return;
-      report.record = outbox_.steps.front();
+      report = outbox_.steps.front();
     }
     report.member = identity_.member;
     coordinator_.report_step(report);
@@ -212,7 +212,7 @@ void RankLink::send_steps(Time until, bool is_last) {
     const std::scoped_lock guard(mutex_);
     // Unless it has had to make room in the meantime.
     const bool is_front =
-        !outbox_.steps.empty() && outbox_.steps.front().step == report.record.step;
+        !outbox_.steps.empty() && outbox_.steps.front().record.step == report.record.step;
     if (is_front) outbox_.steps.pop_front();
   } while (SteadyClock::now() < until);
 }

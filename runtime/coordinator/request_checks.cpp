@@ -91,6 +91,21 @@ class Fields {
     refuse(name, detail::concatenate(value), "a finite number from 0");
   }
 
+  void integers(const char* name, const std::vector<std::int64_t>& values, std::size_t most) const {
+    count(name, values.size(), most);
+    for (const std::int64_t value : values) integer(name, value, 0, kAny);
+  }
+
+  void amounts(const char* name, const std::vector<double>& values, std::size_t most) const {
+    count(name, values.size(), most);
+    for (const double value : values) amount(name, value);
+  }
+
+  void count(const char* name, std::size_t size, std::size_t most) const {
+    if (size > most)
+      refuse(name, detail::concatenate(size, " values"), detail::concatenate("up to ", most));
+  }
+
   void text(const char* name, std::string_view value, bool is_good, const char* allowed) const {
     if (value.size() > limits::kNameBytes) {
       refuse(name, detail::concatenate(value.size(), " bytes long"),
@@ -198,9 +213,26 @@ void check_bounds(const StepReport& report) {
   fields.amount("model FLOPs per second", record.model_flops_per_second);
   check_phases(fields, record.phase_seconds);
   fields.amount("FLOPs max over mean", record.flops_max_over_mean);
-  fields.integer("all-to-all bytes", record.bytes.all_to_all, 0, kAny);
+  fields.integer("dispatched bytes", record.bytes.dispatch, 0, kAny);
+  fields.integer("combined bytes", record.bytes.combine, 0, kAny);
   fields.integer("gradient bytes", record.bytes.gradients, 0, kAny);
   fields.integer("parameter bytes", record.bytes.parameters, 0, kAny);
+  fields.integers("tokens of an expert", record.expert_tokens, limits::kExperts);
+  fields.amounts("FLOPs max over mean of a layer", record.layer_flops_max_over_mean,
+                 limits::kLayers);
+  fields.integer("memory bytes", record.memory_bytes, 0, kAny);
+  const RunProgress& progress = report.progress;
+  fields.integer("planned steps", progress.planned_steps, 0, limits::kSteps);
+  fields.amount("productive seconds", progress.productive_seconds);
+  fields.amount("elapsed seconds", progress.elapsed_seconds);
+  fields.integer("rebalances", progress.rebalances, 0, limits::kSteps);
+  fields.finite("predicted gain seconds", progress.predicted_gain_seconds);
+  fields.finite("measured gain seconds", progress.measured_gain_seconds);
+  fields.integer("failed saves", progress.failed_saves, 0, kAny);
+  fields.amount("save blocked seconds", progress.save_blocked_seconds);
+  fields.integer("checkpoint every steps", progress.checkpoint_every_steps, 0, limits::kSteps);
+  fields.amount("peak FLOPs per second", progress.peak_flops_per_second);
+  fields.integers("width of an expert", progress.expert_widths, limits::kExperts);
 }
 
 void check_bounds(const PreparedShard& shard) {

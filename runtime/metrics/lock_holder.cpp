@@ -1,11 +1,9 @@
 #include "runtime/metrics/lock_holder.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -16,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "core/base/host_name.h"
 #include "runtime/metrics/events_file.h"
 
 namespace hetmoe {
@@ -36,12 +35,6 @@ std::string name_or_nothing(std::string text) { return is_name(text) ? std::move
 std::string environment(const char* variable) {
   const char* value = std::getenv(variable);
   return value == nullptr ? "" : name_or_nothing(value);
-}
-
-std::string host_name() {
-  std::array<char, HOST_NAME_MAX + 1> name = {};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "unknown";
-  return name_or_nothing(name.data());
 }
 
 std::string process_table() {
@@ -98,7 +91,8 @@ std::string LockHolder::text() const {
 
 LockHolder this_process() {
   LockHolder self;
-  self.host = host_name();
+  const std::string host = name_or_nothing(host_name());
+  self.host = host.empty() ? "unknown" : host;
   self.process_table = process_table();
   self.process = ::getpid();
   if (const auto found = look_up(self.process)) self.process_start = found->start;

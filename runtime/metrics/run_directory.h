@@ -42,6 +42,8 @@ class RunDirectory {
   std::filesystem::path checkpoints_folder() const { return path_ / "checkpoints"; }
   std::filesystem::path coordinator_file() const { return path_ / "coordinator.json"; }
   std::filesystem::path coordinator_journal() const { return path_ / "coordinator.journal"; }
+  std::filesystem::path scrape_targets_file() const { return path_ / "prometheus/targets.json"; }
+  std::filesystem::path scrape_token_file() const { return path_ / "prometheus/token"; }
   std::filesystem::path lock_file() const { return path_ / "lock.json"; }
   std::filesystem::path log_file(int rank) const;
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <system_error>
 
 #include "runtime/metrics/utc_time.h"
 
@@ -17,6 +18,8 @@ namespace {
 using Json = nlohmann::json;
 
 void for_each_object(const std::filesystem::path& path, const std::function<void(Json&)>& visit) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(path, ignored)) return;  // a pipe would never end
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
@@ -34,14 +37,14 @@ Value value_or(const Json& json, const char* name, Value fallback) {
 }
 
 /// Later lines of a step replace earlier ones.
-double productive_seconds(const std::filesystem::path& metrics_file) {
+double productive_seconds(const std::filesystem::path& metrics_file, std::int64_t newest_step) {
   std::map<std::int64_t, double> seconds_of_step;
   for_each_object(metrics_file, [&](const Json& line) {
     if (!line.contains("step_seconds")) return;
     seconds_of_step[value_or<std::int64_t>(line, "step", 0)] = value_or(line, "step_seconds", 0.0);
   });
   double sum = 0;
-  for (const auto& [step, seconds] : seconds_of_step) sum += seconds;
+  for (const auto& [step, seconds] : seconds_of_step) sum += step <= newest_step ? seconds : 0;
   return sum;
 }
 
@@ -59,7 +62,8 @@ std::optional<double> RunHistory::best_save_interval_seconds() const {
          std::sqrt(2 * between_failures * save_seconds + save_seconds * save_seconds);
 }
 
-RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_now) {
+RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_now,
+                            std::int64_t newest_step) {
   RunHistory history;
   std::optional<double> first_start;
   std::set<int> started, ended;
@@ -82,7 +86,7 @@ RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_n
     const bool is_last = generation == *started.rbegin();
     if (!is_last && !ended.contains(generation)) ++history.failures;
   }
-  history.productive_seconds = productive_seconds(directory.metrics_file());
+  history.productive_seconds = productive_seconds(directory.metrics_file(), newest_step);
   if (first_start) history.wall_seconds = std::max(0.0, wall_seconds_now - *first_start);
   return history;
 }

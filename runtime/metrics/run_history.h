@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "runtime/metrics/run_directory.h"
@@ -25,8 +26,10 @@ struct RunHistory {
   std::optional<double> best_save_interval_seconds() const;
 };
 
-/// Lines that are torn or not ours are left out; files that cannot be read count as empty.
+/// Steps after `newest_step` do not count as productive: they are to be done again. Lines that are
+/// torn or not ours are left out; files that cannot be read count as empty.
 /// Blocking: the disk; reads both files whole.
-RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_now);
+RunHistory read_run_history(const RunDirectory& directory, double wall_seconds_now,
+                            std::int64_t newest_step = std::numeric_limits<std::int64_t>::max());
 
 }  // namespace hetmoe

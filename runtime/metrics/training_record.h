@@ -24,9 +24,12 @@ struct PhaseSeconds {
 
 /// Payload that ranks send to other ranks in one step.
 struct StepBytes {
-  std::int64_t all_to_all = 0;  ///< tokens to experts and back, forward and backward
+  std::int64_t dispatch = 0;    ///< of tokens, towards their experts, forward and backward
+  std::int64_t combine = 0;     ///< of tokens, back, forward and backward
   std::int64_t gradients = 0;   ///< to the owners of parameters
   std::int64_t parameters = 0;  ///< updated compute copies from there; 0 in a skipped step
+
+  std::int64_t all_to_all() const { return dispatch + combine; }
 };
 
 /// One training step, global over ranks. Units: losses in nats per token.
@@ -47,6 +50,27 @@ struct StepRecord {
   double flops_max_over_mean = 1;  ///< expert FLOPs, for the tokens really routed
   StepBytes bytes;                 ///< all ranks
   int generation = 1;
+  /// [layers]; 1 where nothing was routed.
+  std::vector<double> layer_flops_max_over_mean;
+  std::vector<std::int64_t> expert_tokens;  ///< [experts]: selected, summed over layers, all ranks
+  std::vector<double> rank_expert_flops;    ///< [ranks], forward and backward
+  std::int64_t memory_bytes = 0;            ///< largest resident size of any rank so far
+};
+
+/// The run as a whole, as far as a step: what a report tells beside the step itself.
+struct RunProgress {
+  std::int64_t planned_steps = 0;     ///< train.steps
+  double productive_seconds = 0;      ///< of all steps that count, all generations
+  double elapsed_seconds = 0;         ///< since the first start of the run
+  std::int64_t rebalances = 0;        ///< of this start
+  double predicted_gain_seconds = 0;  ///< per step, of the last move that was measured; 0: none
+  double measured_gain_seconds = 0;
+  std::int64_t failed_saves = 0;            ///< of this start
+  double save_blocked_seconds = 0;          ///< of this start: that training waited for saves
+  std::int64_t checkpoint_every_steps = 0;  ///< 0: only on demand
+  double peak_flops_per_second =
+      0;  ///< of all ranks, metrics.peak_flops times their number; 0: not given
+  std::vector<std::int64_t> expert_widths;
 };
 
 /// Slices that moved between ranks after a step.

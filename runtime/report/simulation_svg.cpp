@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "runtime/report/chart/axis.h"
+#include "runtime/report/chart/svg_text.h"
 #include "runtime/report/quantity_text.h"
 
 namespace hetmoe {
@@ -15,6 +17,7 @@ namespace {
 
 constexpr int kMostSingleBars = 256;
 constexpr int kBins = 128;
+constexpr int kLeastTicks = 4;
 
 constexpr double kWidth = 960, kLeft = 76, kRight = 24;
 constexpr double kHeading = 58, kLegend = 30, kPanelTitle = 30, kPanel = 190, kRankAxis = 46;
@@ -50,23 +53,6 @@ std::string format(const char* pattern, Values... values) {
   return text.data();
 }
 
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char letter : text) {
-    if (letter == '<')
-      safe += "&lt;";
-    else if (letter == '>')
-      safe += "&gt;";
-    else if (letter == '&')
-      safe += "&amp;";
-    else if (letter == '"')
-      safe += "&quot;";
-    else
-      safe += letter;
-  }
-  return safe;
-}
-
 Bar mean_bar(const std::vector<SimulatedRank>& ranks, std::span<const std::size_t> members) {
   Bar bar;
   for (const std::size_t rank : members) {
@@ -94,15 +80,6 @@ std::vector<Bar> bars_of(const std::vector<SimulatedRank>& ranks) {
     bars.push_back(mean_bar(ranks, std::span(order).subspan(begin, end - begin)));
   }
   return bars;
-}
-
-/// A round distance between ticks: 1, 2 or 5 times a power of ten, four to ten of them.
-double tick_seconds(double highest) {
-  const double power = std::pow(10, std::floor(std::log10(highest / 4)));
-  for (const double factor : {5.0, 2.0}) {
-    if (highest / (factor * power) >= 4) return factor * power;
-  }
-  return power;
 }
 
 /// Seconds of the axis in one unit, digits enough to tell ticks apart.
@@ -153,7 +130,7 @@ std::string legend(double y) {
 std::string seconds_axis(double top, double highest) {
   const double bottom = top + kPanel;
   const AxisUnit unit = unit_of(highest);
-  const double tick = tick_seconds(highest);
+  const double tick = round_distance(highest, kLeastTicks);
   const int digits =
       std::max(0, -static_cast<int>(std::floor(std::log10(tick * unit.per_second) + 1e-9)));
   std::string svg;

@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <span>
 #include <utility>
 
+#include "core/base/host_name.h"
 #include "core/files/digest.h"
 #include "parallel/agreement.h"
+#include "runtime/exporter/run_pages.h"
 #include "runtime/trainer/process_memory.h"
 
 namespace hetmoe {
@@ -16,12 +17,11 @@ namespace {
 constexpr double kJoinSeconds = 10;
 
 JoinRequest identity_of(const CoordinatedRun& run, const std::string& name) {
-  std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
   return {.member = {.run = name, .generation = run.generation, .rank = run.control.rank()},
           .ranks = run.control.size(),
-          .host = host.data(),
-          .process = getpid()};
+          .host = host_name(),
+          .process = getpid(),
+          .metrics_address = run.metrics != nullptr ? run.metrics->address() : ""};
 }
 
 std::pair<std::int64_t, std::string> newest_collective(const CollectiveLog& log) {
@@ -38,6 +38,7 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
   configuration_digest_ = digest_of(std::as_bytes(std::span(yaml)));
   access_ = open_coordinator(run.config.coordinator, run.directory,
                              {run.generation, run.taken_over}, run.control, run.clock);
+  serve_metrics();
   link_ = std::make_unique<RankLink>(
       access_.coordinator(), identity_of(run, access_.run), run.clock,
       RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds,
@@ -49,9 +50,16 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
   });
 }
 
+void Coordination::serve_metrics() {
+  if (run_.metrics == nullptr || run_.metrics->server() == nullptr || !access_.own) return;
+  pages_ =
+      serve_run(*run_.metrics->server(), *access_.own, *access_.series, run_.metrics->address());
+}
+
 /// The link first: it says what is left to say.
 Coordination::~Coordination() {
   link_.reset();
+  pages_.clear();
   close_coordinator(access_);
 }
 
@@ -73,8 +81,8 @@ void Coordination::step_ended(const StepOutcome& outcome, double step_seconds) {
   link_->progress(beat_);
 }
 
-void Coordination::report(const StepRecord& record) {
-  if (link_) link_->report(record);
+void Coordination::report(const StepRecord& record, const RunProgress& progress) {
+  if (link_) link_->report(record, progress);
 }
 
 StepWishes Coordination::wishes() {

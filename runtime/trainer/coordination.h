@@ -12,6 +12,7 @@
 #include "runtime/run_config.h"
 #include "runtime/trainer/coordinator_access.h"
 #include "runtime/trainer/measured_step.h"
+#include "runtime/trainer/metrics_export.h"
 #include "runtime/trainer/save_witness.h"
 
 namespace hetmoe {
@@ -24,7 +25,8 @@ struct CoordinatedRun {
   const Clock& clock;
   Communicator& control;
   int generation = 1;
-  bool taken_over = false;  ///< rank 0: the folder was another's
+  bool taken_over = false;           ///< rank 0: the folder was another's
+  MetricsExport* metrics = nullptr;  ///< where it shows the run's series; null: nowhere
 };
 
 /// What training says to the run's coordinator and hears from it, between steps and without ever
@@ -41,12 +43,17 @@ class Coordination final : public SaveWitness {
 
   // The training thread; no call blocks.
 
+  /// The coordinator is this rank's own, and its series are served with the rank's.
+  bool serves_run_metrics() const { return !pages_.empty(); }
+  /// It does not answer, for now.
+  bool is_away() const { return !link_ || link_->is_away(); }
+
   /// What this rank does now.
   void enter(std::int64_t step, std::string_view phase);
   /// Figures of the step that has ended; `step_seconds` are this rank's.
   void step_ended(const StepOutcome& outcome, double step_seconds);
   /// Rank 0: the step as it stands in metrics.jsonl.
-  void report(const StepRecord& record);
+  void report(const StepRecord& record, const RunProgress& progress = {});
   /// What people have asked for; commands stand open until `executed`.
   StepWishes wishes();
   /// The ranks have done, after this step, what the last wishes asked for: which commands those
@@ -61,12 +68,15 @@ class Coordination final : public SaveWitness {
   void concluded(const SaveRecord& record) override;
 
  private:
+  void serve_metrics();
+
   const CoordinatedRun run_;
   std::string configuration_digest_;
   CoordinatorAccess access_;
   std::unique_ptr<RankLink> link_;  ///< null: no coordinator
   Heartbeat beat_;
   std::vector<AcceptedCommand> open_commands_;
+  std::vector<MetricsServer::Served> pages_;  ///< last: they show what is above
 };
 
 }  // namespace hetmoe

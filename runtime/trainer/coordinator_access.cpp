@@ -1,22 +1,15 @@
 #include "runtime/trainer/coordinator_access.h"
 
-#include <algorithm>
-#include <cstdlib>
 #include <system_error>
 
 #include "core/base/check.h"
 #include "parallel/agreement.h"
 #include "parallel/communicator/rank_hosts.h"
-#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_file.h"
+#include "runtime/trainer/listen_address.h"
 
 namespace hetmoe {
 namespace {
-
-std::string listen_address(const CoordinatorConfig& config, bool one_host) {
-  if (!config.listen.empty()) return config.listen;
-  const bool reachable = one_host && std::getenv("SLURM_JOB_ID") == nullptr;
-  return reachable ? "127.0.0.1:0" : "0.0.0.0:0";
-}
 
 ServerOptions server_options(const CoordinatorConfig& config, std::string listen) {
   ServerOptions options{.listen = std::move(listen),
@@ -77,11 +70,13 @@ void continue_journal(const RunDirectory& directory, const RunStartHold& hold, c
 }
 
 CoordinatorFile start_own(const CoordinatorConfig& config, const RunDirectory& directory,
-                          bool one_host, const RunStartHold& hold, const Clock& clock,
-                          CoordinatorAccess& access) {
+                          const std::vector<int>& hosts, const RunStartHold& hold,
+                          const Clock& clock, CoordinatorAccess& access) {
   continue_journal(directory, hold, clock, access);
-  const ServerOptions options = server_options(config, listen_address(config, one_host));
-  access.server = std::make_unique<CoordinatorServer>(*access.own, options);
+  access.series = std::make_unique<RunSeries>(clock);
+  access.observed = std::make_unique<ObservedCoordinator>(*access.own, *access.series);
+  const ServerOptions options = server_options(config, listen_address(config.listen, hosts));
+  access.server = std::make_unique<CoordinatorServer>(*access.observed, options);
   access.file = directory.coordinator_file();
   return own_file(config, options, access.server->port());
 }
@@ -98,31 +93,30 @@ CoordinatorFile find_external(const CoordinatorConfig& config) {
   return file;
 }
 
-std::string name_of_run(const RunDirectory& directory) {
-  const std::filesystem::path path = std::filesystem::weakly_canonical(directory.path());
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
-}
-
 }  // namespace
 
 Coordinator& CoordinatorAccess::coordinator() const {
-  if (own) return *own;
+  if (observed) return *observed;
   HETMOE_CHECK(client != nullptr, "no coordinator is open");
   return *client;
+}
+
+std::string name_of_run(const RunDirectory& directory) {
+  const std::filesystem::path path = std::filesystem::weakly_canonical(directory.path());
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
                                    const RunStartHold& hold, Communicator& control,
                                    const Clock& clock) {
   const std::vector<int> hosts = hosts_of_ranks(control);
-  const bool one_host = std::ranges::all_of(hosts, [](int host) { return host == 0; });
   CoordinatorAccess access;
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
     access.run = name_of_run(directory);
     const CoordinatorFile file = config.address.empty()
-                                     ? start_own(config, directory, one_host, hold, clock, access)
+                                     ? start_own(config, directory, hosts, hold, clock, access)
                                      : find_external(config);
     write_coordinator_file(directory.coordinator_file(), file);
     text = write_coordinator_text(file);

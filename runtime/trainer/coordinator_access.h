@@ -6,9 +6,10 @@
 
 #include "core/base/clock.h"
 #include "parallel/communicator/communicator.h"
-#include "runtime/coordinator/coordinator_client.h"
-#include "runtime/coordinator/coordinator_server.h"
+#include "runtime/coordinator/network/coordinator_client.h"
+#include "runtime/coordinator/network/coordinator_server.h"
 #include "runtime/coordinator/run_coordinator.h"
+#include "runtime/exporter/observed_coordinator.h"
 #include "runtime/metrics/run_directory.h"
 #include "runtime/run_config.h"
 
@@ -19,6 +20,8 @@ namespace hetmoe {
 struct CoordinatorAccess {
   std::string run;  ///< the run's name
   std::unique_ptr<RunCoordinator> own;
+  std::unique_ptr<RunSeries> series;  ///< of `own`, as the next
+  std::unique_ptr<ObservedCoordinator> observed;
   std::unique_ptr<CoordinatorServer> server;
   std::unique_ptr<CoordinatorClient> client;
   std::filesystem::path file;  ///< RUN_DIR/coordinator.json, where it is of `own`
@@ -40,6 +43,9 @@ struct RunStartHold {
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
                                    const RunStartHold& hold, Communicator& control,
                                    const Clock& clock);
+
+/// The last part of the directory's path.
+std::string name_of_run(const RunDirectory& directory);
 
 /// Ends the server and removes its coordinator.json.
 void close_coordinator(CoordinatorAccess& access);

@@ -13,42 +13,66 @@ constexpr double PhaseSeconds::*kPhases[] = {
     &PhaseSeconds::expert,    &PhaseSeconds::combine_wait, &PhaseSeconds::backward,
     &PhaseSeconds::gradients, &PhaseSeconds::optimizer,    &PhaseSeconds::parameters};
 constexpr std::size_t kPhaseCount = std::size(kPhases);
-constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::all_to_all, &StepBytes::gradients,
-                                               &StepBytes::parameters};
+constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::dispatch, &StepBytes::combine,
+                                               &StepBytes::gradients, &StepBytes::parameters};
 constexpr bool StepWishes::*kWishes[] = {&StepWishes::save, &StepWishes::rebalance,
                                          &StepWishes::stop, &StepWishes::stop_for_good,
                                          &StepWishes::leave};
-constexpr std::size_t kWishesBegin = kPhaseCount + std::size(kBytes);
+constexpr std::size_t kBytesBegin = kPhaseCount;
+constexpr std::size_t kWishesBegin = kBytesBegin + std::size(kBytes);
 constexpr std::size_t kRanksBegin = kWishesBegin + std::size(kWishes);
+
+/// What is added up over ranks. A place per rank gives each one's number, and so their maximum.
+struct Sums {
+  explicit Sums(int rank_count)
+      : ranks(static_cast<std::size_t>(rank_count)), values(kRanksBegin + 3 * ranks, 0.0) {}
+
+  std::span<double> of_ranks(std::size_t which) {
+    return std::span(values).subspan(kRanksBegin + which * ranks, ranks);
+  }
+  std::span<double> step_seconds() { return of_ranks(0); }
+  std::span<double> expert_flops() { return of_ranks(1); }
+  std::span<double> memory_bytes() { return of_ranks(2); }
+
+  std::size_t ranks;
+  std::vector<double> values;
+};
+
+Sums sums_of(const OwnStep& own, int rank, int ranks) {
+  Sums sums(ranks);
+  for (std::size_t i = 0; i < kPhaseCount; ++i) sums.values[i] = own.phases.*kPhases[i];
+  for (std::size_t i = 0; i < std::size(kBytes); ++i) {
+    sums.values[kBytesBegin + i] = static_cast<double>(own.bytes.*kBytes[i]);
+  }
+  for (std::size_t i = 0; i < std::size(kWishes); ++i) {
+    sums.values[kWishesBegin + i] = own.wishes.*kWishes[i] ? 1 : 0;
+  }
+  const auto index = static_cast<std::size_t>(rank);
+  sums.step_seconds()[index] = own.step_seconds;
+  sums.expert_flops()[index] = own.expert_flops;
+  sums.memory_bytes()[index] = static_cast<double>(own.memory_bytes);
+  return sums;
+}
 
 }  // namespace
 
-MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          const StepBytes& bytes, const StepWishes& wishes) {
-  const auto ranks = static_cast<std::size_t>(control.size());
-  // Phases, bytes, wishes, and one place per rank for its step time: one sum gives the maximum too.
-  std::vector<double> values(kRanksBegin + ranks, 0.0);
-  for (std::size_t i = 0; i < kPhaseCount; ++i) values[i] = phases.*kPhases[i];
-  for (std::size_t i = 0; i < std::size(kBytes); ++i) {
-    values[kPhaseCount + i] = static_cast<double>(bytes.*kBytes[i]);
-  }
-  for (std::size_t i = 0; i < std::size(kWishes); ++i) {
-    values[kWishesBegin + i] = wishes.*kWishes[i] ? 1 : 0;
-  }
-  values[kRanksBegin + static_cast<std::size_t>(control.rank())] = step_seconds;
-  control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
+MeasuredStep measure_step(Communicator& control, const OwnStep& own) {
+  Sums sums = sums_of(own, control.rank(), control.size());
+  control.all_reduce(buffer_of(std::span<double>(sums.values)), Reduction::kSum).wait();
 
   MeasuredStep measured;
   for (std::size_t i = 0; i < std::size(kWishes); ++i) {
-    measured.wishes.*kWishes[i] = values[kWishesBegin + i] > 0;
+    measured.wishes.*kWishes[i] = sums.values[kWishesBegin + i] > 0;
   }
-  measured.step_seconds = *std::max_element(values.begin() + kRanksBegin, values.end());
+  measured.step_seconds = std::ranges::max(sums.step_seconds());
+  measured.memory_bytes = static_cast<std::int64_t>(std::ranges::max(sums.memory_bytes()));
+  measured.rank_expert_flops.assign(sums.expert_flops().begin(), sums.expert_flops().end());
   for (std::size_t i = 0; i < std::size(kBytes); ++i) {
-    measured.bytes.*kBytes[i] = static_cast<std::int64_t>(values[kPhaseCount + i]);
+    measured.bytes.*kBytes[i] = static_cast<std::int64_t>(sums.values[kBytesBegin + i]);
   }
   double accounted = 0;
   for (std::size_t i = 0; i < kPhaseCount; ++i) {
-    measured.phases.*kPhases[i] = values[i] / static_cast<double>(ranks);
+    measured.phases.*kPhases[i] = sums.values[i] / static_cast<double>(sums.ranks);
     accounted += measured.phases.*kPhases[i];
   }
   measured.phases.other = measured.step_seconds - accounted;

@@ -19,18 +19,28 @@ struct StepWishes {
   bool leave = false;          ///< the coordinator takes this rank for none of the run's
 };
 
+/// One step as this rank saw it.
+struct OwnStep {
+  PhaseSeconds phases;
+  double step_seconds = 0;  ///< from the end of the previous step
+  StepBytes bytes;          ///< sent
+  StepWishes wishes;
+  double expert_flops = 0;        ///< forward and backward
+  std::int64_t memory_bytes = 0;  ///< largest resident size so far
+};
+
 /// Times and traffic of one step over all ranks.
 struct MeasuredStep {
   double step_seconds = 0;  ///< maximum over ranks
   PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds
   StepBytes bytes;          ///< all ranks
   StepWishes wishes;        ///< of any rank
+  std::vector<double> rank_expert_flops;
+  std::int64_t memory_bytes = 0;  ///< maximum over ranks
 };
 
-/// Collective, once per step. `step_seconds`: this rank's, from the end of the previous step;
-/// `bytes`: what this rank sent; `wishes`: what it was asked for.
-MeasuredStep measure_step(Communicator& control, const PhaseSeconds& phases, double step_seconds,
-                          const StepBytes& bytes, const StepWishes& wishes);
+/// Collective, once per step: one sum of some 20 numbers and three per rank.
+MeasuredStep measure_step(Communicator& control, const OwnStep& own);
 
 /// Three times the forward products of one step, for the widths really selected.
 double model_flops(const RunConfig& config, const std::vector<std::vector<std::int64_t>>& load);

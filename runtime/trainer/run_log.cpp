@@ -1,13 +1,28 @@
 #include "runtime/trainer/run_log.h"
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <utility>
 
 #include "core/base/median.h"
 #include "core/model/model_config.h"
+#include "runtime/metrics/run_history.h"
 
 namespace hetmoe {
+namespace {
+
+std::vector<std::int64_t> sum_over_layers(const std::vector<std::vector<std::int64_t>>& load) {
+  std::vector<std::int64_t> sums;
+  for (const auto& layer : load) {
+    sums.resize(layer.size());
+    std::ranges::transform(layer, sums, sums.begin(), std::plus());
+  }
+  return sums;
+}
+
+}  // namespace
 
 RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock,
                Output out, RunStart start)
@@ -18,9 +33,20 @@ RunLog::RunLog(const RunConfig& config, const RunDirectory& directory, const Clo
       metrics_(directory.metrics_file()),
       events_(directory.events_file(), clock, /*rank=*/0, start_.generation),
       console_(out.stream, clock, {.terminal = out.terminal}),
-      skipped_(start_.skipped_steps) {}
+      skipped_(start_.skipped_steps) {
+  progress_.planned_steps = config.train.steps;
+  progress_.checkpoint_every_steps = config.checkpoint.every_steps;
+  progress_.peak_flops_per_second = config.metrics.peak_flops;
+  progress_.expert_widths = expert_widths(config.model.experts);
+  if (start_.generation == 1) return;
+  const RunHistory earlier =
+      read_run_history(directory, clock.wall_seconds(), /*newest_step=*/start_.step - 1);
+  earlier_seconds_ = earlier.wall_seconds;
+  progress_.productive_seconds = earlier.productive_seconds;
+}
 
 void RunLog::started(const RunSummary& summary) {
+  progress_.peak_flops_per_second *= summary.ranks;
   console_.header(summary);
   events_.write(Event::kStarted, start_.step - 1,
                 {{"ranks", static_cast<std::int64_t>(summary.ranks)},
@@ -60,22 +86,22 @@ StepRecord RunLog::step(std::int64_t step, const StepOutcome& outcome,
   record.phase_seconds = measured.phases;
   record.flops_max_over_mean = outcome.flops_max_over_mean;
   record.bytes = measured.bytes;
+  record.layer_flops_max_over_mean = outcome.layer_flops_max_over_mean;
+  record.expert_tokens = sum_over_layers(outcome.load);
+  record.rank_expert_flops = measured.rank_expert_flops;
+  record.memory_bytes = measured.memory_bytes;
   record.generation = start_.generation;
+  progress_.productive_seconds += record.step_seconds;
+  progress_.elapsed_seconds = earlier_seconds_ + clock_.monotonic_seconds() - start_seconds_;
   metrics_.write(record);
   console_.step(record);
   tokens_per_second_.push_back(record.tokens_per_second);
   balance_sum_ += record.flops_max_over_mean;
-  add_load(outcome.load);
-  return record;
-}
-
-void RunLog::add_load(const std::vector<std::vector<std::int64_t>>& load) {
-  for (const auto& layer : load) {
-    tokens_of_expert_.resize(layer.size());
-    for (std::size_t i = 0; i < layer.size(); ++i) {
-      tokens_of_expert_[i] += static_cast<double>(layer[i]);
-    }
+  tokens_of_expert_.resize(record.expert_tokens.size());
+  for (std::size_t i = 0; i < record.expert_tokens.size(); ++i) {
+    tokens_of_expert_[i] += static_cast<double>(record.expert_tokens[i]);
   }
+  return record;
 }
 
 void RunLog::evaluation(EvaluationRecord record) {
@@ -86,6 +112,7 @@ void RunLog::evaluation(EvaluationRecord record) {
 }
 
 void RunLog::rebalance(std::int64_t step, const RebalanceRecord& record) {
+  ++progress_.rebalances;
   events_.write(Event::kRebalance, step,
                 {{"stage", "moved"},
                  {"predicted_gain_seconds", record.predicted_gain_seconds},
@@ -99,6 +126,8 @@ void RunLog::rebalance(std::int64_t step, const RebalanceRecord& record) {
 }
 
 void RunLog::rebalance_gain(std::int64_t step, const RebalanceGain& gain) {
+  progress_.predicted_gain_seconds = gain.predicted_gain_seconds;
+  progress_.measured_gain_seconds = gain.measured_gain_seconds;
   events_.write(Event::kRebalance, step,
                 {{"stage", "measured"},
                  {"moved_after_step", gain.moved_after_step},
@@ -123,6 +152,8 @@ void RunLog::save_slow(const SlowSave& slow) {
 }
 
 void RunLog::saved(const SaveRecord& record) {
+  progress_.save_blocked_seconds += record.blocked_seconds;
+  progress_.failed_saves += record.committed ? 0 : 1;
   if (record.committed) {
     events_.write(Event::kSaveCommitted, record.step,
                   {{"bytes", record.bytes},

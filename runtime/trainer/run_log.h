@@ -37,6 +37,9 @@ class RunLog {
   RunLog(const RunConfig& config, const RunDirectory& directory, const Clock& clock, Output out,
          RunStart start);
 
+  /// As of the newest step.
+  const RunProgress& progress() const { return progress_; }
+
   void started(const RunSummary& summary);
   /// Gives the line as it stands in metrics.jsonl.
   StepRecord step(std::int64_t step, const StepOutcome& outcome, const MeasuredStep& measured);
@@ -55,12 +58,12 @@ class RunLog {
   void finished(FinalSummary summary);
 
  private:
-  void add_load(const std::vector<std::vector<std::int64_t>>& load);
-
   const RunConfig& config_;
   const Clock& clock_;
   RunStart start_;
   double start_seconds_;
+  double earlier_seconds_ = 0;  ///< from the run's first start to this one
+  RunProgress progress_;
   MetricsFile metrics_;
   EventsFile events_;
   Console console_;

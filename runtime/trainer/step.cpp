@@ -172,20 +172,27 @@ TrainingStep::Totals TrainingStep::agree(Totals totals) {
   outcome.expert_flops =
       3.0 * expert_forward_flops(parts_.config.model,
                                  std::reduce(token_units_.begin(), token_units_.end()));
-  outcome.flops_max_over_mean = flops_max_over_mean(outcome);
+  measure_balance(outcome);
   return totals;
 }
 
-double TrainingStep::flops_max_over_mean(const StepOutcome& outcome) {
+void TrainingStep::measure_balance(StepOutcome& outcome) {
   parts_.control.all_reduce(buffer_of(std::span<double>(token_units_)), Reduction::kMax).wait();
-  const double largest = std::reduce(token_units_.begin(), token_units_.end());
   // Every expert group computes each of its tokens once, on however many ranks.
+  const auto ratio = [ranks = parts_.control.size()](double largest, double all) {
+    return all > 0 ? largest * ranks / all : 1.0;
+  };
   double all = 0;
-  for (const auto& layer : outcome.load) {
-    for (std::size_t expert = 0; expert < layer.size(); ++expert)
-      all += static_cast<double>(layer[expert]) * static_cast<double>(widths_[expert]);
+  outcome.layer_flops_max_over_mean.clear();
+  for (std::size_t layer = 0; layer < outcome.load.size(); ++layer) {
+    double of_layer = 0;
+    for (std::size_t expert = 0; expert < outcome.load[layer].size(); ++expert) {
+      of_layer += static_cast<double>(outcome.load[layer][expert] * widths_[expert]);
+    }
+    outcome.layer_flops_max_over_mean.push_back(ratio(token_units_[layer], of_layer));
+    all += of_layer;
   }
-  return all > 0 ? largest * parts_.control.size() / all : 1.0;
+  outcome.flops_max_over_mean = ratio(std::reduce(token_units_.begin(), token_units_.end()), all);
 }
 
 }  // namespace hetmoe

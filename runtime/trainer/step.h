@@ -39,6 +39,7 @@ struct StepOutcome {
   /// Sum over layers of the largest rank's expert FLOPs over the sum of the means; 1: even, or
   /// nothing was routed.
   double flops_max_over_mean = 1;
+  std::vector<double> layer_flops_max_over_mean;  ///< [layers]: the same of each
   /// [layers][experts]: tokens that selected the expert, all ranks.
   std::vector<std::vector<std::int64_t>> load;
   PhaseSeconds seconds;     ///< this rank
@@ -71,7 +72,7 @@ class TrainingStep {
   Totals agree(Totals totals);
   void update_and_send(const AdamWStep& update, PhaseSeconds& seconds);
   void add_statistics(const PassState& pass, Totals& totals) const;
-  double flops_max_over_mean(const StepOutcome& outcome);
+  void measure_balance(StepOutcome& outcome);
 
   StepParts parts_;
   LearningRateSchedule schedule_;

@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/set_aside.h"
 #include "runtime/trainer/evaluation.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_summary.h"
 
 namespace hetmoe {
@@ -17,13 +18,14 @@ namespace hetmoe {
 TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
                            const ComputeChoice& compute, TrafficClasses& traffic,
                            const AgreedRun& run, ResumePoint resume, Coordination& coordination,
-                           RankLog& rank_log)
+                           MetricsExport& metrics, RankLog& rank_log)
     : request_(request),
       config_(std::move(config)),
       traffic_(traffic),
       directory_(run.directory),
       lock_(run.lock.get()),
       coordination_(coordination),
+      metrics_(metrics),
       rank_log_(rank_log),
       resume_(std::move(resume)),
       plan_(feasible_plan(config_, resume_, traffic)),
@@ -127,11 +129,11 @@ void TrainingLoop::train_one_step(std::int64_t step) {
   coordination_.enter(step, "training");
   if (lock_ != nullptr && lock_->lost()) throw StorageError(lock_->lost_text());
   const StepOutcome outcome = parts_.step().run(step);
-  const MeasuredStep measured = measure(outcome);
+  const MeasuredStep measured = measure(step, outcome);
   leave_if_expelled();
   rebalancing_.add_step(outcome, measured);
   loads_.add(outcome.load);
-  if (log_) coordination_.report(log_->step(step, outcome, measured));
+  if (log_) coordination_.report(log_->step(step, outcome, measured), log_->progress());
   if (outcome.skipped) rank_log_.note("step " + std::to_string(step) + " skipped: not finite");
   skipped_ += outcome.skipped ? 1 : 0;
   skipped_in_row_ = outcome.skipped ? skipped_in_row_ + 1 : 0;
@@ -144,17 +146,35 @@ void TrainingLoop::train_one_step(std::int64_t step) {
   }
 }
 
-MeasuredStep TrainingLoop::measure(const StepOutcome& outcome) {
+MeasuredStep TrainingLoop::measure(std::int64_t step, const StepOutcome& outcome) {
   const double now = request_.clock.monotonic_seconds();
   const double step_seconds = now - std::exchange(step_end_seconds_, now);
   coordination_.step_ended(outcome, step_seconds);
   StepWishes wishes = coordination_.wishes();
   wishes.stop = wishes.stop || (request_.stop_requested && request_.stop_requested());
-  MeasuredStep measured = measure_step(*traffic_.control, outcome.seconds, step_seconds,
-                                       bytes_since(bytes_sent_), wishes);
+  const OwnStep own = {.phases = outcome.seconds,
+                       .step_seconds = step_seconds,
+                       .bytes = bytes_since(bytes_sent_),
+                       .wishes = wishes,
+                       .expert_flops = outcome.expert_flops,
+                       .memory_bytes = peak_resident_bytes()};
+  MeasuredStep measured = measure_step(*traffic_.control, own);
+  show_metrics(step, outcome, own);
   wishes_ = measured.wishes;
   bytes_sent_ = bytes_since({});
   return measured;
+}
+
+void TrainingLoop::show_metrics(std::int64_t step, const StepOutcome& outcome, const OwnStep& own) {
+  const bool tells_load = config_.metrics.detail && is_first();
+  metrics_.add({.step = step,
+                .step_seconds = own.step_seconds,
+                .phases = own.phases,
+                .bytes = own.bytes,
+                .expert_flops = own.expert_flops,
+                .memory_bytes = own.memory_bytes,
+                .load = tells_load ? &outcome.load : nullptr});
+  metrics_.set_coordinator_reached(!coordination_.is_away());
 }
 
 /// The coordinator knows of a later start of this run, or does not know this one at all.
@@ -179,7 +199,9 @@ void TrainingLoop::tell_commands(std::int64_t step) {
 
 StepBytes TrainingLoop::bytes_since(const StepBytes& before) const {
   const SentBytes& sent = parts_.ownership().bytes_sent();
-  return {.all_to_all = parts_.dispatcher().bytes_sent() - before.all_to_all,
+  const ExchangedBytes exchanged = parts_.dispatcher().bytes_sent();
+  return {.dispatch = exchanged.dispatch - before.dispatch,
+          .combine = exchanged.combine - before.combine,
           .gradients = sent.gradients - before.gradients,
           .parameters = sent.parameters - before.parameters};
 }

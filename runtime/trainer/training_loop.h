@@ -23,7 +23,7 @@ class TrainingLoop {
  public:
   TrainingLoop(const TrainingRequest& request, RunConfig config, const ComputeChoice& compute,
                TrafficClasses& traffic, const AgreedRun& run, ResumePoint resume,
-               Coordination& coordination, RankLog& rank_log);
+               Coordination& coordination, MetricsExport& metrics, RankLog& rank_log);
 
   /// To the last step. Errors: AgreedError; of code 75 when a rank was told to stop, 93 when it was
   /// told so for good.
@@ -33,7 +33,8 @@ class TrainingLoop {
   void resume(const CheckpointReader& checkpoint);
   void start_log(const ComputeChoice& compute);
   void train_one_step(std::int64_t step);
-  MeasuredStep measure(const StepOutcome& outcome);
+  MeasuredStep measure(std::int64_t step, const StepOutcome& outcome);
+  void show_metrics(std::int64_t step, const StepOutcome& outcome, const OwnStep& own);
   void tell_commands(std::int64_t step);
   bool stops() const { return wishes_.stop || wishes_.stop_for_good; }
   StepBytes bytes_since(const StepBytes& before) const;
@@ -59,6 +60,7 @@ class TrainingLoop {
   const RunDirectory& directory_;
   const RunLock* lock_;  ///< rank 0
   Coordination& coordination_;
+  MetricsExport& metrics_;
   RankLog& rank_log_;
   ResumePoint resume_;  ///< its checkpoints are closed when training begins
   RunStart start_;

@@ -9,6 +9,7 @@
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/coordination.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/metrics_export.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_start.h"
 #include "runtime/trainer/run_watchdog.h"
@@ -66,15 +67,22 @@ void run_training(const TrainingRequest& request) {
                                           .rank_log = *rank_log,
                                           .world = request.world,
                                           .generation = run.generation});
+    MetricsExport metrics({.config = config.metrics,
+                           .directory = directory,
+                           .clock = request.clock,
+                           .control = *traffic.control,
+                           .generation = run.generation});
     Coordination coordination({.config = config,
                                .directory = directory,
                                .collectives = collectives,
                                .clock = request.clock,
                                .control = *traffic.control,
                                .generation = run.generation,
-                               .taken_over = run.lock && !run.lock->taken_over().empty()});
+                               .taken_over = run.lock && !run.lock->taken_over().empty(),
+                               .metrics = &metrics});
+    metrics.publish(name_of_run(directory), coordination.serves_run_metrics());
     TrainingLoop loop(request, config, compute, traffic, run, std::move(resume), coordination,
-                      *rank_log);
+                      metrics, *rank_log);
     loop.run();
   } catch (const AgreedError& error) {
     if (traffic.control->rank() == 0) {

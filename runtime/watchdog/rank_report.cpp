@@ -6,6 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/base/host_name.h"
+
 namespace hetmoe {
 namespace {
 
@@ -13,11 +15,6 @@ using Json = nlohmann::ordered_json;
 
 // 256 records take some 60 kB.
 constexpr std::int64_t kLargestFileBytes = 4 << 20;
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
-}
 
 std::string name_of(const RankReport& report, std::int64_t communicator) {
   const auto index = static_cast<std::size_t>(communicator);

@@ -25,8 +25,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runtime/coordinator/coordinator_client.h"
-#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_client.h"
+#include "runtime/coordinator/network/coordinator_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {

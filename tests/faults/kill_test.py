@@ -93,7 +93,10 @@ class Killed(RunCase):
         self.survive(("placement.every=0",), delta=0)
 
     def test_during_rebalances(self):
-        self.survive((f"placement.every={REBALANCE_EVERY}", "model.router.forced=W1", "placement.granularity=4"), delta=1e-4)
+        """A start looks anew at the loads and may place otherwise, which changes the order of sums. At this learning rate
+        that alone makes 3e-6 in 200 steps; at the one of the other tests it would grow to 0.1, with and without kills."""
+        settings = (f"placement.every={REBALANCE_EVERY}", "model.router.forced=W1", "placement.granularity=4")
+        self.survive((*settings, "train.learning_rate=0.001"), delta=1e-4)
 
     def test_launch_goes_on_by_itself(self):
         settings = ("placement.every=0", "checkpoint.every_steps=5", f"train.steps={STEPS}")
@@ -108,6 +111,8 @@ class Killed(RunCase):
         out, err = launch.communicate(timeout=120)
         self.assertEqual(launch.returncode, 0, out + err)
         self.assertEqual(self.losses("cut"), self.losses("whole"))
+        self.assertRegex(err, r"attempt 1 ended with code 4: rank [01] on \S+ was killed by signal 9")
+        self.assertNotIn("Primary job", err)
         self.assertIn("effective time", out)
         self.assertIn("advice: with 1 failures so far, checkpoint.every_steps ", out)
         events = [line["event"] for line in self.read_lines("cut/events.jsonl")]

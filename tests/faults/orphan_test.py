@@ -26,11 +26,13 @@ class Orphan(BadDiskCase):
         self.assertIn("silent for 60 s", out)
         finished = self.read_json("run/exit.json")
         self.assertEqual(finished["code"], 0)
+        targets = self.write("run/prometheus/targets.json", "of a later start")
         os.kill(job.pid, signal.SIGUSR1)
         os.kill(job.pid, signal.SIGCONT)
         code, _, err = self.end_of(job)
         self.assertNotEqual(code, 0, err)
         self.assertEqual(self.read_json("run/exit.json"), finished)
+        self.assertEqual(targets.read_text(), "of a later start")
         self.assertEqual(self.saved_steps("run")[-1], steps)
         self.assert_everything_committed_verifies()
 

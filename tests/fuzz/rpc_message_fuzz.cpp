@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/base/check.h"
-#include "runtime/coordinator/messages.h"
+#include "runtime/coordinator/network/messages.h"
 #include "runtime/coordinator/request_checks.h"
 
 namespace hetmoe {

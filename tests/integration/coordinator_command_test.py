@@ -17,6 +17,7 @@ import unittest
 
 from command_line import DEADLINE_SECONDS, HETMOE, CommandLineCase, mpirun
 
+METRICS = re.compile(r"^coordinator: metrics on \S+:\d+$")
 LISTENS = re.compile(r"^coordinator: listens on (\S+):(\d+), credentials in (\S+)$")
 
 
@@ -35,6 +36,8 @@ class CoordinatorCase(CommandLineCase):
         if not found:
             self.fail(f"{line}{process.communicate(timeout=DEADLINE_SECONDS)[1]}")
         self.assertEqual(found[3], f"{folder}/coordinator.json")
+        if "none" not in arguments:
+            self.assertRegex(process.stdout.readline(), METRICS)
         return process, found[1], found[2]
 
     def end(self, process, signal_number=signal.SIGTERM):

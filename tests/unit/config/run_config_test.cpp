@@ -164,6 +164,7 @@ coordinator:
   insecure: false
 metrics:
   listen: ""
+  detail: false
   peak_flops: 0
 topology:
   ranks_per_node: 0

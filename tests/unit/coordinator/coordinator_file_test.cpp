@@ -1,4 +1,4 @@
-#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_file.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "runtime/coordinator/credentials.h"
+#include "runtime/coordinator/network/credentials.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

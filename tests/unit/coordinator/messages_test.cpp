@@ -1,4 +1,4 @@
-#include "runtime/coordinator/messages.h"
+#include "runtime/coordinator/network/messages.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

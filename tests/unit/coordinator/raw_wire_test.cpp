@@ -5,8 +5,8 @@
 #include <thread>
 #include <vector>
 
-#include "runtime/coordinator/coordinator.pb.h"
-#include "runtime/coordinator/coordinator_server.h"
+#include "runtime/coordinator/network/coordinator.pb.h"
+#include "runtime/coordinator/network/coordinator_server.h"
 #include "tests/unit/coordinator/fake_coordinator.h"
 #include "tests/unit/coordinator/raw_client.h"
 #include "tests/unit/coordinator/wire_support.h"

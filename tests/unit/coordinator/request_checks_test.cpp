@@ -165,7 +165,7 @@ TEST(RequestChecksTest, counts_are_not_negative) {
   EXPECT_NE(step_refusal([](StepRecord& record) { record.step = limits::kSteps + 1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.tokens = -1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.skipped = -1; }), "");
-  EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.all_to_all = -1; }), "");
+  EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.combine = -1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.gradients = -1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.parameters = -1; }), "");
   EXPECT_NE(beat_refusal([](Heartbeat& beat) { beat.memory_bytes = -1; }), "");

@@ -32,8 +32,11 @@ StepRecord sample_record() {
                             .parameters = 0.9,
                             .other = 1.1},
           .flops_max_over_mean = 1.25,
-          .bytes = {.all_to_all = 21, .gradients = 22, .parameters = 23},
-          .generation = 3};
+          .bytes = {.dispatch = 20, .combine = 21, .gradients = 22, .parameters = 23},
+          .generation = 3,
+          .layer_flops_max_over_mean = {1.5, 1.25},
+          .expert_tokens = {7, 0, 9},
+          .memory_bytes = 1 << 30};
 }
 
 void expect_same(const Member& one, const Member& other) {
@@ -70,10 +73,28 @@ void expect_same(const StepRecord& one, const StepRecord& other) {
   EXPECT_EQ(one.model_flops_per_second, other.model_flops_per_second);
   expect_same(one.phase_seconds, other.phase_seconds);
   EXPECT_EQ(one.flops_max_over_mean, other.flops_max_over_mean);
-  EXPECT_EQ(one.bytes.all_to_all, other.bytes.all_to_all);
+  EXPECT_EQ(one.bytes.dispatch, other.bytes.dispatch);
+  EXPECT_EQ(one.bytes.combine, other.bytes.combine);
   EXPECT_EQ(one.bytes.gradients, other.bytes.gradients);
   EXPECT_EQ(one.bytes.parameters, other.bytes.parameters);
   EXPECT_EQ(one.generation, other.generation);
+  EXPECT_EQ(one.layer_flops_max_over_mean, other.layer_flops_max_over_mean);
+  EXPECT_EQ(one.expert_tokens, other.expert_tokens);
+  EXPECT_EQ(one.memory_bytes, other.memory_bytes);
+}
+
+void expect_same(const RunProgress& one, const RunProgress& other) {
+  EXPECT_EQ(one.planned_steps, other.planned_steps);
+  EXPECT_EQ(one.productive_seconds, other.productive_seconds);
+  EXPECT_EQ(one.elapsed_seconds, other.elapsed_seconds);
+  EXPECT_EQ(one.rebalances, other.rebalances);
+  EXPECT_EQ(one.predicted_gain_seconds, other.predicted_gain_seconds);
+  EXPECT_EQ(one.measured_gain_seconds, other.measured_gain_seconds);
+  EXPECT_EQ(one.failed_saves, other.failed_saves);
+  EXPECT_EQ(one.save_blocked_seconds, other.save_blocked_seconds);
+  EXPECT_EQ(one.checkpoint_every_steps, other.checkpoint_every_steps);
+  EXPECT_EQ(one.peak_flops_per_second, other.peak_flops_per_second);
+  EXPECT_EQ(one.expert_widths, other.expert_widths);
 }
 
 void expect_same(const RankStatus& one, const RankStatus& other) {
@@ -110,7 +131,21 @@ Heartbeat sample_heartbeat() {
           .executed_step = 40};
 }
 
-StepReport sample_step() { return {.member = kMember, .record = sample_record()}; }
+StepReport sample_step() {
+  return {.member = kMember,
+          .record = sample_record(),
+          .progress = {.planned_steps = 1000,
+                       .productive_seconds = 2.75,
+                       .elapsed_seconds = 11.5,
+                       .rebalances = 3,
+                       .predicted_gain_seconds = -0.5,
+                       .measured_gain_seconds = 0.75,
+                       .failed_saves = 4,
+                       .save_blocked_seconds = 1.25,
+                       .checkpoint_every_steps = 500,
+                       .peak_flops_per_second = 3e12,
+                       .expert_widths = {72, 88, 104}}};
+}
 
 PreparedShard sample_shard() {
   return {.member = kMember,
@@ -180,6 +215,7 @@ void expect_same(const Heartbeat& one, const Heartbeat& other) {
 void expect_same(const StepReport& one, const StepReport& other) {
   expect_same(one.member, other.member);
   expect_same(one.record, other.record);
+  expect_same(one.progress, other.progress);
 }
 
 void expect_same(const PreparedShard& one, const PreparedShard& other) {

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "runtime/coordinator/coordinator_client.h"
-#include "runtime/coordinator/coordinator_server.h"
+#include "runtime/coordinator/network/coordinator_client.h"
+#include "runtime/coordinator/network/coordinator_server.h"
 #include "tests/unit/coordinator/fake_coordinator.h"
 #include "tests/unit/coordinator/sample_messages.h"
 #include "tests/unit/coordinator/wire_support.h"

@@ -36,6 +36,10 @@ TEST(Judgement, CallsAKilledRankALostOne) {
   const Verdict killed = judge(ended(137));
   EXPECT_EQ(killed.code, ExitCode::kCommunication);
   EXPECT_EQ(killed.reason, "a rank was killed by signal 9 (Killed)");
+  AttemptEnd named = ended(137);
+  named.first_lost = {.rank = 3, .host = "n2"};
+  EXPECT_EQ(judge(named).reason, "rank 3 on n2 was killed by signal 9 (Killed)");
+  EXPECT_EQ(judge(named).rank, 3);
   EXPECT_EQ(judge(ended(139)).reason, "a rank was killed by signal 11 (Segmentation fault)");
 }
 

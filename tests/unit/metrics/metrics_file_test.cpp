@@ -33,16 +33,37 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                         .step_seconds = 0.5,
                         .phase_seconds = {.data = 0.125, .other = 0.375},
                         .flops_max_over_mean = 1.0625,
-                        .bytes = {5000000000, 6000000000, 7000000000},
-                        .generation = 2});
+                        .bytes = {2000000000, 3000000000, 6000000000, 7000000000},
+                        .generation = 2,
+                        .layer_flops_max_over_mean = {1.0, 1.125},
+                        .expert_tokens = {10, 0, 30},
+                        .rank_expert_flops = {1e9, 2e9},
+                        .memory_bytes = 4096});
   const auto lines = lines_of(folder.path() / "metrics.jsonl");
   ASSERT_EQ(lines.size(), 1U);
   const Json line = Json::parse(lines[0]);
-  EXPECT_EQ(keys_of(line),
-            (std::set<std::string>{"step", "generation", "tokens", "loss", "aux", "grad_norm",
-                                   "learning_rate", "skipped", "step_seconds", "tokens_per_second",
-                                   "model_flops_per_second", "phase_seconds", "flops_max_over_mean",
-                                   "bytes_all_to_all", "bytes_gradients", "bytes_parameters"}));
+  EXPECT_EQ(keys_of(line), (std::set<std::string>{"step",
+                                                  "generation",
+                                                  "tokens",
+                                                  "loss",
+                                                  "aux",
+                                                  "grad_norm",
+                                                  "learning_rate",
+                                                  "skipped",
+                                                  "step_seconds",
+                                                  "tokens_per_second",
+                                                  "model_flops_per_second",
+                                                  "phase_seconds",
+                                                  "flops_max_over_mean",
+                                                  "bytes_all_to_all",
+                                                  "bytes_gradients",
+                                                  "bytes_parameters",
+                                                  "bytes_dispatch",
+                                                  "bytes_combine",
+                                                  "layer_flops_max_over_mean",
+                                                  "expert_tokens",
+                                                  "rank_expert_flops",
+                                                  "memory_bytes"}));
   EXPECT_EQ(keys_of(line["aux"]),
             (std::set<std::string>{"parameter_penalty", "load_balance", "router_entropy"}));
   EXPECT_EQ(keys_of(line["phase_seconds"]),
@@ -56,6 +77,20 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
   EXPECT_EQ(line["bytes_gradients"], 6000000000);
   EXPECT_EQ(line["bytes_parameters"], 7000000000);
   EXPECT_EQ(line["phase_seconds"]["other"], 0.375);
+  EXPECT_EQ(line["bytes_combine"], 3000000000);
+  EXPECT_EQ(line["expert_tokens"], Json({10, 0, 30}));
+  EXPECT_EQ(line["rank_expert_flops"], Json({1e9, 2e9}));
+}
+
+TEST(MetricsFile, LeavesOutWhatManyRanksWouldMakeLongerThanTheRest) {
+  const TemporaryFolder folder;
+  MetricsFile file(folder.path() / "metrics.jsonl");
+  for (const std::size_t ranks : {64U, 65U}) {
+    file.write(StepRecord{.step = 1, .rank_expert_flops = std::vector<double>(ranks, 1.0)});
+  }
+  const auto lines = lines_of(folder.path() / "metrics.jsonl");
+  EXPECT_EQ(Json::parse(lines[0])["rank_expert_flops"].size(), 64U);
+  EXPECT_FALSE(Json::parse(lines[1]).contains("rank_expert_flops"));
 }
 
 TEST(MetricsFile, WritesEvaluationLinesWithTheFieldsOfTheContract) {

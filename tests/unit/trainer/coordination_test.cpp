@@ -10,7 +10,7 @@
 #include "core/base/clock.h"
 #include "parallel/agreement.h"
 #include "parallel/communicator/local_communicator.h"
-#include "runtime/coordinator/coordinator_file.h"
+#include "runtime/coordinator/network/coordinator_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {

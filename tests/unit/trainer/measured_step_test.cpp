@@ -36,10 +36,18 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     phases.expert = own;
     phases.parameters = world.rank() == 2 ? 3.0 : 0.0;
     const MeasuredStep measured =
-        measure_step(world, phases, 10 * own, {1000 + world.rank(), 200 * world.rank(), 30}, {});
+        measure_step(world, {.phases = phases,
+                             .step_seconds = 10 * own,
+                             .bytes = {1000 + world.rank(), 500, 200 * world.rank(), 30},
+                             .wishes = {},
+                             .expert_flops = 7 * own,
+                             .memory_bytes = 100 - world.rank()});
     EXPECT_FALSE(measured.wishes.stop);
     EXPECT_EQ(measured.step_seconds, 30);
-    EXPECT_EQ(measured.bytes.all_to_all, 3003);
+    EXPECT_EQ(measured.bytes.dispatch, 3003);
+    EXPECT_EQ(measured.bytes.combine, 1500);
+    EXPECT_EQ(measured.rank_expert_flops, (std::vector<double>{7, 14, 21}));
+    EXPECT_EQ(measured.memory_bytes, 100);
     EXPECT_EQ(measured.bytes.gradients, 600);
     EXPECT_EQ(measured.bytes.parameters, 90);
     EXPECT_DOUBLE_EQ(measured.phases.data, 1.0);
@@ -52,7 +60,7 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
 TEST(MeasureStep, WhatOneRankWasAskedForAllDo) {
   run_ranks(3, [](Communicator& world) {
     const StepWishes own{.rebalance = world.rank() == 0, .stop = world.rank() == 1};
-    const StepWishes agreed = measure_step(world, {}, 1, {}, own).wishes;
+    const StepWishes agreed = measure_step(world, {.step_seconds = 1, .wishes = own}).wishes;
     EXPECT_TRUE(agreed.stop);
     EXPECT_TRUE(agreed.rebalance);
     EXPECT_FALSE(agreed.save);

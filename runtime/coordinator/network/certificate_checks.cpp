@@ -1,0 +1,66 @@
+#include "runtime/coordinator/network/certificate_checks.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "runtime/coordinator/coordinator.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::size_t kLongestToken = 1024;
+
+using Source = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
+using Key = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+[[noreturn]] void refuse(const std::string& fault) {
+  ERR_clear_error();  // else OpenSSL tells it to whoever asks next on this thread
+  throw CoordinatorError(CoordinatorFault::kInvalid, fault);
+}
+
+Source source_of(const std::string& pem) {
+  return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free};
+}
+
+/// Never asks a terminal for the password of an encrypted key.
+int no_password(char*, int, int, void*) { return -1; }
+
+Certificate read_certificate(const std::string& pem, const std::string& name) {
+  const Source source = source_of(pem);
+  Certificate certificate(PEM_read_bio_X509(source.get(), nullptr, &no_password, nullptr),
+                          &X509_free);
+  if (!certificate) refuse(name + ": not a certificate in PEM");
+  return certificate;
+}
+
+}  // namespace
+
+void require_certificate(const std::string& certificate, const std::string& name) {
+  read_certificate(certificate, name);
+}
+
+void require_key_pair(const std::string& certificate, const std::string& private_key,
+                      const std::string& name) {
+  const Certificate read = read_certificate(certificate, name);
+  const Source source = source_of(private_key);
+  const Key key(PEM_read_bio_PrivateKey(source.get(), nullptr, &no_password, nullptr),
+                &EVP_PKEY_free);
+  if (!key) refuse(name + ": its private key is not an unencrypted one in PEM");
+  if (X509_check_private_key(read.get(), key.get()) != 1) {
+    refuse(name + ": its private key belongs to another certificate");
+  }
+}
+
+void require_token(const std::string& token) {
+  const bool is_printable = std::all_of(token.begin(), token.end(),
+                                        [](char letter) { return letter > 0x20 && letter < 0x7F; });
+  if (is_printable && token.size() <= kLongestToken) return;
+  refuse("token: allowed are up to 1024 printable characters without spaces");
+}
+
+}  // namespace hetmoe
