@@ -2,7 +2,7 @@
 # Set-up, build, and every test that this machine can run. The last line is "N passed, N failed".
 set -euo pipefail
 
-readonly known_groups=(unit distributed integration faults sanitizers fuzz other)
+readonly known_groups=(unit distributed integration faults slurm sanitizers fuzz other)
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
@@ -76,9 +76,9 @@ sanitize() {
 
 run_group() {
   case $1 in
-    unit | distributed | integration | faults) run_ctest "$1" build -L "^$1\$" ;;
+    unit | distributed | integration | faults | slurm) run_ctest "$1" build -L "^$1\$" ;;
     # A test without a group is run all the same.
-    other) run_ctest other build -LE '^(unit|distributed|integration|faults|bench)$' ;;
+    other) run_ctest other build -LE '^(unit|distributed|integration|faults|slurm|bench)$' ;;
     sanitizers)
       export UBSAN_OPTIONS=print_stacktrace=1
       sanitize asan "${address_targets[@]}"
@@ -144,7 +144,7 @@ if ((full)); then
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-deploy/setup.sh || fail "set-up or build failed: no test ran"
+deploy/setup.sh --tests || fail "set-up or build failed: no test ran"
 report+=("$(printf '%-14s %5d s' build "${SECONDS}")")
 
 for group in "${groups[@]}"; do
