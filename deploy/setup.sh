@@ -10,13 +10,16 @@ debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
   libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
-  libgrpc++-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev
+  libgrpc++-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
-  dict-gcide dictzip)
+  dict-gcide)
 # What hetmoe is tried against: real daemons and a real browser.
 readonly peer_packages=(prometheus slurmctld slurmd slurm-client munge chromium-headless-shell)
 readonly torch_disk_mebibytes=4096
 readonly build_disk_mebibytes=1024
+# Program, and the Debian package that has it.
+readonly build_programs=(c++:g++ cmake:cmake ninja:ninja-build pkg-config:pkg-config protoc:protobuf-compiler
+  grpc_cpp_plugin:protobuf-compiler-grpc mpicc:libopenmpi-dev mpirun:openmpi-bin)
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly project
@@ -28,11 +31,14 @@ readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
 
 usage() {
   cat <<TEXT
-usage: deploy/setup.sh [--no-build] [--tests] [--target NAME]...
+usage: deploy/setup.sh [--no-root] [--no-build] [--tests] [--target NAME]...
+  --no-root       install nothing but LibTorch in .deps: libraries come from CMAKE_PREFIX_PATH, MPI from PATH; what
+                  is missing is listed
   --no-build      packages and LibTorch only
   --tests         also the programs that the tests run against: ${peer_packages[*]}
   --target NAME   build this target only (default: everything, tests included)
 environment:
+  HETMOE_NO_ROOT=1             as --no-root, also for what calls this script
   HETMOE_PYTHON=FILE           Python 3.10 or newer for .deps/python (default /usr/bin/python3)
   HETMOE_SKIP_SYSTEM_CHECK=1   go on where the system is not a supported one
 TEXT
@@ -132,6 +138,51 @@ install_packages() {
     fail "apt-get could not install ${missing[*]}: $(reason) (log: ${log})"
 }
 
+# "the version as CMake writes it" is at least the one of cmake_minimum_required.
+cmake_is_new_enough() {
+  [[ $(cmake --version 2>/dev/null) =~ ([0-9]+)\.([0-9]+) ]] &&
+    ((BASH_REMATCH[1] > 3 || (BASH_REMATCH[1] == 3 && BASH_REMATCH[2] >= 25)))
+}
+
+missing_programs() {
+  local program
+  for program in "${build_programs[@]}"; do
+    command -v "${program%%:*}" >/dev/null || printf '%s (Debian: %s)\n' "${program%%:*}" "${program##*:}"
+  done
+  if command -v cmake >/dev/null && ! cmake_is_new_enough; then
+    printf 'cmake 3.25 or newer (also: pip install cmake)\n'
+  fi
+  "${python}" -c 'import venv, ensurepip' 2>/dev/null || printf 'python3 with venv at %s (or HETMOE_PYTHON)\n' "${python}"
+}
+
+# Only CMake knows where libraries are found. It stops at LibTorch, which may not be there yet.
+missing_libraries() {
+  local probe=${dependencies}/probe output
+  output=$(cmake -S "${project}" -B "${probe}" -G Ninja "${cmake_options[@]}" 2>&1 | tr -s '\n ' ' ') || true
+  rm -rf "${probe}"
+  if [[ ${output} =~ missing\ libraries:\ ([^.]*\)) ]]; then
+    printf '%s\n' "${BASH_REMATCH[1]}"
+  elif [[ ${output} == *"CMake Error"* && ${output} != *"LibTorch not found"* ]]; then
+    printf '(cmake: %s)\n' "${output#*CMake Error}"
+  fi
+}
+
+# Nothing is installed here: everything that is missing, in one line.
+require_everything() {
+  local missing
+  if torch_is_whole && [[ -e ${project}/build/build.ninja ]]; then
+    return
+  fi
+  mapfile -t missing < <(missing_programs)
+  if cmake_is_new_enough && command -v c++ >/dev/null && command -v ninja >/dev/null; then
+    mapfile -t -O "${#missing[@]}" missing < <(missing_libraries)
+  fi
+  if ((${#missing[@]} > 0)); then
+    fail "missing: $(IFS=, && printf '%s' "${missing[*]}" | sed 's/,\([^ ]\)/, \1/g'). Install it in a prefix, \
+and name that in PATH and CMAKE_PREFIX_PATH"
+  fi
+}
+
 torch_is_whole() {
   [[ -r ${stamp} && $(<"${stamp}") == "${torch_packages[*]}" ]] &&
     compgen -G "${environment}/lib/python3*/site-packages/torch/lib/libtorch_cpu.so" >/dev/null
@@ -161,6 +212,9 @@ install_torch() {
 build() {
   local cache=${project}/build/CMakeCache.txt fresh=()
   cd "${project}"
+  if ((with_tests)) && [[ -r ${cache} ]] && grep -qx 'HETMOE_BUILD_TESTS:.*=OFF' "${cache}"; then
+    rm -f build/build.ninja
+  fi
   if [[ -r ${cache} ]] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=${project}" "${cache}"; then
     say "build/ belongs to another folder: configuring anew"
     fresh=(--fresh)
@@ -168,7 +222,7 @@ build() {
   fi
   if [[ ! -e build/build.ninja ]]; then
     require_disk "${build_disk_mebibytes}" "the build"
-    cmake --preset release "${fresh[@]}" >"${log}" 2>&1 ||
+    cmake --preset release "${fresh[@]}" "${cmake_options[@]}" >"${log}" 2>&1 ||
       fail "cmake could not configure: $(grep -a -A 3 'CMake Error' "${log}" | tr -s '\n ' ' ' || true) (log: ${log})"
   fi
   cmake --build --preset release "${targets[@]}"
@@ -185,11 +239,17 @@ timed() {
 }
 
 with_build=1
+with_tests=0
+no_root=${HETMOE_NO_ROOT:-0}
 targets=()
 while (($# > 0)); do
   case $1 in
+    --no-root) no_root=1 ;;
     --no-build) with_build=0 ;;
-    --tests) debian_packages+=("${peer_packages[@]}") ;;
+    --tests)
+      with_tests=1
+      debian_packages+=("${peer_packages[@]}")
+      ;;
     --target)
       (($# > 1)) || fail "--target needs a name"
       targets+=(--target "$2")
@@ -204,12 +264,20 @@ while (($# > 0)); do
   shift
 done
 
-check_system
+# Who only wants to train need not ask for what tests are made of.
+cmake_options=(-D "HETMOE_BUILD_TESTS=$( ((no_root && !with_tests)) && printf OFF || printf ON)")
+if ((!no_root)); then
+  check_system
+fi
 mkdir -p "${dependencies}" 2>/dev/null || fail "cannot write to ${project}: clone to a folder of yours"
 # Two set-ups at once would tear each other's folders.
 exec 9>"${dependencies}/lock"
 flock 9
-timed packages install_packages
+if ((no_root)); then
+  timed "what is there" require_everything
+else
+  timed packages install_packages
+fi
 timed LibTorch install_torch
 if ((with_build)); then
   timed build build

@@ -26,6 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr double kSecondsBetweenLooks = 2;
+
 struct StandAloneOptions {
   std::string listen = "127.0.0.1:0";
   std::string run_dir;
@@ -105,11 +107,16 @@ bool was_ignored(int signal) {
   return ::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-void await_end(const SignalQueue& signals) {
+void await_end(const SignalQueue& signals, std::optional<ServedMetrics>& metrics) {
   for (;;) {
-    const int signal = signals.wait(3600);
+    const int signal = signals.wait(metrics ? kSecondsBetweenLooks : 3600);
     const bool is_end = signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
     if (is_end && !was_ignored(signal)) return;
+    try {
+      if (metrics) metrics->follow_run();
+    } catch (const StorageError&) {
+      // The next look tries again; a disk that takes nothing is told about by whoever joins.
+    }
   }
 }
 
@@ -127,7 +134,9 @@ int run_coordinator_command(const StandAloneOptions& options) {
   ObservedCoordinator observed(coordinator, series);
   const auto server = listen(observed, server_options, kept.port);
   std::optional<ServedMetrics> metrics;
-  if (options.metrics != "none") metrics.emplace(options.metrics, directory, coordinator, series);
+  if (options.metrics != "none") {
+    metrics.emplace(options.metrics, options.insecure, directory, coordinator, series);
+  }
   const std::string port = std::to_string(server->port());
   write_coordinator_file(directory.coordinator_file(),
                          file_for_clients(options, server_options.credentials,
@@ -135,7 +144,7 @@ int run_coordinator_command(const StandAloneOptions& options) {
   std::cout << "coordinator: listens on " << host_of(options.listen) << ":" << port
             << ", credentials in " << directory.coordinator_file().string() << std::endl;
   if (metrics) std::cout << "coordinator: metrics on " << metrics->address() << std::endl;
-  await_end(signals);
+  await_end(signals, metrics);
   server->shut_down();
   return 0;
 }

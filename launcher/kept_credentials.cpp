@@ -2,6 +2,7 @@
 
 #include "core/base/error.h"
 #include "launcher/coordinator_target.h"
+#include "runtime/coordinator/network/certificate_checks.h"
 #include "runtime/coordinator/network/coordinator_file.h"
 #include "runtime/coordinator/network/private_file.h"
 #include "runtime/metrics/run_directory.h"
@@ -9,6 +10,8 @@
 namespace hetmoe {
 namespace {
 
+/// A run of weeks may begin with what is kept.
+constexpr int kLeastDays = 60;
 constexpr std::string_view kCertificateBegin = "-----BEGIN CERTIFICATE-----";
 
 std::filesystem::path key_file(const std::filesystem::path& folder) {
@@ -21,7 +24,10 @@ CertificatePair read_pair(const std::filesystem::path& path) {
   if (certificate == std::string::npos || certificate == 0) {
     throw StorageError("'" + path.string() + "' is damaged: a key and a certificate are needed");
   }
-  return {.certificate = text.substr(certificate), .private_key = text.substr(0, certificate)};
+  CertificatePair pair{.certificate = text.substr(certificate),
+                       .private_key = text.substr(0, certificate)};
+  if (ends_within(pair.certificate, kLeastDays, path.string())) return {};  // a new one is made
+  return pair;
 }
 
 int port_of(const std::string& address) {

@@ -44,10 +44,24 @@ std::string new_launch_id() {
   return text.str();
 }
 
+/// 1 where the kernel tells none.
+int count_numa_nodes() {
+  int nodes = 0;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/sys/devices/system/node", ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("node") && name.find_first_not_of("0123456789", 4) == std::string::npos) {
+      ++nodes;
+    }
+  }
+  return std::max(nodes, 1);
+}
+
 Surroundings find_surroundings() {
   return {.program = running_program(),
           .launch_id = new_launch_id(),
           .is_root = ::geteuid() == 0,
+          .numa_nodes = count_numa_nodes(),
           .is_set = [](const std::string& name) { return std::getenv(name.c_str()) != nullptr; }};
 }
 

@@ -102,13 +102,17 @@ Command mpirun_command(const LaunchOptions& options, const Surroundings& surroun
   Command command{.environment = {}, .words = {"mpirun"}};
   add_environment(command, surroundings, one_machine);
   Words& words = command.words;
-  if (one_machine) {
-    if (!is_given(options.mpirun_options, {"map-by", "oversubscribe", "nooversubscribe"})) {
-      append(words, {"--map-by", ":OVERSUBSCRIBE"});
-    }
-    if (!is_given(options.mpirun_options, {"bind-to"})) append(words, {"--bind-to", "none"});
-  } else {
+  const bool by_numa =
+      one_machine && surroundings.numa_nodes > 1 && shape.ranks % surroundings.numa_nodes == 0;
+  if (!one_machine) {
     append(words, {"-x", kLaunchId});  // ranks on other hosts get only what is named
+  } else if (!is_given(options.mpirun_options, {"map-by", "oversubscribe", "nooversubscribe"})) {
+    append(words, {"--map-by", by_numa ? "numa:OVERSUBSCRIBE" : ":OVERSUBSCRIBE"});
+  }
+  // Who says where ranks go means them to be bound there.
+  if (options.rankfile.empty() &&
+      !is_given(options.mpirun_options, {"bind-to", "map-by", "cpus-per-rank", "cpu-set"})) {
+    append(words, {"--bind-to", by_numa ? "numa:overload-allowed" : "none"});
   }
   add_hosts(words, options, shape);
   words.insert(words.end(), options.mpirun_options.begin(), options.mpirun_options.end());

@@ -23,6 +23,7 @@ struct Surroundings {
   std::string program;    ///< path of hetmoe
   std::string launch_id;  ///< the same for all attempts of a launch: the run's lock knows it again
   bool is_root = false;
+  int numa_nodes = 1;                                   ///< of this machine
   std::function<bool(const std::string& name)> is_set;  ///< an environment variable
 };
 
@@ -35,7 +36,9 @@ struct AttemptShape {
 
 /// `mpirun ... hetmoe train ...`. `options.run_dir` is given. On one machine, which is where
 /// neither a hostfile nor a batch system names hosts, ranks may outnumber cores and talk by plain
-/// shared memory; what the user has set of that stays.
+/// shared memory; what the user has set of that stays. Ranks are bound to NUMA nodes of this
+/// machine that they fill evenly, and to nothing elsewhere: a rank then takes its share of all
+/// cores, where mpirun by itself gives each of two ranks a single core.
 Command mpirun_command(const LaunchOptions& options, const Surroundings& surroundings,
                        const AttemptShape& shape);
 

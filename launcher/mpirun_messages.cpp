@@ -21,6 +21,17 @@ bool is_dashes(std::string_view line) {
   return line.size() >= 60 && line.find_first_not_of('-') == std::string_view::npos;
 }
 
+/// Open MPI 5 breaks its lines anywhere.
+std::string on_one_line(std::string_view block) {
+  std::string line;
+  for (const char letter : block) {
+    const bool is_space = letter == ' ' || letter == '\n';
+    if (!is_space) line += letter;
+    if (is_space && !line.empty() && line.back() != ' ') line += ' ';
+  }
+  return line;
+}
+
 bool tells_of_an_end(std::string_view block) {
   return std::ranges::any_of(kEndOfRank, [&](std::string_view text) {
     return block.find(text) != std::string_view::npos;
@@ -39,9 +50,20 @@ std::optional<FirstLost> lost_in(std::string_view block) {
   const std::size_t node = tail.find(kNode);
   if (node != std::string_view::npos) {
     const std::string_view name = tail.substr(node + kNode.size());
-    lost.host = name.substr(0, name.find_first_of(" \n"));
+    lost.host = name.substr(0, name.find(' '));
   }
   return lost;
+}
+
+/// What ranks have said meanwhile.
+std::string own_lines(std::string_view block) {
+  std::string lines;
+  while (!block.empty()) {
+    const std::string_view line = block.substr(0, std::min(block.find('\n'), block.size() - 1) + 1);
+    if (line.starts_with("hetmoe: ")) lines += line;
+    block.remove_prefix(line.size());
+  }
+  return lines;
 }
 
 }  // namespace
@@ -68,9 +90,10 @@ std::string MpirunMessages::rest() { return close_block(); }
 std::string MpirunMessages::close_block() {
   in_block_ = false;
   const std::string block = std::exchange(block_, {});
-  if (!tells_of_an_end(block)) return block;
-  if (!first_lost_) first_lost_ = lost_in(block);
-  return {};
+  const std::string message = on_one_line(block);
+  if (!tells_of_an_end(message)) return block;
+  if (!first_lost_) first_lost_ = lost_in(message);
+  return own_lines(block);
 }
 
 }  // namespace hetmoe

@@ -13,13 +13,13 @@ struct FirstLost {
 };
 
 /// Open MPI's standard error, line by line. What it says about the end of a rank, between lines of
-/// dashes and mixed with what the others print, is kept back: its first cause is one line that
-/// others say. Everything else passes.
+/// dashes, is kept back: its first cause is one line that others say. What ranks say meanwhile, in
+/// lines that begin with "hetmoe: ", passes, as does everything else.
 class MpirunMessages {
  public:
   /// A line without its end; gives what is to be printed, lines with their ends.
   std::string pass(std::string_view line);
-  /// After the last line.
+  /// What waits for the end of a message: after the last line, or when none comes for a while.
   std::string rest();
 
   const std::optional<FirstLost>& first_lost() const { return first_lost_; }

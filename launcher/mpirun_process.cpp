@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/error.h"
@@ -20,6 +21,12 @@ namespace hetmoe {
 namespace {
 
 constexpr int kLookMilliseconds = 100;
+constexpr int kQuietLooks = 10;
+/// A progress bar of somebody's, or no text at all: no line of a message is that long.
+constexpr std::size_t kLongestLine = 64 << 10;
+
+/// Whatever it holds, NUL too.
+void print(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 std::vector<std::string> environment_with(const Command& command) {
   std::vector<std::string> entries;
@@ -114,14 +121,18 @@ MpirunProcess::~MpirunProcess() {
 void MpirunProcess::pass_messages(int pipe) {
   const FileDescriptor owned(pipe);
   std::string text;
+  int quiet_looks = 0;
   std::array<char, 4096> block;
   for (;;) {
     const bool had_ended = has_ended_;
     pollfd ready = {.fd = pipe, .events = POLLIN, .revents = 0};
     if (::poll(&ready, 1, kLookMilliseconds) == 0) {
       if (had_ended) break;
+      // mpirun writes a message in one go: what waits for its end now is somebody else's.
+      if (++quiet_looks == kQuietLooks) print(messages_.rest());
       continue;
     }
+    quiet_looks = 0;
     const ssize_t got = ::read(pipe, block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
@@ -132,9 +143,10 @@ void MpirunProcess::pass_messages(int pipe) {
       passed += messages_.pass(std::string_view(text).substr(begin, end - begin));
     }
     text.erase(0, begin);
-    std::fputs(passed.c_str(), stderr);
+    if (text.size() > kLongestLine) passed += std::exchange(text, {});
+    print(passed);
   }
-  std::fputs((messages_.rest() + text).c_str(), stderr);
+  print(messages_.rest() + text);
 }
 
 std::optional<FirstLost> MpirunProcess::first_lost() {

@@ -5,6 +5,7 @@ set -euo pipefail
 readonly ranks=2
 readonly config=configs/tiny.yaml
 readonly dictionary=/usr/share/dictd/gcide.dict.dz
+readonly own_text=${HETMOE_TEXT:-} # plain text to train on instead
 readonly text=data/gcide.txt
 readonly shards=data/gcide
 readonly prompt='Ocean'
@@ -14,6 +15,7 @@ usage() {
   cat <<TEXT
 usage: launcher/quickstart.sh [LAUNCH OPTION]...
 Sets this machine up, builds, prepares the text of the GCIDE dictionary and trains ${config} on ${ranks} ranks.
+HETMOE_TEXT=FILE takes that plain text instead; HETMOE_NO_ROOT=1 installs nothing (deploy/cluster).
 What is there already is left alone. Options are passed on to 'hetmoe launch', for example:
   --set train.steps=100        a shorter run
   --run-dir DIR                where its files go (default: a new folder under runs/)
@@ -40,16 +42,25 @@ set_up() {
 # The stamp is written last and holds the options: shards without it are half made or made otherwise.
 prepare_text() {
   local stamp=${shards}/prepared
-  if [[ -r ${stamp} && $(<"${stamp}") == "${prepare_options[*]}" ]]; then
+  local made_from="${prepare_options[*]}${own_text:+ ${own_text}}"
+  if [[ -r ${stamp} && $(<"${stamp}") == "${made_from}" ]]; then
     return
   fi
-  [[ -r ${dictionary} ]] || fail "no text at ${dictionary}: install the package dict-gcide"
+  if [[ -n ${own_text} ]]; then
+    [[ -r ${own_text} ]] || fail "cannot read HETMOE_TEXT '${own_text}'"
+  else
+    [[ -r ${dictionary} ]] || fail "no text at ${dictionary}: install the package dict-gcide, or name one: HETMOE_TEXT=FILE"
+  fi
   rm -rf "${shards}"
   mkdir -p data
-  dictzip -dc "${dictionary}" >"${text}"
-  build/hetmoe data prepare "${text}" "${prepare_options[@]}"
-  rm -f "${text}"
-  printf '%s\n' "${prepare_options[*]}" >"${stamp}"
+  if [[ -n ${own_text} ]]; then
+    build/hetmoe data prepare "${own_text}" "${prepare_options[@]}"
+  else
+    gzip -dc <"${dictionary}" >"${text}"
+    build/hetmoe data prepare "${text}" "${prepare_options[@]}"
+    rm -f "${text}"
+  fi
+  printf '%s\n' "${made_from}" >"${stamp}"
 }
 
 train() {

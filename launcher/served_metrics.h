@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,13 +12,14 @@
 namespace hetmoe {
 
 /// The run's series as a coordinator by itself serves them, and the files by which Prometheus finds
-/// them: DIR/prometheus/targets.json as long as this lives, beyond loopback DIR/prometheus/token.
+/// them: DIR/prometheus/targets.json as long as this lives; beyond loopback DIR/prometheus/token,
+/// and unless `insecure` TLS with the certificate in DIR/prometheus/certificate.pem.
 class ServedMetrics {
  public:
-  /// Coordinator and series must outlive this. Errors: ConfigError that names the address,
-  /// StorageError.
-  ServedMetrics(const std::string& listen, const RunDirectory& directory, Coordinator& coordinator,
-                RunSeries& series);
+  /// Directory, coordinator and series must outlive this. Errors: ConfigError that names the
+  /// address, StorageError.
+  ServedMetrics(const std::string& listen, bool insecure, const RunDirectory& directory,
+                Coordinator& coordinator, RunSeries& series);
   ~ServedMetrics();
   ServedMetrics(const ServedMetrics&) = delete;
   ServedMetrics& operator=(const ServedMetrics&) = delete;
@@ -27,10 +27,17 @@ class ServedMetrics {
   /// HOST:PORT as others reach it.
   const std::string& address() const { return address_; }
 
+  /// Ranks and coordinator bear the same `run`: the name of the run that has joined, until then the
+  /// folder's. Now and then; cheap when nothing has changed. Errors: StorageError.
+  void follow_run();
+
  private:
-  std::filesystem::path targets_file_;
+  const RunDirectory& directory_;
+  Coordinator& coordinator_;
   std::unique_ptr<MetricsServer> server_;
+  bool uses_tls_ = false;
   std::string address_;
+  std::string written_run_;
   std::vector<MetricsServer::Served> pages_;
 };
 

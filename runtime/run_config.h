@@ -72,7 +72,7 @@ struct CoordinatorConfig {
     visit.field("client_authority", client_authority, "",
                 "PEM file of the authority that signed the certificates.");
     visit.field("insecure", insecure, "",
-                "Plaintext beyond loopback: the token can be read on the network.");
+                "Plaintext beyond loopback, for metrics too: tokens can be read on the network.");
   }
 };
 

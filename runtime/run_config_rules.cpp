@@ -56,6 +56,8 @@ void check_experts(const ModelConfig& model, Rules& rules) {
                   {"model.experts.widths"});
     return;
   }
+  // A fault by itself; widths of a billion experts would not fit into memory.
+  if (experts.count > kMostExperts || experts.mean_width > kMostExpertWidth) return;
   try {
     expert_widths(experts);
   } catch (const ConfigError&) {

@@ -23,7 +23,7 @@ set(open_headers core/model/hyper_config.h core/model/hyper_parameters.h core/mo
 set(open_headers_may_include core/base core/config)
 
 # Third-party owners: a pattern of the header's name, then the rooms (a top room stands for all in it).
-set(third_parties mpi coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl prometheus civetweb)
+set(third_parties mpi coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl prometheus httplib)
 set(pattern_mpi "^mpi\\.h$")
 set(owners_mpi parallel/communicator)
 set(pattern_coin "^coin/")
@@ -52,8 +52,8 @@ set(pattern_openssl "^openssl/")
 set(owners_openssl runtime/coordinator)
 set(pattern_prometheus "^prometheus/")
 set(owners_prometheus runtime/exporter)
-set(pattern_civetweb "^civetweb\\.h$")
-set(owners_civetweb runtime/exporter)
+set(pattern_httplib "^httplib\\.h$")
+set(owners_httplib runtime/exporter)
 set(pattern_google "^(gtest|gmock|benchmark)/")
 set(owners_google "")
 

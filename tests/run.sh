@@ -6,8 +6,8 @@ readonly known_groups=(unit distributed integration faults slurm sanitizers fuzz
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
-  unit_metrics unit_report unit_checkpoint unit_launcher unit_watchdog unit_coordinator unit_coordinator_wire)
-readonly thread_targets=(unit_communicator unit_metrics unit_watchdog unit_coordinator)
+  unit_metrics unit_report unit_checkpoint unit_launcher unit_watchdog unit_coordinator unit_coordinator_wire unit_exporter)
+readonly thread_targets=(unit_communicator unit_metrics unit_watchdog unit_coordinator unit_exporter)
 
 usage() {
   cat <<TEXT
@@ -55,17 +55,11 @@ count() {
   fi
 }
 
-# The sanitizers make GCC 12 warn where nothing is wrong; -O1 halves the time to compile.
-configure() {
-  cmake --preset "$1" -DHETMOE_WARNINGS_AS_ERRORS=OFF -DHETMOE_BUILD_BENCHMARKS=OFF \
-    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
-}
-
 # sanitize PRESET TARGET...: builds these tests with the preset and runs them.
 sanitize() {
   local preset=$1 names
   shift
-  if ! { configure "${preset}" && cmake --build --preset "${preset}" --target "$@"; }; then
+  if ! { cmake --preset "${preset}" && cmake --build --preset "${preset}" --target "$@"; }; then
     printf 'run: the %s build failed\n' "${preset}" >&2
     count sanitizers 0 1 0
     return
@@ -108,7 +102,7 @@ run_group() {
     whole-program)
       # LibTorch and Open MPI keep what they allocate until the end.
       export ASAN_OPTIONS=detect_leaks=0
-      if configure asan && cmake --build --preset asan; then
+      if cmake --preset asan && cmake --build --preset asan; then
         run_ctest whole-program build-asan -L '^(unit|distributed)$'
       else
         count whole-program 0 1 0

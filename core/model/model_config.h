@@ -19,6 +19,9 @@ std::vector<std::string> enum_words(RouterKind);
 std::vector<std::string> enum_words(Renormalize);
 std::vector<std::string> enum_words(PenaltyForm);
 
+inline constexpr int kMostExperts = 1024;
+inline constexpr std::int64_t kMostExpertWidth = 1 << 20;
+
 /// The widths (hidden units) of the experts of every layer.
 struct ExpertsConfig {
   int count = 8;
@@ -31,9 +34,10 @@ struct ExpertsConfig {
   void fields(Visitor& visit) {
     visit.field("count", count, "experts",
                 "Experts per layer. With widths given it may be left out, else it must match.",
-                between(1, 1024));
+                between(1, kMostExperts));
     visit.field("mean_width", mean_width, "hidden units",
-                "Mean width. The widths sum to count x mean_width exactly.", at_least(1, 1 << 20));
+                "Mean width. The widths sum to count x mean_width exactly.",
+                at_least(1, kMostExpertWidth));
     visit.field("shape", shape, "",
                 "arithmetic: evenly spaced; geometric: 1, 2, 4, ...; hybrid: half of the experts "
                 "1, a quarter 2, a quarter 4; homogeneous: all equal.");
@@ -41,7 +45,7 @@ struct ExpertsConfig {
                 between(1, 1000));
     visit.field("widths", widths, "hidden units",
                 "The widths one by one; mean_width, shape and ratio are then not used.",
-                at_least(1, 1 << 20));
+                at_least(1, kMostExpertWidth));
   }
 };
 

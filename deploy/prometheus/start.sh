@@ -61,9 +61,12 @@ configuration() {
     printf '  - job_name: %s\n' "$(quoted "hetmoe-${run}")"
     printf '    file_sd_configs: [{files: [%s], refresh_interval: 10s}]\n' "$(quoted "${run}/prometheus/targets.json")"
     printf '    relabel_configs: [{target_label: job, replacement: hetmoe}]\n'
-    # The run makes it where others can reach its ranks; the file may come later than Prometheus does.
+    # A run that others can reach makes these when it starts.
     if [[ -e ${run}/prometheus/token ]]; then
       printf '    authorization: {credentials_file: %s}\n' "$(quoted "${run}/prometheus/token")"
+    fi
+    if [[ -e ${run}/prometheus/certificate.pem ]]; then
+      printf '    tls_config: {ca_file: %s, server_name: hetmoe-coordinator}\n' "$(quoted "${run}/prometheus/certificate.pem")"
     fi
   done
 }
@@ -75,6 +78,9 @@ done
 first=$(cd "${runs[0]}" && pwd)/prometheus
 data=${data:-${first}/data}
 configuration >"${first}/prometheus.yml"
+if (exec 3<>"/dev/tcp/${listen%:*}/${listen##*:}") 2>/dev/null; then
+  fail "${listen} is taken"
+fi
 
 prometheus --config.file="${first}/prometheus.yml" --storage.tsdb.path="${data}" \
   --web.listen-address="${listen}" --web.console.templates="${here}/consoles" \
@@ -89,7 +95,22 @@ for ((i = 0; i < 300; ++i)); do
   kill -0 "${server}" 2>/dev/null || fail "Prometheus has ended: is ${listen} taken? (its reason is above)"
   sleep 0.1
 done
+# Token and certificate of a run that starts, or ends, later.
+follow_runs() {
+  while sleep 2; do
+    configuration >"${first}/prometheus.yml.new"
+    if cmp -s "${first}/prometheus.yml.new" "${first}/prometheus.yml"; then
+      rm -f "${first}/prometheus.yml.new"
+    else
+      mv "${first}/prometheus.yml.new" "${first}/prometheus.yml"
+      kill -HUP "${server}"
+    fi
+  done
+}
+follow_runs &
+readonly follower=$!
 while kill -0 "${server}" 2>/dev/null; do
   wait "${server}" && code=0 || code=$?
 done
+kill "${follower}" 2>/dev/null || true
 exit "${code:-0}"

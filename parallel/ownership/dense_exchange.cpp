@@ -20,13 +20,13 @@ void finish(std::optional<Pending>& under_way) {
 
 DenseExchange::DenseExchange(Communicator& gradients, Communicator& parameters,
                              ParameterStore& store, std::vector<DenseBucket> buckets,
-                             SentBytes& sent)
+                             UpdateBytes& bytes)
     : gradients_(gradients),
       parameters_(parameters),
       store_(store),
       buckets_(std::move(buckets)),
       owned_begins_(1, 0),
-      sent_(sent),
+      bytes_(bytes),
       gradients_under_way_(buckets_.size()),
       values_under_way_(buckets_.size()) {
   for (const DenseBucket& bucket : buckets_) {
@@ -46,7 +46,7 @@ void DenseExchange::start_gradients(std::size_t index) {
   gradients_under_way_[index].emplace(gradients_.reduce_scatter_v(
       const_tensor_buffer(store_.dense_gradients().narrow(0, bucket.begin, bucket.elements())),
       bucket.counts, tensor_buffer(owned)));
-  sent_.gradients += (bucket.elements() - own) * bytes_of(DataType::kFloat32);
+  bytes_.gradients += (bucket.elements() - own) * bytes_of(DataType::kFloat32);
 }
 
 void DenseExchange::finish_gradients(std::size_t bucket) { finish(gradients_under_way_[bucket]); }
@@ -58,10 +58,18 @@ void DenseExchange::start_values(std::size_t index) {
   at::Tensor values = store_.dense_values().narrow(0, bucket.begin, bucket.elements());
   const Buffer buffer = tensor_buffer(values);
   values_under_way_[index].emplace(parameters_.all_gather_v(buffer, bucket.counts));
-  sent_.parameters +=
+  bytes_.parameters +=
       (parameters_.size() - 1) * bucket.counts[parameters_.rank()] * bytes_of(buffer.type);
 }
 
-void DenseExchange::finish_values(std::size_t bucket) { finish(values_under_way_[bucket]); }
+void DenseExchange::finish_values(std::size_t index) {
+  if (!values_under_way_[index]) return;
+  if (values_under_way_[index]->done()) {
+    const DenseBucket& bucket = buckets_[index];
+    bytes_.parameters_hidden += (bucket.elements() - bucket.counts[parameters_.rank()]) *
+                                static_cast<std::int64_t>(c10::elementSize(store_.type()));
+  }
+  finish(values_under_way_[index]);
+}
 
 }  // namespace hetmoe

@@ -9,7 +9,7 @@
 #include "core/model/parameter_store.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/ownership/dense_partition.h"
-#include "parallel/ownership/sent_bytes.h"
+#include "parallel/ownership/update_bytes.h"
 
 namespace hetmoe {
 
@@ -18,9 +18,9 @@ namespace hetmoe {
 class DenseExchange {
  public:
   /// All ranks of both communicators, with the same buckets. What this rank sends is added to
-  /// `sent`. References must outlive this.
+  /// `bytes`. References must outlive this.
   DenseExchange(Communicator& gradients, Communicator& parameters, ParameterStore& store,
-                std::vector<DenseBucket> buckets, SentBytes& sent);
+                std::vector<DenseBucket> buckets, UpdateBytes& bytes);
 
   const std::vector<DenseBucket>& buckets() const { return buckets_; }
 
@@ -50,7 +50,7 @@ class DenseExchange {
   std::vector<DenseBucket> buckets_;
   std::vector<std::int64_t> owned_begins_;  ///< [buckets + 1]
   at::Tensor owned_gradients_;
-  SentBytes& sent_;
+  UpdateBytes& bytes_;
   // Last: destroyed first, so that nothing is under way when the buffers go. [buckets]
   std::vector<std::optional<Pending>> gradients_under_way_;
   std::vector<std::optional<Pending>> values_under_way_;

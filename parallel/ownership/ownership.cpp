@@ -52,8 +52,8 @@ std::vector<DenseBucket> Ownership::partition_for(const Placement& placement) co
 }
 
 void Ownership::connect() {
-  dense_exchange_.emplace(gradients_, parameters_, store_, buckets_, sent_);
-  replica_exchange_.emplace(gradients_, parameters_, store_, placement_, groups_, sent_);
+  dense_exchange_.emplace(gradients_, parameters_, store_, buckets_, bytes_);
+  replica_exchange_.emplace(gradients_, parameters_, store_, placement_, groups_, bytes_);
 }
 
 void Ownership::list_owned() {

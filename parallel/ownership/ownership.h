@@ -14,8 +14,8 @@
 #include "parallel/ownership/dense_exchange.h"
 #include "parallel/ownership/owned_rows.h"
 #include "parallel/ownership/replica_exchange.h"
-#include "parallel/ownership/sent_bytes.h"
 #include "parallel/ownership/slice_layout.h"
+#include "parallel/ownership/update_bytes.h"
 #include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 
@@ -95,7 +95,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   const std::vector<OwnedRows>& owned() const { return owned_; }
 
   /// Since construction: steps, first values and copies after a migration.
-  const SentBytes& bytes_sent() const { return sent_; }
+  const UpdateBytes& update_bytes() const { return bytes_; }
 
  private:
   /// Slices of one layer that are owned here.
@@ -134,7 +134,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   std::vector<LayerState> layers_;
   std::vector<OwnedRows> owned_;
   std::vector<std::size_t> owned_begins_;  ///< [blocks + 1] in owned_, in the order of blocks()
-  SentBytes sent_;
+  UpdateBytes bytes_;
   std::optional<DenseExchange> dense_exchange_;  ///< these are always there after construction
   std::optional<ReplicaExchange> replica_exchange_;
 };

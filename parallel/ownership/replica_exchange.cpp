@@ -58,8 +58,8 @@ void unpack(const Side& side, const at::Tensor& buffer, const at::Tensor& layer)
 
 ReplicaExchange::ReplicaExchange(Communicator& gradients, Communicator& parameters,
                                  ParameterStore& store, const Placement& placement,
-                                 const ExpertGroups& groups, SentBytes& sent)
-    : gradients_(gradients), parameters_(parameters), store_(store), sent_(sent) {
+                                 const ExpertGroups& groups, UpdateBytes& bytes)
+    : gradients_(gradients), parameters_(parameters), store_(store), bytes_(bytes) {
   for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
     layers_.push_back(make_layer(static_cast<int>(layer), placement.layers[layer], groups));
   }
@@ -121,7 +121,7 @@ void ReplicaExchange::start_gradients(int index) {
   layer.gradients_under_way.emplace(
       gradients_.all_to_all_v(const_tensor_buffer(layer.not_owned.buffer), layer.not_owned.counts,
                               tensor_buffer(layer.owned.buffer), layer.owned.counts));
-  sent_.gradients += sum(layer.not_owned.counts) * bytes_of(DataType::kFloat32);
+  bytes_.gradients += sum(layer.not_owned.counts) * bytes_of(DataType::kFloat32);
 }
 
 void ReplicaExchange::finish_gradients(int index) {
@@ -158,12 +158,16 @@ void ReplicaExchange::start_values(int index) {
   const ConstBuffer buffer = const_tensor_buffer(send);
   layer.values_under_way.emplace(parameters_.all_to_all_v(
       buffer, layer.owned.counts, tensor_buffer(receive), layer.not_owned.counts));
-  sent_.parameters += sum(layer.owned.counts) * bytes_of(buffer.type);
+  bytes_.parameters += sum(layer.owned.counts) * bytes_of(buffer.type);
 }
 
 void ReplicaExchange::finish_values(int index) {
   Layer& layer = layers_[index];
   if (!layer.values_under_way) return;
+  if (layer.values_under_way->done()) {
+    bytes_.parameters_hidden +=
+        sum(layer.not_owned.counts) * static_cast<std::int64_t>(c10::elementSize(store_.type()));
+  }
   layer.values_under_way->wait();
   layer.values_under_way.reset();
   unpack(layer.not_owned, values_of(layer.not_owned), store_.slice_values(index));

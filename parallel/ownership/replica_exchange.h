@@ -10,7 +10,7 @@
 #include "core/model/parameter_specs.h"
 #include "core/model/parameter_store.h"
 #include "parallel/communicator/communicator.h"
-#include "parallel/ownership/sent_bytes.h"
+#include "parallel/ownership/update_bytes.h"
 #include "parallel/placement/expert_groups.h"
 #include "parallel/placement/placement.h"
 
@@ -24,9 +24,9 @@ namespace hetmoe {
 class ReplicaExchange {
  public:
   /// All ranks of both communicators, with the same placement. The store holds what `placement`
-  /// gives this rank. What this rank sends is added to `sent`. References must outlive this.
+  /// gives this rank. What this rank sends is added to `bytes`. References must outlive this.
   ReplicaExchange(Communicator& gradients, Communicator& parameters, ParameterStore& store,
-                  const Placement& placement, const ExpertGroups& groups, SentBytes& sent);
+                  const Placement& placement, const ExpertGroups& groups, UpdateBytes& bytes);
 
   /// The layer's gradients are sent as they are now. Collective, does not block.
   void start_gradients(int layer);
@@ -78,7 +78,7 @@ class ReplicaExchange {
   Communicator& gradients_;
   Communicator& parameters_;
   ParameterStore& store_;
-  SentBytes& sent_;
+  UpdateBytes& bytes_;
   std::vector<Layer> layers_;
 };
 

@@ -44,6 +44,7 @@ struct JoinRequest {
   std::string host;
   std::int64_t process = 0;
   std::string metrics_address;  ///< HOST:PORT; empty: none
+  bool metrics_use_tls = false;
 };
 
 struct JoinReply {
@@ -63,6 +64,9 @@ struct AcceptedCommand {
   CommandKind kind = CommandKind::kSave;
   std::int64_t executed_step = 0;  ///< after which the ranks did; 0: not yet
 };
+
+/// The phase in the last sign of life of a rank whose run has ended.
+inline constexpr std::string_view kEndedPhase = "ended";
 
 /// A sign of life, and what the rank is at. Times in seconds.
 struct Heartbeat {
@@ -126,8 +130,11 @@ struct RankStatus {
   std::string host;
   std::int64_t process = 0;
   std::string metrics_address;
+  bool metrics_use_tls = false;
   double silent_seconds = 0;  ///< since its last sign of life
   Heartbeat last;             ///< `member` is left empty
+
+  bool takes_part() const { return joined && last.phase != kEndedPhase; }
 };
 
 /// The run as its coordinator sees it.

@@ -217,6 +217,7 @@ void check_bounds(const StepReport& report) {
   fields.integer("combined bytes", record.bytes.combine, 0, kAny);
   fields.integer("gradient bytes", record.bytes.gradients, 0, kAny);
   fields.integer("parameter bytes", record.bytes.parameters, 0, kAny);
+  fields.integer("hidden parameter bytes", record.bytes.parameters_hidden, 0, kAny);
   fields.integers("tokens of an expert", record.expert_tokens, limits::kExperts);
   fields.amounts("FLOPs max over mean of a layer", record.layer_flops_max_over_mean,
                  limits::kLayers);
@@ -228,6 +229,7 @@ void check_bounds(const StepReport& report) {
   fields.integer("rebalances", progress.rebalances, 0, limits::kSteps);
   fields.finite("predicted gain seconds", progress.predicted_gain_seconds);
   fields.finite("measured gain seconds", progress.measured_gain_seconds);
+  fields.amount("predicted expert seconds", progress.predicted_expert_seconds);
   fields.integer("failed saves", progress.failed_saves, 0, kAny);
   fields.amount("save blocked seconds", progress.save_blocked_seconds);
   fields.integer("checkpoint every steps", progress.checkpoint_every_steps, 0, limits::kSteps);

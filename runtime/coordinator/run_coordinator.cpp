@@ -85,6 +85,7 @@ JoinReply RunCoordinator::join(const JoinRequest& request) {
   seat.status.host = request.host;
   seat.status.process = request.process;
   seat.status.metrics_address = request.metrics_address;
+  seat.status.metrics_use_tls = request.metrics_use_tls;
   seat.last_seen_seconds = clock_.monotonic_seconds();
   return {member.generation};
 }

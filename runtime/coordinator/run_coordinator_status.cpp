@@ -28,7 +28,8 @@ CoordinatorStatus RunCoordinator::status() {
     member.rank = static_cast<int>(rank);
     if (!member.joined) continue;
     member.silent_seconds = now - seats_[rank].last_seen_seconds;
-    if (is_silent(member.silent_seconds)) status.silent_ranks.push_back(member.rank);
+    if (member.takes_part() && is_silent(member.silent_seconds))
+      status.silent_ranks.push_back(member.rank);
   }
   status.behind_ranks = behind_ranks(now);
   status.prepared_step = preparation_.step;
@@ -45,14 +46,15 @@ std::vector<int> RunCoordinator::behind_ranks(double now) const {
   std::int64_t lowest = std::numeric_limits<std::int64_t>::max();
   std::int64_t highest = 0;
   for (const Seat& seat : seats_) {
-    if (!seat.has_beaten) continue;
+    if (!seat.has_beaten || !seat.status.takes_part()) continue;
     lowest = std::min(lowest, seat.status.last.collective_sequence);
     highest = std::max(highest, seat.status.last.collective_sequence);
   }
   std::vector<int> behind;
   for (std::size_t rank = 0; rank < seats_.size() && lowest < highest; ++rank) {
     const Seat& seat = seats_[rank];
-    if (!seat.has_beaten || seat.status.last.collective_sequence != lowest) continue;
+    if (!seat.has_beaten || !seat.status.takes_part()) continue;
+    if (seat.status.last.collective_sequence != lowest) continue;
     const bool stands = seat.beats_at_collective >= kBeatsToStand;
     if (stands || is_silent(now - seat.last_seen_seconds)) behind.push_back(static_cast<int>(rank));
   }

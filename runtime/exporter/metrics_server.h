@@ -4,11 +4,14 @@
 #include <memory>
 #include <string>
 
+#include "runtime/coordinator/network/credentials.h"
+
 namespace hetmoe {
 
 struct MetricsServerOptions {
   std::string listen = "127.0.0.1:0";  ///< HOST:PORT; port 0: any free one
   std::string token;                   ///< asked for as "Authorization: Bearer TOKEN"; empty: none
+  CertificatePair pair;                ///< empty: plain HTTP; else TLS from version 1.2 on
 };
 
 /// Of Prometheus' text format.
@@ -22,17 +25,18 @@ struct MetricsPage {
   std::function<std::string()> body;
 };
 
-/// Pages over HTTP for Prometheus, answered by two threads of its own, whatever training does.
+/// Pages over HTTP for Prometheus, answered by threads of its own, whatever training does.
 class MetricsServer {
  public:
-  struct Serving;
-  /// As long as it lives the page is there; its end waits for an answer that is under way. Must go
-  /// before the server.
+  class Serving;
+  /// As long as it lives the page is there; its end waits for a body that is being made. Any order
+  /// with the server's end.
   using Served = std::shared_ptr<Serving>;
 
   /// Listens when it returns. Errors: ConfigError that names the address.
   explicit MetricsServer(const MetricsServerOptions& options);
-  /// Answers what is under way and ends. Blocking: up to a second.
+  /// Answers what is under way and ends. Blocking: up to a few seconds, where somebody is connected
+  /// and says nothing.
   ~MetricsServer();
   MetricsServer(const MetricsServer&) = delete;
   MetricsServer& operator=(const MetricsServer&) = delete;

@@ -6,17 +6,20 @@
 namespace hetmoe {
 
 std::vector<MetricsServer::Served> serve_run(MetricsServer& server, Coordinator& coordinator,
-                                             RunSeries& series, const std::string& address) {
+                                             RunSeries& series, const std::string& address,
+                                             bool uses_tls) {
   const auto metrics = [&coordinator, &series] {
     series.describe(coordinator.status());
     return series.text();
   };
-  const auto targets = [&coordinator, address] {
+  const auto targets = [&coordinator, address, uses_tls] {
     const CoordinatorStatus status = coordinator.status();
     std::vector<ScrapeTarget> all = targets_of(status);
-    all.insert(
-        all.begin(),
-        {.address = address, .path = kRunMetricsPath, .run = status.run, .host = host_name()});
+    all.insert(all.begin(), {.address = address,
+                             .path = kRunMetricsPath,
+                             .run = status.run,
+                             .host = host_name(),
+                             .uses_tls = uses_tls});
     return targets_json(all);
   };
   return {

@@ -10,8 +10,10 @@
 namespace hetmoe {
 
 /// What a coordinator serves: the run's series under kRunMetricsPath, and under /targets all that
-/// is to be scraped, itself at `address` (HOST:PORT) included, as http_sd wants it.
+/// is to be scraped, itself at `address` (HOST:PORT, with TLS or without) included, as http_sd
+/// wants it.
 std::vector<MetricsServer::Served> serve_run(MetricsServer& server, Coordinator& coordinator,
-                                             RunSeries& series, const std::string& address);
+                                             RunSeries& series, const std::string& address,
+                                             bool uses_tls);
 
 }  // namespace hetmoe

@@ -54,7 +54,7 @@ struct RunSeries::Families {
   std::int64_t rebalances_counted = 0;
   std::int64_t failed_saves_counted = 0;
   double blocked_counted = 0;
-  std::int64_t commit_counted = 0;
+  std::pair<std::int64_t, std::int64_t> commit_counted;  ///< generation and step
   prometheus::Registry registry;
 
   Gauges& run_info = gauges(registry, "hetmoe_run_info", "1; the run's name as a label.");
@@ -120,6 +120,12 @@ struct RunSeries::Families {
   prometheus::Counter& parameter_bytes =
       counter(registry, "hetmoe_parameter_bytes_total",
               "Bytes of updated parameters sent by their owners.");
+  prometheus::Counter& hidden_parameter_bytes =
+      counter(registry, "hetmoe_parameter_hidden_bytes_total",
+              "Bytes of updated parameters that were there before anybody waited for them.");
+  prometheus::Gauge& predicted_expert_seconds =
+      gauge(registry, "hetmoe_plan_predicted_expert_seconds",
+            "Seconds of a step for experts and their exchange, by the plan; 0: no cluster file.");
   prometheus::Counter& rebalances =
       counter(registry, "hetmoe_rebalances_total", "Times that slices moved between ranks.");
   prometheus::Gauge& predicted_gain =
@@ -155,8 +161,8 @@ struct RunSeries::Families {
       gauge(registry, "hetmoe_effective_training_time_ratio", "Productive over elapsed seconds.");
 
   prometheus::Gauge& ranks = gauge(registry, "hetmoe_ranks", "Ranks of the run.");
-  prometheus::Gauge& ranks_joined =
-      gauge(registry, "hetmoe_ranks_joined", "Ranks that the coordinator knows.");
+  prometheus::Gauge& ranks_joined = gauge(
+      registry, "hetmoe_ranks_joined", "Ranks that the coordinator knows and that have not ended.");
   prometheus::Gauge& ranks_silent =
       gauge(registry, "hetmoe_ranks_silent", "Ranks without a sign of life for 15 s.");
   prometheus::Gauge& ranks_behind = gauge(registry, "hetmoe_ranks_behind",
@@ -169,7 +175,7 @@ struct RunSeries::Families {
 
 /// The first report of a start: what came before it is not counted here.
 void RunSeries::Families::begin(const StepReport& report) {
-  generation_counted = report.record.generation;
+  generation_counted = report.member.generation;
   skipped_counted = report.record.skipped;
   rebalances_counted = report.progress.rebalances;
   failed_saves_counted = report.progress.failed_saves;
@@ -193,6 +199,7 @@ void RunSeries::Families::count(const StepRecord& record) {
   }
   exposition::add(gradient_bytes, static_cast<double>(record.bytes.gradients));
   exposition::add(parameter_bytes, static_cast<double>(record.bytes.parameters));
+  exposition::add(hidden_parameter_bytes, static_cast<double>(record.bytes.parameters_hidden));
   if (record.expert_tokens.size() > kMostShown) return;
   for (std::size_t i = 0; i < record.expert_tokens.size(); ++i) {
     exposition::add(at(expert_tokens, tokens_of_expert, "expert", i),
@@ -233,6 +240,7 @@ void RunSeries::Families::show(const RunProgress& progress) {
   blocked_counted = progress.save_blocked_seconds;
   predicted_gain.Set(progress.predicted_gain_seconds);
   measured_gain.Set(progress.measured_gain_seconds);
+  predicted_expert_seconds.Set(progress.predicted_expert_seconds);
   const std::vector<std::int64_t>& widths = progress.expert_widths;
   for (std::size_t i = 0; i < widths.size() && widths.size() <= kMostShown; ++i) {
     at(expert_width, width_of_expert, "expert", i).Set(static_cast<double>(widths[i]));
@@ -245,12 +253,12 @@ RunSeries::~RunSeries() = default;
 void RunSeries::report(const StepReport& report) {
   Families& to = *families_;
   const StepRecord& record = report.record;
+  const std::int64_t generation = report.member.generation;
   const std::scoped_lock guard(to.mutex);
-  const bool is_known =
-      record.generation < to.generation_counted ||
-      (record.generation == to.generation_counted && record.step <= to.step_counted);
+  const bool is_known = generation < to.generation_counted ||
+                        (generation == to.generation_counted && record.step <= to.step_counted);
   if (is_known) return;
-  if (record.generation > to.generation_counted) to.begin(report);
+  if (generation > to.generation_counted) to.begin(report);
   to.count(record);
   to.step_counted = record.step;
   to.show(record);
@@ -260,8 +268,10 @@ void RunSeries::report(const StepReport& report) {
 void RunSeries::committed(const CommittedCheckpoint& checkpoint) {
   Families& to = *families_;
   const std::scoped_lock guard(to.mutex);
-  if (checkpoint.step == to.commit_counted) return;
-  to.commit_counted = checkpoint.step;
+  // A later start may commit a step again that an earlier one had.
+  const std::pair commit(checkpoint.member.generation, checkpoint.step);
+  if (commit == to.commit_counted) return;
+  to.commit_counted = commit;
   to.commits.Increment();
   to.commit_timestamp.Set(checkpoint.wall_seconds);
   to.commit_step.Set(static_cast<double>(checkpoint.step));
@@ -281,17 +291,17 @@ void RunSeries::describe(const CoordinatorStatus& status) {
   Families& to = *families_;
   const std::scoped_lock guard(to.mutex);
   if (!status.run.empty() && status.run != to.run_shown) {
-    if (!to.run_shown.empty()) to.run_info.Remove(&to.run_info.Add({{"run", to.run_shown}}));
-    to.run_info.Add({{"run", status.run}}).Set(1);
+    if (!to.run_shown.empty()) to.run_info.Remove(&to.run_info.Add({{"name", to.run_shown}}));
+    to.run_info.Add({{"name", status.run}}).Set(1);
     to.run_shown = status.run;
   }
   to.ranks.Set(status.ranks);
-  to.ranks_joined.Set(static_cast<double>(
-      std::ranges::count_if(status.members, [](const RankStatus& one) { return one.joined; })));
+  to.ranks_joined.Set(static_cast<double>(std::ranges::count_if(
+      status.members, [](const RankStatus& one) { return one.takes_part(); })));
   to.ranks_silent.Set(static_cast<double>(status.silent_ranks.size()));
   to.ranks_behind.Set(static_cast<double>(status.behind_ranks.size()));
   // What was committed before this process started.
-  if (to.commit_counted == 0 && status.committed.step > 0) {
+  if (to.commit_counted.second == 0 && status.committed.step > 0) {
     to.commit_timestamp.Set(status.committed.wall_seconds);
     to.commit_step.Set(static_cast<double>(status.committed.step));
     to.commit_bytes.Set(static_cast<double>(status.committed.bytes));
@@ -299,6 +309,10 @@ void RunSeries::describe(const CoordinatorStatus& status) {
   }
 }
 
-std::string RunSeries::text() const { return text_of(families_->registry); }
+/// Not in the middle of a step: its figures belong together.
+std::string RunSeries::text() const {
+  const std::scoped_lock guard(families_->mutex);
+  return text_of(families_->registry);
+}
 
 }  // namespace hetmoe

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "runtime/coordinator/coordinator.h"
+#include "runtime/coordinator/network/credentials.h"
+#include "runtime/metrics/run_directory.h"
 
 namespace hetmoe {
 
@@ -18,20 +20,31 @@ struct ScrapeTarget {
   std::string run;
   std::string host;
   int rank = -1;  ///< -1: the coordinator
+  bool uses_tls = false;
 };
+
+/// What who scrapes beyond loopback must have and a server of metrics shows; empty on loopback.
+struct ScrapeCredentials {
+  std::string token;
+  CertificatePair pair;  ///< empty: plain HTTP
+
+  bool uses_tls() const { return !pair.certificate.empty(); }
+};
+
+/// New ones: the token is also left in the run directory, where its owner alone reads it, and the
+/// certificate beside it; makes the folder when absent. Without TLS no certificate is made, and an
+/// earlier one taken away. The certificate bears kCertificateName and serves all ranks.
+/// Errors: StorageError.
+ScrapeCredentials make_scrape_credentials(const RunDirectory& directory, bool with_tls);
 
 /// Joined ranks that serve metrics.
 std::vector<ScrapeTarget> targets_of(const CoordinatorStatus& status);
 
 /// As file_sd and http_sd want it: [{"targets": [...], "labels": {...}}, ...]; labels run, host,
-/// role ("rank", "coordinator") and, of a rank, rank.
+/// role ("rank", "coordinator") and, of a rank, rank; with TLS __scheme__ too.
 std::string targets_json(const std::vector<ScrapeTarget>& targets);
 
 /// Makes the folder when absent; the file is whole at any time. Errors: StorageError.
 void write_targets(const std::filesystem::path& file, const std::vector<ScrapeTarget>& targets);
-
-/// A new secret that Prometheus must show, also left in `file`, which its owner alone reads; makes
-/// the folder when absent. Errors: StorageError.
-std::string make_scrape_token(const std::filesystem::path& file);
 
 }  // namespace hetmoe

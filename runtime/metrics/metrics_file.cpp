@@ -47,6 +47,7 @@ std::string metrics_line(const StepRecord& record) {
                {"bytes_all_to_all", record.bytes.all_to_all()},
                {"bytes_gradients", record.bytes.gradients},
                {"bytes_parameters", record.bytes.parameters},
+               {"bytes_parameters_hidden", record.bytes.parameters_hidden},
                {"bytes_dispatch", record.bytes.dispatch},
                {"bytes_combine", record.bytes.combine},
                {"layer_flops_max_over_mean", record.layer_flops_max_over_mean},

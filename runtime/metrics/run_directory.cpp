@@ -122,6 +122,11 @@ bool RunDirectory::prepare() const {
   return used;
 }
 
+std::string RunDirectory::name() const {
+  const fs::path whole = fs::weakly_canonical(path_);
+  return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+}
+
 fs::path RunDirectory::log_file(int rank) const {
   return path_ / "logs" / ("rank-" + std::to_string(rank) + ".log");
 }
@@ -130,8 +135,10 @@ void RunDirectory::release() const {
   if (holds_anything(checkpoints_folder()) || locked_by_another(*this)) return;
   std::error_code failure;
   if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
-  for (const fs::path& file : {config_file(), plan_file(), cluster_file(), events_file(),
-                               coordinator_journal(), metrics_file()}) {
+  for (const fs::path& file :
+       {config_file(), plan_file(), cluster_file(), events_file(), coordinator_journal(),
+        scrape_targets_file(), scrape_token_file(), scrape_certificate_file(),
+        scrape_token_file().parent_path(), metrics_file()}) {
     fs::remove(file, failure);
   }
 }

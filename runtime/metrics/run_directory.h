@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/base/clock.h"
@@ -34,6 +35,8 @@ class RunDirectory {
   bool prepare() const;
 
   const std::filesystem::path& path() const { return path_; }
+  /// What the run is called: the last part of the path.
+  std::string name() const;
   std::filesystem::path metrics_file() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path events_file() const { return path_ / "events.jsonl"; }
   std::filesystem::path config_file() const { return path_ / "config.yaml"; }
@@ -44,13 +47,16 @@ class RunDirectory {
   std::filesystem::path coordinator_journal() const { return path_ / "coordinator.journal"; }
   std::filesystem::path scrape_targets_file() const { return path_ / "prometheus/targets.json"; }
   std::filesystem::path scrape_token_file() const { return path_ / "prometheus/token"; }
+  std::filesystem::path scrape_certificate_file() const {
+    return path_ / "prometheus/certificate.pem";
+  }
   std::filesystem::path lock_file() const { return path_ / "lock.json"; }
   std::filesystem::path log_file(int rank) const;
 
   /// Gives back a folder in which no step was taken: metrics.jsonl (if empty), config.yaml,
-  /// plan.json, cluster.yaml, events.jsonl and the coordinator's journal go, exit.json and the logs
-  /// stay. Removes nothing when there are steps or checkpoints, or when the lock is another
-  /// process's; so call it before the own lock is released. Never throws.
+  /// plan.json, cluster.yaml, events.jsonl, the coordinator's journal and what Prometheus was told
+  /// go, exit.json and the logs stay. Removes nothing when there are steps or checkpoints, or when
+  /// the lock is another process's; so call it before the own lock is released. Never throws.
   void release() const;
 
   /// `exit.json`: {"code", "reason"}; whole or absent.

@@ -28,6 +28,9 @@ struct StepBytes {
   std::int64_t combine = 0;     ///< of tokens, back, forward and backward
   std::int64_t gradients = 0;   ///< to the owners of parameters
   std::int64_t parameters = 0;  ///< updated compute copies from there; 0 in a skipped step
+  /// Of the copies asked for in this step (most were sent in the one before): those that were there
+  /// already, so that their way cost no time.
+  std::int64_t parameters_hidden = 0;
 
   std::int64_t all_to_all() const { return dispatch + combine; }
 };
@@ -65,6 +68,8 @@ struct RunProgress {
   std::int64_t rebalances = 0;        ///< of this start
   double predicted_gain_seconds = 0;  ///< per step, of the last move that was measured; 0: none
   double measured_gain_seconds = 0;
+  /// Of the expert layers in a step, by the plan that is in force; 0: no cluster is configured.
+  double predicted_expert_seconds = 0;
   std::int64_t failed_saves = 0;            ///< of this start
   double save_blocked_seconds = 0;          ///< of this start: that training waited for saves
   std::int64_t checkpoint_every_steps = 0;  ///< 0: only on demand

@@ -17,6 +17,16 @@ struct RankPlanRow {
   std::int64_t activation_bytes = 0;  ///< of one microbatch, an estimate
 };
 
+/// Threads of the ranks and the cores they may run on: what their affinity masks say.
+struct CoreUse {
+  int hosts = 1;
+  int least_threads = 1;  ///< of a rank
+  int most_threads = 1;
+  int least_cores = 1;  ///< that a rank may use
+  int most_cores = 1;
+  int most_sharing = 1;  ///< ranks that may use a rank's cores, it included; 1: all are bound apart
+};
+
 /// What will run, for the header. Filled by the trainer before step 1.
 struct RunSummary {
   std::string config_name;
@@ -35,7 +45,7 @@ struct RunSummary {
   std::int64_t tokens_per_step = 0;
   std::int64_t steps = 0;
   std::string precision;
-  int threads = 1;  ///< per rank
+  CoreUse cores;
   std::string device;
   std::int64_t gradient_bytes = 0;        ///< per step to their owners, all ranks
   std::int64_t parameter_bytes = 0;       ///< per step from there, all ranks

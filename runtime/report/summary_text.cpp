@@ -98,6 +98,28 @@ void loss_lines(std::ostringstream& out, const FinalSummary& summary) {
   }
 }
 
+/// "4 cores", "2 to 4 cores".
+std::string between_text(int least, int most, const std::string& thing) {
+  const std::string count = std::to_string(most);
+  return (least == most ? count : std::to_string(least) + " to " + count) + " " + thing +
+         (most == 1 ? "" : "s");
+}
+
+std::string threads_text(const CoreUse& cores) {
+  return between_text(cores.least_threads, cores.most_threads, "thread") + " per rank";
+}
+
+/// Where ranks may run, and whether one is in another's way.
+std::string cores_text(const RunSummary& summary) {
+  const CoreUse& use = summary.cores;
+  const std::string cores = between_text(use.least_cores, use.most_cores, "core");
+  const std::string hosts = use.hosts == 1 ? "" : " on " + std::to_string(use.hosts) + " hosts";
+  if (summary.ranks == 1) return cores;
+  if (use.most_sharing == 1) return "each rank bound to " + cores + " of its own" + hosts;
+  return cores + " for " + (use.hosts == 1 && use.most_sharing == summary.ranks ? "" : "up to ") +
+         std::to_string(use.most_sharing) + " ranks that share them" + hosts;
+}
+
 }  // namespace
 
 std::string header_text(const RunSummary& summary) {
@@ -127,8 +149,8 @@ std::string header_text(const RunSummary& summary) {
        std::to_string(summary.steps) + " steps of " + std::to_string(summary.tokens_per_step) +
            " tokens, " + count_text(tokens) + " tokens in all");
   line(out, "arithmetic",
-       summary.precision + " on " + summary.device + ", " + std::to_string(summary.threads) +
-           (summary.threads == 1 ? " thread" : " threads") + " per rank");
+       summary.precision + " on " + summary.device + ", " + threads_text(summary.cores));
+  line(out, "cores", cores_text(summary));
   if (summary.ranks > 1) {
     line(out, "update traffic",
          bytes_text(summary.gradient_bytes) + " of gradients and " +

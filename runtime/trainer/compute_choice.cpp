@@ -19,25 +19,40 @@ namespace {
 
 constexpr double kLeastGain = 1.2;
 
-int cores_in_affinity_mask() {
+/// Where this rank may run; core 0 where the kernel does not say (more than 1,024 cores).
+cpu_set_t affinity_mask() {
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) return 1;
-  return std::max(1, CPU_COUNT(&mask));
+  if (sched_getaffinity(0, sizeof(mask), &mask) != 0) CPU_SET(0, &mask);
+  return mask;
+}
+
+/// "0-3,8".
+std::string cores_text(const cpu_set_t& mask) {
+  std::string text;
+  for (int first = 0; first < CPU_SETSIZE; ++first) {
+    if (!CPU_ISSET(first, &mask)) continue;
+    int last = first;
+    while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &mask)) ++last;
+    if (!text.empty()) text += ',';
+    text.append(std::to_string(first));
+    if (last > first) text.append("-").append(std::to_string(last));
+    first = last;
+  }
+  return text;
 }
 
 /// Ranks, this one included, that may use one of this rank's cores. Collective.
-int ranks_sharing_cores(Communicator& control) {
+int ranks_sharing_cores(Communicator& control, const std::vector<int>& hosts) {
   const auto rank = static_cast<std::size_t>(control.rank());
   std::vector<cpu_set_t> masks(static_cast<std::size_t>(control.size()), cpu_set_t{});
-  sched_getaffinity(0, sizeof(cpu_set_t), &masks[rank]);
+  masks[rank] = affinity_mask();
   const std::vector<std::int64_t> counts(masks.size(), sizeof(cpu_set_t));
   control
       .all_gather_v({masks.data(), static_cast<std::int64_t>(masks.size() * sizeof(cpu_set_t)),
                      DataType::kByte},
                     counts)
       .wait();
-  const std::vector<int> hosts = hosts_of_ranks(control);
   int sharing = 0;
   for (std::size_t other = 0; other < masks.size(); ++other) {
     cpu_set_t both;
@@ -45,6 +60,18 @@ int ranks_sharing_cores(Communicator& control) {
     if (hosts[other] == hosts[rank] && CPU_COUNT(&both) > 0) ++sharing;
   }
   return std::max(1, sharing);
+}
+
+/// The least and the most of each, over all ranks. Collective.
+CoreUse core_use(Communicator& control, int hosts, int threads, int cores, int sharing) {
+  std::array<std::int64_t, 5> most = {threads, -threads, cores, -cores, sharing};
+  control.all_reduce(buffer_of(std::span<std::int64_t>(most)), Reduction::kMax).wait();
+  return {.hosts = hosts,
+          .least_threads = static_cast<int>(-most[1]),
+          .most_threads = static_cast<int>(most[0]),
+          .least_cores = static_cast<int>(-most[3]),
+          .most_cores = static_cast<int>(most[2]),
+          .most_sharing = static_cast<int>(most[4])};
 }
 
 /// Seconds of one product, best of three after a warm-up.
@@ -79,10 +106,14 @@ std::string with_digits(double value) {
 
 ComputeChoice choose_compute(const RunConfig& config, Communicator& control, const Clock& clock) {
   ComputeChoice choice;
-  const int cores = cores_in_affinity_mask();
-  const int sharing = ranks_sharing_cores(control);
+  const cpu_set_t mask = affinity_mask();
+  const int cores = CPU_COUNT(&mask);
+  const std::vector<int> hosts = hosts_of_ranks(control);
+  const int sharing = ranks_sharing_cores(control, hosts);
   choice.threads =
       config.parallel.threads > 0 ? config.parallel.threads : std::max(1, cores / sharing);
+  choice.own_cores = cores_text(mask);
+  choice.cores = core_use(control, 1 + std::ranges::max(hosts), choice.threads, cores, sharing);
   if (choice.threads > cores) {
     choice.warnings.push_back("parallel.threads " + std::to_string(choice.threads) + " on " +
                               std::to_string(cores) +

@@ -5,6 +5,7 @@
 
 #include "core/base/clock.h"
 #include "parallel/communicator/communicator.h"
+#include "runtime/report/summary.h"
 #include "runtime/run_config.h"
 
 namespace hetmoe {
@@ -13,6 +14,8 @@ namespace hetmoe {
 struct ComputeChoice {
   Precision precision = Precision::kFp32;  ///< never kAuto
   int threads = 1;                         ///< of this rank
+  std::string own_cores;                   ///< that this rank may use: "0-3,8"
+  CoreUse cores;                           ///< of all ranks
   std::vector<std::string> notes;          ///< why, for rank 0 to print
   std::vector<std::string> warnings;       ///< with the flag to add
 };

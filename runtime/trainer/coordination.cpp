@@ -21,7 +21,8 @@ JoinRequest identity_of(const CoordinatedRun& run, const std::string& name) {
           .ranks = run.control.size(),
           .host = host_name(),
           .process = getpid(),
-          .metrics_address = run.metrics != nullptr ? run.metrics->address() : ""};
+          .metrics_address = run.metrics != nullptr ? run.metrics->address() : "",
+          .metrics_use_tls = run.metrics != nullptr && run.metrics->uses_tls()};
 }
 
 std::pair<std::int64_t, std::string> newest_collective(const CollectiveLog& log) {
@@ -44,20 +45,33 @@ Coordination::Coordination(const CoordinatedRun& run) : run_(run) {
       RankLink::Settings{.beat_seconds = run.config.coordinator.beat_seconds,
                          .away_seconds = run.config.coordinator.away_seconds},
       [&log = run.collectives] { return newest_collective(log); });
-  collectively(run.control, [&] {
-    const std::optional<CoordinatorError> fault = link_->await_join(kJoinSeconds);
-    if (fault && fault->fault() != CoordinatorFault::kUnreachable) throw CoordinatorError(*fault);
-  });
+  try {
+    collectively(run.control, [&] {
+      const std::optional<CoordinatorError> fault = link_->await_join(kJoinSeconds);
+      if (fault && fault->fault() != CoordinatorFault::kUnreachable) throw CoordinatorError(*fault);
+    });
+  } catch (...) {
+    end();  // a run that was refused leaves no address behind
+    throw;
+  }
 }
 
 void Coordination::serve_metrics() {
   if (run_.metrics == nullptr || run_.metrics->server() == nullptr || !access_.own) return;
-  pages_ =
-      serve_run(*run_.metrics->server(), *access_.own, *access_.series, run_.metrics->address());
+  pages_ = serve_run(*run_.metrics->server(), *access_.own, *access_.series,
+                     run_.metrics->address(), run_.metrics->uses_tls());
+}
+
+Coordination::~Coordination() {
+  if (link_) {
+    beat_.phase = kEndedPhase;
+    link_->progress(beat_);
+  }
+  end();
 }
 
 /// The link first: it says what is left to say.
-Coordination::~Coordination() {
+void Coordination::end() {
   link_.reset();
   pages_.clear();
   close_coordinator(access_);

@@ -69,6 +69,7 @@ class Coordination final : public SaveWitness {
 
  private:
   void serve_metrics();
+  void end();
 
   const CoordinatedRun run_;
   std::string configuration_digest_;

@@ -101,11 +101,6 @@ Coordinator& CoordinatorAccess::coordinator() const {
   return *client;
 }
 
-std::string name_of_run(const RunDirectory& directory) {
-  const std::filesystem::path path = std::filesystem::weakly_canonical(directory.path());
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
-}
-
 CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDirectory& directory,
                                    const RunStartHold& hold, Communicator& control,
                                    const Clock& clock) {
@@ -114,7 +109,7 @@ CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDir
   std::string text;
   collectively(control, [&] {
     if (control.rank() != 0) return;
-    access.run = name_of_run(directory);
+    access.run = directory.name();
     const CoordinatorFile file = config.address.empty()
                                      ? start_own(config, directory, hosts, hold, clock, access)
                                      : find_external(config);

@@ -44,9 +44,6 @@ CoordinatorAccess open_coordinator(const CoordinatorConfig& config, const RunDir
                                    const RunStartHold& hold, Communicator& control,
                                    const Clock& clock);
 
-/// The last part of the directory's path.
-std::string name_of_run(const RunDirectory& directory);
-
 /// Ends the server and removes its coordinator.json.
 void close_coordinator(CoordinatorAccess& access);
 

@@ -14,7 +14,8 @@ constexpr double PhaseSeconds::*kPhases[] = {
     &PhaseSeconds::gradients, &PhaseSeconds::optimizer,    &PhaseSeconds::parameters};
 constexpr std::size_t kPhaseCount = std::size(kPhases);
 constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::dispatch, &StepBytes::combine,
-                                               &StepBytes::gradients, &StepBytes::parameters};
+                                               &StepBytes::gradients, &StepBytes::parameters,
+                                               &StepBytes::parameters_hidden};
 constexpr bool StepWishes::*kWishes[] = {&StepWishes::save, &StepWishes::rebalance,
                                          &StepWishes::stop, &StepWishes::stop_for_good,
                                          &StepWishes::leave};

@@ -32,13 +32,16 @@ std::string with_port_after(const std::string& address, int places) {
   return address.substr(0, colon + 1) + std::to_string(port == 0 ? 0 : port + places);
 }
 
-/// One for the run, in a file that only its owner reads.
-std::string make_shared_token(const RunDirectory& directory, Communicator& control) {
-  std::string token;
-  collectively(control, [&] {
-    if (control.rank() == 0) token = make_scrape_token(directory.scrape_token_file());
+/// Made by rank 0, handed to the others over MPI. Collective.
+ScrapeCredentials make_shared_credentials(const ExportedRun& run) {
+  ScrapeCredentials made;
+  collectively(run.control, [&] {
+    if (run.control.rank() == 0) made = make_scrape_credentials(run.directory, !run.insecure);
   });
-  return broadcast_text(control, std::move(token), 0);
+  for (std::string* part : {&made.token, &made.pair.certificate, &made.pair.private_key}) {
+    *part = broadcast_text(run.control, std::move(*part), 0);
+  }
+  return made;
 }
 
 }  // namespace
@@ -49,11 +52,14 @@ MetricsExport::MetricsExport(const ExportedRun& run) : run_(run) {
   const std::string listens = listen_address(run.config.listen, hosts);
   collectively(run.control, [&] { require_address(listens); });
   const bool is_open = !is_loopback(listens);
-  const std::string token = is_open ? make_shared_token(run.directory, run.control) : std::string();
+  const ScrapeCredentials credentials =
+      is_open ? make_shared_credentials(run) : ScrapeCredentials();
+  uses_tls_ = credentials.uses_tls();
   collectively(run.control, [&] {
     series_ = std::make_unique<RankSeries>(run.clock);
     const std::string own = with_port_after(listens, index_on_host(hosts, run.control.rank()));
-    server_ = std::make_unique<MetricsServer>(MetricsServerOptions{.listen = own, .token = token});
+    server_ = std::make_unique<MetricsServer>(
+        MetricsServerOptions{.listen = own, .token = credentials.token, .pair = credentials.pair});
     page_ =
         server_->serve({.path = "/metrics", .content_type = kMetricsContentType, .body = [this] {
                           return series_->text();
@@ -81,14 +87,18 @@ void MetricsExport::publish(const std::string& run_name, bool serves_run) {
     if (run_.control.rank() != 0) return;
     std::vector<ScrapeTarget> targets;
     if (serves_run) {
-      targets.push_back(
-          {.address = addresses[0], .path = kRunMetricsPath, .run = run_name, .host = hosts[0]});
+      targets.push_back({.address = addresses[0],
+                         .path = kRunMetricsPath,
+                         .run = run_name,
+                         .host = hosts[0],
+                         .uses_tls = uses_tls_});
     }
     for (std::size_t rank = 0; rank < addresses.size(); ++rank) {
       targets.push_back({.address = addresses[rank],
                          .run = run_name,
                          .host = hosts[rank],
-                         .rank = static_cast<int>(rank)});
+                         .rank = static_cast<int>(rank),
+                         .uses_tls = uses_tls_});
     }
     write_targets(run_.directory.scrape_targets_file(), targets);
   });

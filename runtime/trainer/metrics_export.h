@@ -16,6 +16,7 @@ namespace hetmoe {
 /// All of it must outlive the export.
 struct ExportedRun {
   const MetricsConfig& config;
+  bool insecure = false;  ///< coordinator.insecure: beyond loopback without TLS too
   const RunDirectory& directory;
   const Clock& clock;
   Communicator& control;
@@ -23,8 +24,10 @@ struct ExportedRun {
 };
 
 /// What this rank serves to Prometheus: its own series under /metrics; with metrics.listen none it
-/// does nothing. Prometheus finds the ranks in RUN_DIR/prometheus/targets.json, and beyond loopback
-/// the secret it must show in RUN_DIR/prometheus/token.
+/// does nothing. Prometheus finds the ranks in RUN_DIR/prometheus/targets.json; beyond loopback the
+/// secret it must show is in prometheus/token and the certificate that ranks show, one for all of
+/// them, in prometheus/certificate.pem (DESIGN, section 11). Its key goes to the ranks over MPI and
+/// is never written.
 class MetricsExport {
  public:
   /// Listens on every rank, on loopback where all are on one host outside Slurm. With a port given,
@@ -38,6 +41,7 @@ class MetricsExport {
 
   /// HOST:PORT as others reach it; empty: nothing is served.
   const std::string& address() const { return address_; }
+  bool uses_tls() const { return uses_tls_; }
   /// Null: nothing is served.
   MetricsServer* server() { return server_.get(); }
 
@@ -50,13 +54,12 @@ class MetricsExport {
   void set_coordinator_reached(bool is_reached);
 
  private:
-  void listen(const std::vector<int>& hosts, const std::string& token);
-
   const ExportedRun run_;
   std::unique_ptr<RankSeries> series_;
   std::unique_ptr<MetricsServer> server_;
   MetricsServer::Served page_;
   std::string address_;
+  bool uses_tls_ = false;
 };
 
 }  // namespace hetmoe

@@ -10,6 +10,7 @@
 #include "core/base/median.h"
 #include "parallel/agreement.h"
 #include "parallel/placement/plan_json.h"
+#include "parallel/placement/step_cost.h"
 
 namespace hetmoe {
 namespace {
@@ -88,17 +89,29 @@ bool Rebalancing::is_due(std::int64_t step, bool is_asked_for) const {
   return can_move() && (is_turn || is_asked_for) && step < config_.train.steps;
 }
 
+PlanProblem Rebalancing::problem_under(const Window& seen) const {
+  PlanProblem problem = problem_;
+  // Every group follows the same plan, made for what a group routes in a step on average.
+  const Loads tokens = mean_loads(seen.tokens, seen.steps * groups_);
+  for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
+    problem.layers[layer].tokens = tokens[layer];
+  }
+  return problem;
+}
+
+double Rebalancing::predicted_expert_seconds(const Placement& placement) const {
+  if (!problem_.cluster) return 0;
+  const Window& seen = window_.steps > 0 ? window_ : earlier_;
+  const StepSeconds step = predict_step(seen.steps > 0 ? problem_under(seen) : problem_, placement);
+  return step.compute + step.exchange;
+}
+
 RebalanceQuestion Rebalancing::question(std::int64_t step, const Placement& current) const {
   RebalanceQuestion question;
-  question.problem = problem_;
+  question.problem = problem_under(window_);
   question.problem.current = current;
-  // Every group follows the same plan, made for what a group routes in a step on average.
-  const Loads tokens = mean_loads(window_.tokens, window_.steps * groups_);
-  for (std::size_t layer = 0; layer < tokens.size(); ++layer) {
-    question.problem.layers[layer].tokens = tokens[layer];
-  }
-  question.earlier_tokens =
-      earlier_.steps > 0 ? mean_loads(earlier_.tokens, earlier_.steps * groups_) : tokens;
+  question.earlier_tokens = mean_loads(earlier_.steps > 0 ? earlier_.tokens : window_.tokens,
+                                       (earlier_.steps > 0 ? earlier_ : window_).steps * groups_);
   question.groups = groups_;
   question.strategy = plan_strategy_of(config_.placement.strategy);
   question.seconds_per_token_unit =

@@ -37,6 +37,12 @@ class Rebalancing {
   /// After the move that `look` asked for, which took `seconds` on this rank. Collective.
   RebalanceRecord moved(double seconds);
 
+  /// Seconds of a step that experts and their exchange take under this placement and the loads seen
+  /// last (uniform ones before the first step), by the configured cluster; 0 without one, and on
+  /// other ranks than rank 0. To be compared with the phases dispatch_wait, expert and
+  /// combine_wait.
+  double predicted_expert_seconds(const Placement& placement) const;
+
   /// What the last move has brought, once per move: when a window is over, or the run.
   std::optional<RebalanceGain> take_gain();
 
@@ -51,6 +57,8 @@ class Rebalancing {
   };
 
   bool can_move() const;
+  /// The problem under the mean loads of these steps: what one group routes in a step.
+  PlanProblem problem_under(const Window& seen) const;
   RebalanceQuestion question(std::int64_t step, const Placement& current) const;
   RebalanceAnswer decide(std::int64_t step, const Placement& current);
 

@@ -51,7 +51,7 @@ void RunLog::started(const RunSummary& summary) {
   events_.write(Event::kStarted, start_.step - 1,
                 {{"ranks", static_cast<std::int64_t>(summary.ranks)},
                  {"precision", summary.precision},
-                 {"threads", static_cast<std::int64_t>(summary.threads)},
+                 {"threads", static_cast<std::int64_t>(summary.cores.most_threads)},
                  {"bytes_gradients", summary.gradient_bytes},
                  {"bytes_parameters", summary.parameter_bytes},
                  {"checkpoint", start_.checkpoint},

@@ -46,6 +46,8 @@ class RunLog {
   void evaluation(EvaluationRecord record);
   void rebalance(std::int64_t step, const RebalanceRecord& record);
   void rebalance_gain(std::int64_t step, const RebalanceGain& gain);
+  /// By the plan in force: Rebalancing::predicted_expert_seconds.
+  void predicted(double expert_seconds) { progress_.predicted_expert_seconds = expert_seconds; }
   void save_begun(std::int64_t step);
   void save_slow(const SlowSave& slow);
   void saved(const SaveRecord& record);

@@ -92,7 +92,7 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.tokens_per_step = parts.config.train.global_batch * parts.config.train.sequence_length;
   summary.steps = parts.config.train.steps;
   summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
-  summary.threads = parts.threads;
+  summary.cores = parts.cores;
   summary.device = "cpu";
   add_update_traffic(parts, summary);
   summary.plan = plan_rows(parts.config, parts.plan.placement, parts.groups);

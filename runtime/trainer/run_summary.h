@@ -16,7 +16,7 @@ struct RunSummaryParts {
   const RunDirectory& directory;
   const Plan& plan;
   ExpertGroups groups;
-  int threads = 1;
+  CoreUse cores;
 };
 
 /// What people are told before step 1. Active parameters and shares of FLOPs under a uniform load.

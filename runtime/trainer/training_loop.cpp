@@ -80,7 +80,8 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
                                  .directory = directory_,
                                  .plan = plan_,
                                  .groups = traffic_.groups,
-                                 .threads = compute.threads}));
+                                 .cores = compute.cores}));
+    log_->predicted(rebalancing_.predicted_expert_seconds(plan_.placement));
     for (const std::string& reason : resume_.passed_over) log_->warning("passed over: " + reason);
     if (!start_.taken_over.empty()) log_->warning(start_.taken_over);
     if (!start_.checkpoint.empty()) {
@@ -174,7 +175,7 @@ void TrainingLoop::show_metrics(std::int64_t step, const StepOutcome& outcome, c
                 .expert_flops = own.expert_flops,
                 .memory_bytes = own.memory_bytes,
                 .load = tells_load ? &outcome.load : nullptr});
-  metrics_.set_coordinator_reached(!coordination_.is_away());
+  metrics_.set_coordinator_reached(!coordination_.is_away() && coordination_.refusal().empty());
 }
 
 /// The coordinator knows of a later start of this run, or does not know this one at all.
@@ -198,12 +199,13 @@ void TrainingLoop::tell_commands(std::int64_t step) {
 }
 
 StepBytes TrainingLoop::bytes_since(const StepBytes& before) const {
-  const SentBytes& sent = parts_.ownership().bytes_sent();
+  const UpdateBytes& updates = parts_.ownership().update_bytes();
   const ExchangedBytes exchanged = parts_.dispatcher().bytes_sent();
   return {.dispatch = exchanged.dispatch - before.dispatch,
           .combine = exchanged.combine - before.combine,
-          .gradients = sent.gradients - before.gradients,
-          .parameters = sent.parameters - before.parameters};
+          .gradients = updates.gradients - before.gradients,
+          .parameters = updates.parameters - before.parameters,
+          .parameters_hidden = updates.parameters_hidden - before.parameters_hidden};
 }
 
 void TrainingLoop::evaluate_if_due(std::int64_t step) {
@@ -229,6 +231,7 @@ void TrainingLoop::rebalance_if_due(std::int64_t step) {
   log_gain_of_move(step);
   std::optional<Plan> plan = rebalancing_.look(step, plan_.placement);
   if (plan) move_slices(step, std::move(*plan));
+  if (log_) log_->predicted(rebalancing_.predicted_expert_seconds(plan_.placement));
   bytes_sent_ = bytes_since({});
   step_end_seconds_ = request_.clock.monotonic_seconds();
 }

@@ -21,7 +21,7 @@ namespace {
 std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
   return "rank " + std::to_string(traffic.control->rank()) + " of " +
          std::to_string(traffic.control->size()) + ", process " + std::to_string(getpid()) +
-         ", threads " + std::to_string(compute.threads);
+         ", threads " + std::to_string(compute.threads) + ", cores " + compute.own_cores;
 }
 
 /// The configuration that the run goes on with, and a checkpoint that fits it.
@@ -68,6 +68,7 @@ void run_training(const TrainingRequest& request) {
                                           .world = request.world,
                                           .generation = run.generation});
     MetricsExport metrics({.config = config.metrics,
+                           .insecure = config.coordinator.insecure,
                            .directory = directory,
                            .clock = request.clock,
                            .control = *traffic.control,
@@ -80,7 +81,7 @@ void run_training(const TrainingRequest& request) {
                                .generation = run.generation,
                                .taken_over = run.lock && !run.lock->taken_over().empty(),
                                .metrics = &metrics});
-    metrics.publish(name_of_run(directory), coordination.serves_run_metrics());
+    metrics.publish(directory.name(), coordination.serves_run_metrics());
     TrainingLoop loop(request, config, compute, traffic, run, std::move(resume), coordination,
                       metrics, *rank_log);
     loop.run();

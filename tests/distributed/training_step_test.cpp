@@ -231,10 +231,11 @@ TEST(TrainingStep, ANanOnOneRankIsSkippedByAllTogether) {
     at::Tensor norm = training.parameters().dense("layers.1.experts_norm").value;
     if (world.rank() == faulty) norm[0] = std::numeric_limits<float>::quiet_NaN();
     const std::vector<char> before = bytes_of(training.parameters());
-    const std::int64_t sent = training.ownership().bytes_sent().parameters;
+    const std::int64_t sent = training.ownership().update_bytes().parameters;
     const StepOutcome outcome = training.step(1);
     EXPECT_TRUE(outcome.skipped) << "NaN on rank " << faulty;
-    EXPECT_EQ(training.ownership().bytes_sent().parameters, sent) << "a skipped step sends nothing";
+    EXPECT_EQ(training.ownership().update_bytes().parameters, sent)
+        << "a skipped step sends nothing";
     EXPECT_EQ(bytes_of(training.parameters()), before);
     EXPECT_EQ(training.training().updates(), 0);
     for (const OwnedRows& rows : training.ownership().owned()) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds all fuzzers (preset fuzz) and runs each on its corpus. What it finds new stays in build-fuzz/.
+# Builds all fuzzers (preset asan) and runs each on its corpus. What it finds new stays in build-asan/.
 set -euo pipefail
 
 usage() {
@@ -7,7 +7,7 @@ usage() {
 usage: tests/fuzz/run.sh [EXECUTIONS] [SUBJECT]...
   EXECUTIONS   inputs for each fuzzer (default 20000)
   SUBJECT      only these (default: all that have a file tests/fuzz/SUBJECT_fuzz.cpp)
-An input that fails is named, and kept in build-fuzz/found/; run the fuzzer on it alone to see why.
+An input that fails is named, and kept in build-asan/found/; run the fuzzer on it alone to see why.
 TEXT
 }
 
@@ -41,18 +41,18 @@ for subject in "${subjects[@]}"; do
 done
 
 command -v clang++ >/dev/null || fail "clang++ not found: run deploy/setup.sh"
-cmake --preset fuzz >/dev/null || fail "cmake could not configure"
-cmake --build --preset fuzz --target "${subjects[@]/%/_fuzz}" || fail "the build failed"
+cmake --preset asan >/dev/null || fail "cmake could not configure"
+cmake --build --preset asan --target "${subjects[@]/%/_fuzz}" || fail "the build failed"
 
 # Same inputs in every run: the seed is fixed and the corpus is the one in the tree.
 fuzz() {
-  local subject=$1 grown=build-fuzz/corpus/$1 log=build-fuzz/$1.log
+  local subject=$1 grown=build-asan/corpus/$1 log=build-asan/$1.log
   local corpus=tests/fuzz/corpus/${subject}
   rm -rf "${grown}" "${log}"
   [[ -n $(ls "${corpus}" 2>/dev/null) ]] || { printf 'fuzz: %s is empty\n' "${corpus}" >&2; return 1; }
-  mkdir -p "${grown}" build-fuzz/found
-  if ! "build-fuzz/${subject}_fuzz" -runs="${executions}" -seed=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
-    -artifact_prefix="build-fuzz/found/${subject}-" "${grown}" "${corpus}" >"${log}" 2>&1; then
+  mkdir -p "${grown}" build-asan/found
+  if ! "build-asan/${subject}_fuzz" -runs="${executions}" -seed=1 -max_len=4096 -timeout=10 -rss_limit_mb=2048 \
+    -artifact_prefix="build-asan/found/${subject}-" "${grown}" "${corpus}" >"${log}" 2>&1; then
     grep -E '^(==[0-9]+== *ERROR|SUMMARY|artifact_prefix)|runtime error|what\(\)' "${log}" >&2 || tail -n 5 "${log}" >&2
     return 1
   fi
@@ -61,7 +61,7 @@ fuzz() {
 # A line of the table: executions are libFuzzer's own count, of a failed one the last it told.
 row() {
   local subject=$1 result=$2 seconds=$3 done_so_far
-  done_so_far=$(sed -nE 's/^(Done |#)([0-9]+).*/\2/p' "build-fuzz/${subject}.log" 2>/dev/null | tail -n 1)
+  done_so_far=$(sed -nE 's/^(Done |#)([0-9]+).*/\2/p' "build-asan/${subject}.log" 2>/dev/null | tail -n 1)
   printf '%-20s %12s %9s %12s   %s\n' "${subject}" "${done_so_far:-0}" "${seconds}" \
     "$((${done_so_far:-0} / (seconds > 0 ? seconds : 1)))" "${result}"
 }
@@ -78,6 +78,6 @@ done
 printf '%-20s %12s %9s %12s   %s\n' subject executions seconds 'per second' result
 printf '%s\n' "${rows[@]}"
 if ((${#failed[@]} > 0)); then
-  fail "${#failed[@]} of ${#subjects[@]} failed: ${failed[*]} (logs: build-fuzz/SUBJECT.log)"
+  fail "${#failed[@]} of ${#subjects[@]} failed: ${failed[*]} (logs: build-asan/SUBJECT.log)"
 fi
 printf 'fuzz: %s of %s passed\n' "${#subjects[@]}" "${#subjects[@]}"

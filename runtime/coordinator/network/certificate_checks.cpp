@@ -5,6 +5,7 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <ctime>
 #include <memory>
 
 #include "runtime/coordinator/coordinator.h"
@@ -54,6 +55,11 @@ void require_key_pair(const std::string& certificate, const std::string& private
   if (X509_check_private_key(read.get(), key.get()) != 1) {
     refuse(name + ": its private key belongs to another certificate");
   }
+}
+
+bool ends_within(const std::string& certificate, int days, const std::string& name) {
+  std::time_t then = std::time(nullptr) + static_cast<std::time_t>(days) * 24 * 3600;
+  return X509_cmp_time(X509_get0_notAfter(read_certificate(certificate, name).get()), &then) <= 0;
 }
 
 void require_token(const std::string& token) {

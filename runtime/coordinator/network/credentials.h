@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+struct ssl_ctx_st;
+
 namespace hetmoe {
 
 /// What proves a coordinator to its clients and them to it. Contents, not paths; PEM.
@@ -37,6 +39,10 @@ struct CertificatePair {
   std::string private_key;
 };
 CertificatePair make_certificate(std::string_view host, int days = 400);
+
+/// Lets a server of TLS (OpenSSL's SSL_CTX) show it, from version 1.2 on. Gives whether certificate
+/// and key are good for that.
+[[nodiscard]] bool use_certificate(const CertificatePair& pair, ssl_ctx_st& context);
 
 /// In a time that depends on the lengths alone.
 bool same_secret(std::string_view one, std::string_view other);

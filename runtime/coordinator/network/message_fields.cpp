@@ -135,6 +135,7 @@ void encode(const StepRecord& record, v1::StepRecord& out) {
   out.set_bytes_combine(record.bytes.combine);
   out.set_bytes_gradients(record.bytes.gradients);
   out.set_bytes_parameters(record.bytes.parameters);
+  out.set_bytes_parameters_hidden(record.bytes.parameters_hidden);
   out.set_generation(record.generation);
   const std::vector<double>& layers = record.layer_flops_max_over_mean;
   check_count(layers.size(), coordinator_limits::kLayers, "record.layer_flops_max_over_mean");
@@ -168,7 +169,8 @@ StepRecord decode(const v1::StepRecord& message) {
           .bytes = {.dispatch = message.bytes_dispatch(),
                     .combine = message.bytes_combine(),
                     .gradients = message.bytes_gradients(),
-                    .parameters = message.bytes_parameters()},
+                    .parameters = message.bytes_parameters(),
+                    .parameters_hidden = message.bytes_parameters_hidden()},
           .generation = message.generation(),
           .layer_flops_max_over_mean = {layers.begin(), layers.end()},
           .expert_tokens = {tokens.begin(), tokens.end()},
@@ -184,6 +186,7 @@ void encode(const RunProgress& progress, v1::RunProgress& out) {
   out.set_rebalances(progress.rebalances);
   out.set_predicted_gain_seconds(progress.predicted_gain_seconds);
   out.set_measured_gain_seconds(progress.measured_gain_seconds);
+  out.set_predicted_expert_seconds(progress.predicted_expert_seconds);
   out.set_failed_saves(progress.failed_saves);
   out.set_save_blocked_seconds(progress.save_blocked_seconds);
   out.set_checkpoint_every_steps(progress.checkpoint_every_steps);
@@ -200,6 +203,7 @@ RunProgress decode(const v1::RunProgress& message) {
           .rebalances = message.rebalances(),
           .predicted_gain_seconds = message.predicted_gain_seconds(),
           .measured_gain_seconds = message.measured_gain_seconds(),
+          .predicted_expert_seconds = message.predicted_expert_seconds(),
           .failed_saves = message.failed_saves(),
           .save_blocked_seconds = message.save_blocked_seconds(),
           .checkpoint_every_steps = message.checkpoint_every_steps(),

@@ -37,6 +37,7 @@ v1::JoinRequest encode(const JoinRequest& request) {
   out.set_host(checked_text(request.host, "host"));
   out.set_process(request.process);
   out.set_metrics_address(checked_text(request.metrics_address, "metrics_address"));
+  out.set_metrics_use_tls(request.metrics_use_tls);
   return out;
 }
 
@@ -45,7 +46,8 @@ JoinRequest decode(const v1::JoinRequest& message) {
           .ranks = message.ranks(),
           .host = checked_text(message.host(), "host"),
           .process = message.process(),
-          .metrics_address = checked_text(message.metrics_address(), "metrics_address")};
+          .metrics_address = checked_text(message.metrics_address(), "metrics_address"),
+          .metrics_use_tls = message.metrics_use_tls()};
 }
 
 v1::JoinReply encode(const JoinReply& reply) {

@@ -15,6 +15,7 @@ void encode_rank(const RankStatus& status, v1::RankStatus& out) {
   out.set_host(checked_text(status.host, "members.host"));
   out.set_process(status.process);
   out.set_metrics_address(checked_text(status.metrics_address, "members.metrics_address"));
+  out.set_metrics_use_tls(status.metrics_use_tls);
   out.set_silent_seconds(status.silent_seconds);
   fields::encode(status.last, *out.mutable_last());
 }
@@ -26,6 +27,7 @@ RankStatus decode_rank(const v1::RankStatus& message) {
           .host = checked_text(message.host(), "members.host"),
           .process = message.process(),
           .metrics_address = checked_text(message.metrics_address(), "members.metrics_address"),
+          .metrics_use_tls = message.metrics_use_tls(),
           .silent_seconds = message.silent_seconds(),
           .last = fields::decode_body(message.last())};
 }

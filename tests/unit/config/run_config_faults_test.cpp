@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -109,6 +110,13 @@ TEST(RunConfigFaults, ContradictionsStandWhereTheirKeyWasWritten) {
   EXPECT_EQ(complaint("model: {experts: {shape: geometric, count: 16}}"),
             "x.yaml:1: model.experts.mean_width: value 1024, allowed: enough for 16 experts of "
             "this shape to have a hidden unit each");
+}
+
+TEST(RunConfigFaults, MoreThanFitsIntoMemoryIsRefusedBeforeAnythingIsComputedFromIt) {
+  EXPECT_EQ(complaint("model: {experts: {count: 1361445671}}"),
+            "x.yaml:1: model.experts.count: value 1361445671, allowed: 1..1024");
+  EXPECT_THAT(complaint("model: {experts: {mean_width: 4611686018427387904}}"),
+              testing::HasSubstr("model.experts.mean_width: value 4611686018427387904, allowed: "));
 }
 
 TEST(RunConfigFaults, WhatShapesGenerationSaysNothingAboutFreeAdapters) {

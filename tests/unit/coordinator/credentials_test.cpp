@@ -11,6 +11,7 @@
 #include <string>
 
 #include "runtime/coordinator/coordinator.h"
+#include "runtime/coordinator/network/certificate_checks.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
@@ -83,7 +84,10 @@ TEST(MadeCertificate, is_a_p256_one_that_vouches_for_itself_and_for_no_other) {
 }
 
 TEST(MadeCertificate, holds_from_an_hour_ago_for_the_days_asked_for) {
-  const Certificate made = parse(make_certificate("localhost", 10).certificate);
+  const std::string text = make_certificate("localhost", 10).certificate;
+  EXPECT_TRUE(ends_within(text, 10, "it"));
+  EXPECT_FALSE(ends_within(text, 9, "it"));
+  const Certificate made = parse(text);
   ASSERT_TRUE(made);
   EXPECT_NEAR(days_between(X509_get0_notBefore(made.get()), X509_get0_notAfter(made.get())), 10,
               1e-4);

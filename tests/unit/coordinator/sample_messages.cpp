@@ -32,7 +32,11 @@ StepRecord sample_record() {
                             .parameters = 0.9,
                             .other = 1.1},
           .flops_max_over_mean = 1.25,
-          .bytes = {.dispatch = 20, .combine = 21, .gradients = 22, .parameters = 23},
+          .bytes = {.dispatch = 20,
+                    .combine = 21,
+                    .gradients = 22,
+                    .parameters = 23,
+                    .parameters_hidden = 24},
           .generation = 3,
           .layer_flops_max_over_mean = {1.5, 1.25},
           .expert_tokens = {7, 0, 9},
@@ -77,6 +81,7 @@ void expect_same(const StepRecord& one, const StepRecord& other) {
   EXPECT_EQ(one.bytes.combine, other.bytes.combine);
   EXPECT_EQ(one.bytes.gradients, other.bytes.gradients);
   EXPECT_EQ(one.bytes.parameters, other.bytes.parameters);
+  EXPECT_EQ(one.bytes.parameters_hidden, other.bytes.parameters_hidden);
   EXPECT_EQ(one.generation, other.generation);
   EXPECT_EQ(one.layer_flops_max_over_mean, other.layer_flops_max_over_mean);
   EXPECT_EQ(one.expert_tokens, other.expert_tokens);
@@ -90,6 +95,7 @@ void expect_same(const RunProgress& one, const RunProgress& other) {
   EXPECT_EQ(one.rebalances, other.rebalances);
   EXPECT_EQ(one.predicted_gain_seconds, other.predicted_gain_seconds);
   EXPECT_EQ(one.measured_gain_seconds, other.measured_gain_seconds);
+  EXPECT_EQ(one.predicted_expert_seconds, other.predicted_expert_seconds);
   EXPECT_EQ(one.failed_saves, other.failed_saves);
   EXPECT_EQ(one.save_blocked_seconds, other.save_blocked_seconds);
   EXPECT_EQ(one.checkpoint_every_steps, other.checkpoint_every_steps);
@@ -103,6 +109,7 @@ void expect_same(const RankStatus& one, const RankStatus& other) {
   EXPECT_EQ(one.host, other.host);
   EXPECT_EQ(one.process, other.process);
   EXPECT_EQ(one.metrics_address, other.metrics_address);
+  EXPECT_EQ(one.metrics_use_tls, other.metrics_use_tls);
   EXPECT_EQ(one.silent_seconds, other.silent_seconds);
   expect_same(one.last, other.last);
 }
@@ -114,7 +121,8 @@ JoinRequest sample_join() {
           .ranks = 4,
           .host = "node-7",
           .process = 5'000'000'000,
-          .metrics_address = "node-7:9400"};
+          .metrics_address = "node-7:9400",
+          .metrics_use_tls = true};
 }
 
 Heartbeat sample_heartbeat() {
@@ -140,6 +148,7 @@ StepReport sample_step() {
                        .rebalances = 3,
                        .predicted_gain_seconds = -0.5,
                        .measured_gain_seconds = 0.75,
+                       .predicted_expert_seconds = 0.375,
                        .failed_saves = 4,
                        .save_blocked_seconds = 1.25,
                        .checkpoint_every_steps = 500,
@@ -176,6 +185,7 @@ CoordinatorStatus sample_status() {
                      .host = "node-6",
                      .process = 11,
                      .metrics_address = "node-6:1",
+                     .metrics_use_tls = true,
                      .silent_seconds = 0.5,
                      .last = sample_heartbeat()},
                     {.rank = 1}};
@@ -196,6 +206,7 @@ void expect_same(const JoinRequest& one, const JoinRequest& other) {
   EXPECT_EQ(one.host, other.host);
   EXPECT_EQ(one.process, other.process);
   EXPECT_EQ(one.metrics_address, other.metrics_address);
+  EXPECT_EQ(one.metrics_use_tls, other.metrics_use_tls);
 }
 
 void expect_same(const Heartbeat& one, const Heartbeat& other) {

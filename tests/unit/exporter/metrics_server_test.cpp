@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/base/error.h"
+#include "runtime/coordinator/network/credentials.h"
 #include "tests/unit/exporter/http_get.h"
 
 namespace hetmoe {
@@ -49,6 +50,36 @@ TEST(MetricsServer, AsksForItsToken) {
   EXPECT_EQ(status("Authorization: Bearer secrets\r\n"), 401);
   EXPECT_EQ(status("Authorization: Basic secret\r\n"), 401);
   EXPECT_THAT(get(server.port(), "/metrics"), HasSubstr("WWW-Authenticate: Bearer\r\n"));
+}
+
+TEST(MetricsServer, WithACertificatePlainHttpGetsNothing) {
+  const CertificatePair pair = make_certificate("localhost");
+  MetricsServer server({.pair = pair});
+  const auto metrics = server.serve(page("/metrics", "a 1\n"));
+  EXPECT_EQ(get(server.port(), "/metrics").find("a 1"), std::string::npos);
+}
+
+TEST(MetricsServer, NamesACertificateThatIsNone) {
+  const CertificatePair pair = make_certificate("localhost");
+  EXPECT_THROW(MetricsServer({.pair = {"no certificate", pair.private_key}}), ConfigError);
+}
+
+TEST(MetricsServer, APageThatIsSlowIsNotWaitedForWithoutEnd) {
+  MetricsServer server({});
+  std::atomic<bool> is_asked = false, may_go = false;
+  const auto slow = server.serve({.path = "/slow", .content_type = "text/plain", .body = [&] {
+                                    is_asked = true;
+                                    while (!may_go)
+                                      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                    return std::string("done");
+                                  }});
+  const auto quick = server.serve(page("/quick", "yes"));
+  std::thread first([&] { EXPECT_EQ(body_of(get(server.port(), "/slow")), "done"); });
+  while (!is_asked) std::this_thread::yield();
+  EXPECT_EQ(status_of(get(server.port(), "/slow")), 503);
+  EXPECT_EQ(body_of(get(server.port(), "/quick")), "yes");
+  may_go = true;
+  first.join();
 }
 
 TEST(MetricsServer, NamesAnAddressThatIsTakenOrNotOurs) {

@@ -11,6 +11,7 @@ namespace {
 StepReport report_of(std::int64_t step, int generation = 1) {
   StepReport report = step_of(step);
   StepRecord& record = report.record;
+  report.member.generation = generation;
   record.generation = generation;
   record.tokens = 100 * step;
   record.loss = 3.5;
@@ -18,7 +19,8 @@ StepReport report_of(std::int64_t step, int generation = 1) {
   record.step_seconds = 0.25;
   record.model_flops_per_second = 8e9;
   record.phase_seconds.expert = 0.125;
-  record.bytes = {.dispatch = 30, .combine = 20, .gradients = 5, .parameters = 4};
+  record.bytes = {
+      .dispatch = 30, .combine = 20, .gradients = 5, .parameters = 4, .parameters_hidden = 3};
   record.expert_tokens = {60, 40};
   record.layer_flops_max_over_mean = {1.25, 1.5};
   record.flops_max_over_mean = 1.375;
@@ -26,6 +28,7 @@ StepReport report_of(std::int64_t step, int generation = 1) {
   report.progress.productive_seconds = 30;
   report.progress.elapsed_seconds = 40;
   report.progress.rebalances = step;
+  report.progress.predicted_expert_seconds = 0.0625;
   report.progress.expert_widths = {72, 88};
   return report;
 }
@@ -64,6 +67,8 @@ TEST_F(RunSeriesTest, CountsStepsFromItsOwnStartAndShowsWhereTheRunIs) {
   EXPECT_EQ(value(R"(hetmoe_step_duration_seconds_bucket{le="0.5"})"), 2);
   EXPECT_EQ(value(R"(hetmoe_phase_duration_seconds_sum{phase="expert"})"), 0.25);
   EXPECT_EQ(value("hetmoe_effective_training_time_ratio"), 0.75);
+  EXPECT_EQ(value("hetmoe_parameter_hidden_bytes_total"), 6);
+  EXPECT_EQ(value("hetmoe_plan_predicted_expert_seconds"), 0.0625);
   EXPECT_EQ(value("hetmoe_rebalances_total"), 1) << "those before the first report are not ours";
 }
 
@@ -103,6 +108,10 @@ TEST_F(RunSeriesTest, CommitsAreCountedAndOldOnesShown) {
   series.committed(newer);
   series.describe(status);
   EXPECT_EQ(value("hetmoe_checkpoint_commits_total"), 1);
+  CommittedCheckpoint again = newer;  // found damaged, and saved anew by a later start
+  again.member.generation = 2;
+  series.committed(again);
+  EXPECT_EQ(value("hetmoe_checkpoint_commits_total"), 2);
   EXPECT_EQ(value("hetmoe_checkpoint_last_success_step"), 50);
   EXPECT_EQ(value("hetmoe_checkpoint_last_success_timestamp_seconds"), 1000);
   EXPECT_EQ(value("hetmoe_checkpoint_size_bytes"), 9);
@@ -113,6 +122,9 @@ TEST_F(RunSeriesTest, ShowsWhoTakesPart) {
   status.run = "tiny \"a\"\n";
   status.ranks = 3;
   status.members = {{.rank = 0, .joined = true}, {.rank = 1, .joined = true}, {.rank = 2}};
+  status.members.resize(4);
+  status.members[3].joined = true;
+  status.members[3].last.phase = "ended";
   status.silent_ranks = {1};
   status.behind_ranks = {0, 1};
   series.describe(status);
@@ -120,11 +132,11 @@ TEST_F(RunSeriesTest, ShowsWhoTakesPart) {
   EXPECT_EQ(value("hetmoe_ranks_joined"), 2);
   EXPECT_EQ(value("hetmoe_ranks_silent"), 1);
   EXPECT_EQ(value("hetmoe_ranks_behind"), 2);
-  EXPECT_EQ(value(R"(hetmoe_run_info{run="tiny \"a\"\n"})"), 1);
+  EXPECT_EQ(value(R"(hetmoe_run_info{name="tiny \"a\"\n"})"), 1);
   status.run = "other";
   series.describe(status);
-  EXPECT_EQ(value(R"(hetmoe_run_info{run="other"})"), 1);
-  EXPECT_FALSE(value_of(series.text(), R"(hetmoe_run_info{run="tiny \"a\"\n"})"));
+  EXPECT_EQ(value(R"(hetmoe_run_info{name="other"})"), 1);
+  EXPECT_FALSE(value_of(series.text(), R"(hetmoe_run_info{name="tiny \"a\"\n"})"));
 }
 
 TEST_F(RunSeriesTest, ManyExpertsAreNotShownOneByOne) {

@@ -93,7 +93,36 @@ TEST(MpirunCommand, KeepsWhatTheUserHasSet) {
                           Pair("OMPI_MCA_mpi_yield_when_idle", "1")));
 }
 
-TEST(MpirunCommand, OnSeveralHostsLeavesTransportAndBindingToOpenMpi) {
+TEST(MpirunCommand, BindsRanksToNumaNodesThatTheyFillEvenly) {
+  const auto words_of = [](int ranks, int numa_nodes, LaunchOptions options = two_ranks()) {
+    Surroundings surroundings = with_variables({});
+    surroundings.numa_nodes = numa_nodes;
+    const Command command = mpirun_command(options, surroundings, {.ranks = ranks});
+    return std::vector<std::string>(command.words.begin() + 1, command.words.begin() + 5);
+  };
+  const auto bound =
+      ElementsAre("--map-by", "numa:OVERSUBSCRIBE", "--bind-to", "numa:overload-allowed");
+  const auto free = ElementsAre("--map-by", ":OVERSUBSCRIBE", "--bind-to", "none");
+  EXPECT_THAT(words_of(2, 2), bound);
+  EXPECT_THAT(words_of(8, 4), bound);
+  EXPECT_THAT(words_of(2, 1), free);
+  EXPECT_THAT(words_of(3, 2), free);
+  EXPECT_THAT(words_of(1, 2), free);
+  LaunchOptions mapped = two_ranks();
+  mapped.mpirun_options = {"--map-by", "slot:PE=4"};
+  EXPECT_THAT(words_of(2, 2, mapped), ElementsAre("--map-by", "slot:PE=4", "-np", "2"));
+}
+
+TEST(MpirunCommand, OnSeveralHostsLeavesTransportToOpenMpiAndAllCoresToTheRanks) {
+  LaunchOptions options = two_ranks();
+  options.hostfile = "hosts";
+  const Command command = mpirun_command(options, with_variables({}), {.ranks = 2});
+  EXPECT_THAT(command.words, ElementsAre("mpirun", "-x", "HETMOE_LAUNCH_ID", "--bind-to", "none",
+                                         "--hostfile", "hosts", "-np", "2", "/bin/hetmoe", "train",
+                                         "tiny.yaml", "--run-dir", "runs/a"));
+}
+
+TEST(MpirunCommand, LeavesBindingToARankfile) {
   LaunchOptions options = two_ranks();
   options.hostfile = "hosts";
   options.rankfile = "places";
@@ -121,9 +150,9 @@ TEST(MpirunCommand, NamesTheHostsThatAreLeft) {
   options.hostfile = "hosts";
   const Command command =
       mpirun_command(options, with_variables({}), {.ranks = 1, .hosts = "b:1", .resume = "auto"});
-  EXPECT_THAT(command.words, ElementsAre("mpirun", "-x", "HETMOE_LAUNCH_ID", "--host", "b:1", "-np",
-                                         "1", "/bin/hetmoe", "train", "tiny.yaml", "--run-dir",
-                                         "runs/a", "--resume", "auto"));
+  EXPECT_THAT(command.words, ElementsAre("mpirun", "-x", "HETMOE_LAUNCH_ID", "--bind-to", "none",
+                                         "--host", "b:1", "-np", "1", "/bin/hetmoe", "train",
+                                         "tiny.yaml", "--run-dir", "runs/a", "--resume", "auto"));
 }
 
 TEST(MpirunCommand, HandsOnSettingsInTheirOrder) {

@@ -30,6 +30,30 @@ TEST(MpirunMessages, KeepsBackWhatMpirunSaysOfAnEndAndKnowsWhoseItWas) {
   EXPECT_EQ(messages.first_lost()->host, "n2");
 }
 
+TEST(MpirunMessages, KnowsTheMessagesOfOpenMpi5WhereverTheirLinesBreak) {
+  MpirunMessages messages;
+  EXPECT_EQ(passed(messages, {kDashes, "prterun noticed that process rank 1 with PID 16339 on node",
+                              "a-host-with-a-long-name.cluster.example exited on",
+                              "signal 9 (Killed).", kDashes, kDashes,
+                              "prterun detected that one or more processes exited with non-zero",
+                              "status, thus causing the job to be terminated. The first process to",
+                              "do so was:", "", "   Process name: [prterun-vm-16342@1,1]",
+                              "   Exit code:    4", kDashes}),
+            "");
+  ASSERT_TRUE(messages.first_lost());
+  EXPECT_EQ(messages.first_lost()->rank, 1);
+  EXPECT_EQ(messages.first_lost()->host, "a-host-with-a-long-name.cluster.example");
+}
+
+TEST(MpirunMessages, WhatARankSaysInTheMiddleOfThatPasses) {
+  MpirunMessages messages;
+  EXPECT_EQ(passed(messages, {kDashes, "mpirun noticed that process rank 0 with PID 7 on node n1",
+                              "hetmoe: cannot write 'runs/a': No space left on device",
+                              "exited on signal 9 (Killed).", kDashes}),
+            "hetmoe: cannot write 'runs/a': No space left on device\n");
+  EXPECT_EQ(messages.first_lost()->rank, 0);
+}
+
 TEST(MpirunMessages, AnExitCodeOfARankIsItsOwnAffair) {
   MpirunMessages messages;
   EXPECT_EQ(passed(messages, {kDashes,
@@ -48,6 +72,20 @@ TEST(MpirunMessages, WhatMpirunRefusesIsShownWhole) {
             kDashes + "\n" + text + "\n" + kDashes + "\n");
   EXPECT_EQ(passed(messages, {kDashes, "half a block"}), kDashes + "\nhalf a block\n");
   EXPECT_EQ(passed(messages, {"---", "no block"}), "---\nno block\n");
+}
+
+TEST(MpirunMessages, LoneDashesAreGivenBackWhenNothingFollows) {
+  MpirunMessages messages;
+  EXPECT_EQ(messages.pass(kDashes), "");
+  EXPECT_EQ(messages.pass("hetmoe: save has taken 60 s"), "");
+  EXPECT_EQ(messages.rest(), kDashes + "\nhetmoe: save has taken 60 s\n");
+  EXPECT_EQ(messages.pass("plain"), "plain\n");
+  for (const std::string& line :
+       {kDashes, std::string("mpirun noticed that process rank 3 with PID 1"), kDashes}) {
+    EXPECT_EQ(messages.pass(line), "");
+  }
+  ASSERT_TRUE(messages.first_lost());
+  EXPECT_EQ(messages.first_lost()->rank, 3);
 }
 
 TEST(MpirunMessages, DashesOfSomebodyElseHoldNothingBackForEver) {

@@ -99,6 +99,33 @@ TEST(MpirunProcess, ReachesTheLeaderOrTheWholeGroup) {
   EXPECT_EQ(end_of(process).code, 9);
 }
 
+TEST(MpirunProcess, PassesOnWhateverIsSaid) {
+  const std::string dashes(70, '-');
+  testing::internal::CaptureStderr();
+  {
+    MpirunProcess process(
+        shell("{ printf 'a\\000b\\nnext\\n'; head -c 200000 /dev/zero | tr '\\000' x; "
+              "printf '\\r50 %%\\r\\n%s\\n' " +
+              dashes + "; printf 'no end'; } >&2"));
+    end_of(process);
+    EXPECT_FALSE(process.first_lost());
+  }
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), std::string("a\0b\nnext\n", 9) +
+                                                        std::string(200000, 'x') + "\r50 %\r\n" +
+                                                        dashes + "\nno end");
+}
+
+TEST(MpirunProcess, GivesAwayWhatNobodyEnds) {
+  const TemporaryFolder folder;
+  const std::string dashes(70, '-');
+  MpirunProcess process(shell("echo " + dashes + " >&2; echo waits >&2; touch " +
+                              (folder / "said") + "; exec sleep 600"));
+  testing::internal::CaptureStderr();
+  ASSERT_TRUE(comes_true([&] { return std::filesystem::exists(folder / "said"); }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), dashes + "\nwaits\n");
+}
+
 TEST(MpirunProcess, IsKilledWithWhoOwnsIt) {
   const TemporaryFolder folder;
   const std::string file = folder / "pid";

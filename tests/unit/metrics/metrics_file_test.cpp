@@ -33,7 +33,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                         .step_seconds = 0.5,
                         .phase_seconds = {.data = 0.125, .other = 0.375},
                         .flops_max_over_mean = 1.0625,
-                        .bytes = {2000000000, 3000000000, 6000000000, 7000000000},
+                        .bytes = {2000000000, 3000000000, 6000000000, 7000000000, 4000000000},
                         .generation = 2,
                         .layer_flops_max_over_mean = {1.0, 1.125},
                         .expert_tokens = {10, 0, 30},
@@ -58,6 +58,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                                                   "bytes_all_to_all",
                                                   "bytes_gradients",
                                                   "bytes_parameters",
+                                                  "bytes_parameters_hidden",
                                                   "bytes_dispatch",
                                                   "bytes_combine",
                                                   "layer_flops_max_over_mean",
@@ -76,6 +77,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
   EXPECT_EQ(line["bytes_all_to_all"], 5000000000);
   EXPECT_EQ(line["bytes_gradients"], 6000000000);
   EXPECT_EQ(line["bytes_parameters"], 7000000000);
+  EXPECT_EQ(line["bytes_parameters_hidden"], 4000000000);
   EXPECT_EQ(line["phase_seconds"]["other"], 0.375);
   EXPECT_EQ(line["bytes_combine"], 3000000000);
   EXPECT_EQ(line["expert_tokens"], Json({10, 0, 30}));

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <span>
+
 #include "parallel/communicator/local_communicator.h"
 #include "parallel/ownership/ownership.h"
 #include "parallel/placement/held_slices.h"
@@ -76,9 +79,31 @@ TEST(UpdateTraffic, IsWhatOwnersGiveTheCommunicatorAndWhatTheyReport) {
           ownership.wait_all();
           EXPECT_EQ(gradients.bytes_sent(), step * traffic.gradient_bytes[rank]);
           EXPECT_EQ(parameters.bytes_sent(), step * traffic.parameter_bytes[rank]);
-          EXPECT_EQ(ownership.bytes_sent().gradients, gradients.bytes_sent());
-          EXPECT_EQ(ownership.bytes_sent().parameters, parameters.bytes_sent());
+          EXPECT_EQ(ownership.update_bytes().gradients, gradients.bytes_sent());
+          EXPECT_EQ(ownership.update_bytes().parameters, parameters.bytes_sent());
         }
+      });
+    }
+  }
+}
+
+TEST(UpdateBytes, AreHiddenWhenTheyAreThereBeforeAnyoneWaits) {
+  const ModelConfig model = small_training().model;
+  for (const auto& [groups, placement] : worlds(model)) {
+    for (const auto type : {at::kFloat, at::kBFloat16}) {
+      run_ranks(groups.ranks(), [&](Communicator& world) {
+        const auto own = world.split(0, world.rank());
+        ParameterStore store(model, slices_of_rank(placement, groups.rank_in_group(world.rank())),
+                             type);
+        Ownership ownership(*own, *own, store, placement, groups);
+        for (const int block : ownership.blocks()) ownership.send_copies(block);
+        world.barrier();  // all have sent: nobody waits
+        ownership.wait_all();
+        const UpdateBytes& bytes = ownership.update_bytes();
+        std::array<std::int64_t, 2> all = {bytes.parameters, bytes.parameters_hidden};
+        world.all_reduce(buffer_of(std::span<std::int64_t>(all)), Reduction::kSum).wait();
+        EXPECT_EQ(all[0], all[1]);
+        EXPECT_EQ(all[0] > 0, groups.ranks() > 1);
       });
     }
   }

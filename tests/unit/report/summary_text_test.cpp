@@ -26,7 +26,7 @@ RunSummary tiny_run() {
           .tokens_per_step = 2048,
           .steps = 600,
           .precision = "bf16",
-          .threads = 1,
+          .cores = {.least_cores = 2, .most_cores = 2, .most_sharing = 2},
           .device = "cpu",
           .gradient_bytes = 30 << 20,
           .parameter_bytes = 15 << 20,
@@ -79,6 +79,7 @@ TEST(HeaderText, SaysWhatWillRun) {
             "  parameters        13.6 M in total, 5.24 M active per token (average)\n"
             "  training          600 steps of 2048 tokens, 1.23 M tokens in all\n"
             "  arithmetic        bf16 on cpu, 1 thread per rank\n"
+            "  cores             2 cores for 2 ranks that share them\n"
             "  update traffic    30.0 MiB of gradients and 15.0 MiB of parameters a step, of one "
             "rank 23.0 MiB\n"
             "  run directory     runs/tiny-20261122-041017-0a1b\n"
@@ -100,6 +101,25 @@ TEST(HeaderText, StaysReadableWithManyRanksAndExperts) {
   EXPECT_THAT(text, HasSubstr("\n  1023 "));
   EXPECT_THAT(text, Not(HasSubstr("\n   500 ")));
   expect_plain(text);
+}
+
+TEST(HeaderText, SaysWhereRanksMayRun) {
+  RunSummary run = tiny_run();
+  const auto says = [&](int ranks, const CoreUse& cores) {
+    run.ranks = ranks;
+    run.cores = cores;
+    const std::string text = header_text(run);
+    const std::size_t line = text.find("  cores ");
+    return text.substr(line + 20, text.find('\n', line) - line - 20);
+  };
+  EXPECT_EQ(says(1, {.least_cores = 4, .most_cores = 4, .most_sharing = 1}), "4 cores");
+  EXPECT_EQ(says(4, {.hosts = 2, .least_cores = 8, .most_cores = 8, .most_sharing = 1}),
+            "each rank bound to 8 cores of its own on 2 hosts");
+  EXPECT_EQ(says(3, {.hosts = 2, .least_cores = 1, .most_cores = 4, .most_sharing = 2}),
+            "1 to 4 cores for up to 2 ranks that share them on 2 hosts");
+  run.cores.least_threads = 1;
+  run.cores.most_threads = 3;
+  EXPECT_THAT(header_text(run), HasSubstr("bf16 on cpu, 1 to 3 threads per rank\n"));
 }
 
 TEST(HeaderText, SaysThatGroupsHoldCopies) {
