@@ -428,7 +428,13 @@ class Training(CoordinatorCase):
         self.assertEqual((found["run"], found["generation"], found["ranks"], found["steps"]), ("run", 1, 2, 1000000))
         self.assertEqual([member["joined"] for member in found["members"]], [True, True])
         self.assertEqual({member["host"] for member in found["members"]}, {socket.gethostname()})
-        self.assertRegex(self.ask("status", "run")[0], r"(?m)^ +1  \S+ +\d+ +\d+  training")
+        beaten = r"(?m)^ +1  \S+ +\d+ +\d+  training"
+        for _ in range(100):  # the first sign of life comes within a second
+            table, _ = self.ask("status", "run")
+            if re.search(beaten, table):
+                break
+            time.sleep(0.1)
+        self.assertRegex(table, beaten)
 
         out, _ = self.ask("save", "run")
         said = re.fullmatch(r"save: accepted as command 1\nsave: executed after step (\d+)\n"

@@ -286,12 +286,12 @@ class Shrinking(ScriptedCase):
                                   "sys.exit(0 if sys.argv[-2] in (here / 'up').read_text().split() else 255)\n")
 
     def shapes(self, up):
-        """Rank counts and hosts of two attempts, the hosts in `up` answering in between."""
+        """Rank counts and hosts (after "-x ID --bind-to none") of two attempts, the hosts in `up` answering in between."""
         self.write("bin/up", up)
         self.plan({"exit": 137}, {})
         code, _, err = self.launch("--ranks", "3", "--hostfile", "hosts", "--shrink")
         self.assertEqual(code, 0, err)
-        return [(words[words.index("-np") + 1], words[2:4]) for words in self.words_of_calls()]
+        return [(words[words.index("-np") + 1], words[4:6]) for words in self.words_of_calls()]
 
     def command(self, *arguments):
         return [HETMOE, "launch", "small.yaml", "--run-dir", "run", "--first-wait", "0", *arguments]
