@@ -12,6 +12,14 @@ namespace {
 /// Prometheus gives up after its interval: the second who asks waits no longer than that.
 constexpr std::chrono::seconds kLongestTurn{2};
 
+Answer answer_of(const MetricsPage& page) {
+  try {
+    return {.status = 200, .content_type = page.content_type, .body = page.body()};
+  } catch (const std::exception&) {
+    return {.status = 500};
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<ServedPages::Entry> ServedPages::add(MetricsPage page) {
@@ -28,7 +36,8 @@ void ServedPages::end(const std::shared_ptr<Entry>& entry) {
     const std::scoped_lock guard(mutex_);
     entries_.erase(entry->page.path);
   }
-  const std::scoped_lock guard(entry->one_at_a_time);
+  std::unique_lock lock(entry->mutex);
+  entry->freed.wait(lock, [&] { return !entry->is_busy; });
   entry->has_ended = true;
 }
 
@@ -40,14 +49,18 @@ Answer ServedPages::answer(const std::string& path) {
     if (found == entries_.end()) return {.status = 404};
     entry = found->second;
   }
-  const std::unique_lock guard(entry->one_at_a_time, kLongestTurn);
-  if (!guard) return {.status = 503};
-  if (entry->has_ended) return {.status = 404};
-  try {
-    return {.status = 200, .content_type = entry->page.content_type, .body = entry->page.body()};
-  } catch (const std::exception&) {
-    return {.status = 500};
+  std::unique_lock lock(entry->mutex);
+  if (!entry->freed.wait_for(lock, kLongestTurn, [&] { return !entry->is_busy; })) {
+    return {.status = 503};
   }
+  if (entry->has_ended) return {.status = 404};
+  entry->is_busy = true;
+  lock.unlock();
+  Answer answer = answer_of(entry->page);
+  lock.lock();
+  entry->is_busy = false;
+  entry->freed.notify_all();
+  return answer;
 }
 
 }  // namespace hetmoe

@@ -1,11 +1,12 @@
 #pragma once
 
 // Private: what a metrics server has to show, by path.
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <utility>
 
 #include "runtime/exporter/metrics_server.h"
 
@@ -22,7 +23,9 @@ class ServedPages {
  public:
   struct Entry {
     MetricsPage page;
-    std::timed_mutex one_at_a_time;
+    std::mutex mutex;
+    std::condition_variable freed;
+    bool is_busy = false;  ///< somebody makes the body
     bool has_ended = false;
   };
 

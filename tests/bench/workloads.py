@@ -36,9 +36,12 @@ SIZES = {"S": {"hidden": 128, "width": 256, "steps": 40}, "M": {"hidden": 256, "
 EVERY = 10  # steps between looks
 
 
+def command_line(ranks, *command):
+    return ["mpirun", "--map-by", ":OVERSUBSCRIBE", "--bind-to", "core", "-np", str(ranks), HETMOE, *command]
+
+
 def launched(ranks, *command):
-    mpirun = ["mpirun", "--map-by", ":OVERSUBSCRIBE", "--bind-to", "core", "-np", str(ranks)]
-    done = subprocess.run([*mpirun, HETMOE, *command], env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(command_line(ranks, *command), env=ENVIRONMENT, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"hetmoe {' '.join(map(str, command))}: {done.stderr.strip()}")
     return done.stdout

@@ -290,6 +290,21 @@ TEST_F(RunCoordinatorTest, who_has_not_joined_is_not_silent) {
   EXPECT_EQ(coordinator->status().members[1].silent_seconds, 0);
 }
 
+TEST_F(RunCoordinatorTest, who_has_said_that_it_ends_is_not_missed_until_it_joins_again) {
+  join_all(2);
+  Heartbeat last = beat_of(0, 1, 7);
+  last.phase = kEndedPhase;
+  coordinator->heartbeat(last);
+  coordinator->heartbeat(beat_of(1, 1, 9));
+  clock.now += 2 * limits::kSilentSeconds;
+  EXPECT_THAT(coordinator->status().silent_ranks, ElementsAre(1));
+  EXPECT_THAT(coordinator->status().behind_ranks, IsEmpty()) << "it stands nowhere any more";
+  EXPECT_FALSE(coordinator->status().members[0].takes_part());
+  coordinator->join(join_of(0, 2, 2));
+  clock.now += 2 * limits::kSilentSeconds;
+  EXPECT_THAT(coordinator->status().silent_ranks, ElementsAre(0));
+}
+
 TEST_F(RunCoordinatorTest, numbers_that_move_differ_without_meaning) {
   join_all(2);
   for (int beat = 0; beat < 10; ++beat) {
