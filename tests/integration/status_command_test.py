@@ -152,7 +152,7 @@ class Training(CoordinatorCase):
         self.assertEqual(self.read_json("run/exit.json")["code"], code)
 
     def test_status_save_rebalance_and_stop(self):
-        training = self.train()
+        training = self.train("--set", "checkpoint.every_steps=0")  # nothing is saved but on demand
         found = self.status()
         self.assertEqual((found["run"], found["generation"], found["ranks"], found["steps"]), ("run", 1, 2, 1000000))
         self.assertEqual([member["joined"] for member in found["members"]], [True, True])
