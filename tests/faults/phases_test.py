@@ -41,16 +41,17 @@ class Killed(BadDiskCase):
 
     def test_at_the_end_of_a_rebalance_it_goes_on_from_the_newest_commit(self):
         settings = ("placement.every=100", "model.router.forced=W1", "placement.granularity=4",
-                    "checkpoint.every_steps=90")
+                    "checkpoint.every_steps=50", "train.global_batch=32", "train.sequence_length=64")
         job = self.start_run(*settings)
         self.wait_until(lambda: self.steps_of() > 0, job)
         self.disk("rename kill run/plan.json")
         code, _, err = self.end_of(job)
         self.assertEqual(code, 137, err)
         self.assertEqual(max(self.last_lines("run")), 100)
+        self.assertEqual(self.saved_steps("run"), [50], "the save of step 100 begins after the move")
         self.disk()
         out, _ = self.run_to("run", 210, *settings)
-        self.assertIn("goes on after step 90 from ", out)
+        self.assertIn("goes on after step 50 from ", out)
         self.assertEqual(sorted(self.last_lines("run")), list(range(1, 211)))
 
     def test_again_and_again_without_a_commit_ends_with_93(self):
