@@ -160,8 +160,9 @@ missing_libraries() {
   local probe=${dependencies}/probe output
   output=$(cmake -S "${project}" -B "${probe}" -G Ninja "${cmake_options[@]}" 2>&1 | tr -s '\n ' ' ') || true
   rm -rf "${probe}"
-  if [[ ${output} =~ missing\ libraries:\ ([^.]*\)) ]]; then
-    printf '%s\n' "${BASH_REMATCH[1]}"
+  if [[ ${output} == *"missing libraries: "* ]]; then
+    output=${output#*missing libraries: }
+    printf '%s\n' "${output%% Call Stack*}"
   elif [[ ${output} == *"CMake Error"* && ${output} != *"LibTorch not found"* ]]; then
     printf '(cmake: %s)\n' "${output#*CMake Error}"
   fi
