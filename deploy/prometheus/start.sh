@@ -72,7 +72,8 @@ configuration() {
 }
 
 for run in "${runs[@]}"; do
-  [[ -d ${run} ]] || fail "'${run}' is no folder"
+  [[ -d ${run} || -d $(dirname "${run}") ]] || fail "'${run}' is no folder, nor is there one to make it in"
+  [[ -d ${run} ]] || printf 'prometheus: no run in %s yet; it is shown when it starts\n' "${run}"
   mkdir -p "${run}/prometheus" 2>/dev/null || fail "cannot write into '${run}'"
 done
 first=$(cd "${runs[0]}" && pwd)/prometheus

@@ -80,7 +80,6 @@ class Scraped(ScrapedCase):
         shutil.copytree(PROJECT / "deploy/prometheus", here)
         alerts = here / "alerts.yml"
         alerts.write_text(re.sub(r"for: \d+m", "for: 2s", alerts.read_text()))
-        (self.folder / "run").mkdir()
         self.base = f"http://127.0.0.1:{free_port()}"
         environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
         server = subprocess.Popen([here / "start.sh", "--listen", self.base[7:], "--interval", "1s", self.folder / "run"],
@@ -91,6 +90,7 @@ class Scraped(ScrapedCase):
             server.communicate(timeout=60)
 
         self.addCleanup(end)
+        self.assertRegex(server.stdout.readline(), r"^prometheus: no run in \S+/run yet")
         self.assertIn(f"{self.base}/consoles/hetmoe.html", server.stdout.readline())
 
     def ask(self, path, **parameters):
