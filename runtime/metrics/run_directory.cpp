@@ -137,10 +137,11 @@ void RunDirectory::release() const {
   if (fs::file_size(metrics_file(), failure) > 0 || failure) return;
   for (const fs::path& file :
        {config_file(), plan_file(), cluster_file(), events_file(), coordinator_journal(),
-        scrape_targets_file(), scrape_token_file(), scrape_certificate_file(),
-        scrape_token_file().parent_path(), metrics_file()}) {
+        scrape_targets_file(), scrape_token_file(), scrape_certificate_file(), metrics_file()}) {
     fs::remove(file, failure);
   }
+  const fs::path folder = scrape_token_file().parent_path();
+  if (fs::is_directory(folder, failure)) fs::remove(folder, failure);  // if it is empty
 }
 
 void RunDirectory::write_exit_json(ExitCode code, std::string_view reason) const {

@@ -282,6 +282,13 @@ scrape_configs: [{{job_name: hetmoe, http_sd_configs: [{{url: 'http://{address}/
         self.assertEqual(code, 2)
         self.assertRegex(err, rf"hetmoe: cannot serve metrics on {address}: .+\n$")
 
+    def test_a_folder_that_takes_no_targets_ends_the_run_with_its_name(self):
+        self.write("run/prometheus", "somebody's file")
+        code, _, err = self.train("small.yaml", "--run-dir", "run")
+        self.assertEqual(code, 3, err)
+        self.assertRegex(err, r"hetmoe: .*run/prometheus.*\n$")
+        self.assertEqual((self.folder / "run/prometheus").read_text(), "somebody's file")
+
     def test_an_address_that_is_none_is_named(self):
         for address in (":0", "here", "here:port", "127.0.0.1:65536", "none:"):
             code, _, err = self.train("small.yaml", "--run-dir", "run", "--set", f"metrics.listen={address}")
