@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <memory>
 
 #include "runtime/coordinator/coordinator.h"
+#include "runtime/coordinator/network/credentials.h"
 
 namespace hetmoe {
 namespace {
@@ -39,6 +41,11 @@ Certificate read_certificate(const std::string& pem, const std::string& name) {
   return certificate;
 }
 
+Key read_key(const std::string& pem) {
+  const Source source = source_of(pem);
+  return {PEM_read_bio_PrivateKey(source.get(), nullptr, &no_password, nullptr), &EVP_PKEY_free};
+}
+
 }  // namespace
 
 void require_certificate(const std::string& certificate, const std::string& name) {
@@ -48,13 +55,22 @@ void require_certificate(const std::string& certificate, const std::string& name
 void require_key_pair(const std::string& certificate, const std::string& private_key,
                       const std::string& name) {
   const Certificate read = read_certificate(certificate, name);
-  const Source source = source_of(private_key);
-  const Key key(PEM_read_bio_PrivateKey(source.get(), nullptr, &no_password, nullptr),
-                &EVP_PKEY_free);
+  const Key key = read_key(private_key);
   if (!key) refuse(name + ": its private key is not an unencrypted one in PEM");
   if (X509_check_private_key(read.get(), key.get()) != 1) {
     refuse(name + ": its private key belongs to another certificate");
   }
+}
+
+bool use_certificate(const CertificatePair& pair, ssl_ctx_st& context) {
+  try {
+    require_key_pair(pair.certificate, pair.private_key, "certificate");
+  } catch (const CoordinatorError&) {
+    return false;
+  }
+  return SSL_CTX_set_min_proto_version(&context, TLS1_2_VERSION) == 1 &&
+         SSL_CTX_use_certificate(&context, read_certificate(pair.certificate, "").get()) == 1 &&
+         SSL_CTX_use_PrivateKey(&context, read_key(pair.private_key).get()) == 1;
 }
 
 bool ends_within(const std::string& certificate, int days, const std::string& name) {
