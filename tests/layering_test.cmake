@@ -32,6 +32,7 @@ expect(parallel/placement/plan.cpp "#include \"core/model/slice.h\"" "")
 expect(core/config/whole.cpp "#include \"core/data/data_config.h\"" "")
 expect(parallel/communicator/mpi.cpp "#include <mpi.h>" "")
 expect(launcher/main.cpp "#include <CLI/CLI.hpp>" "")
+expect(core/kernels/gpu/a.cu "#include <kernel_language.h>" "")
 expect(runtime/metrics/file.cpp "#include <nlohmann/json.hpp>" "")
 expect(core/kernels/expert.cpp "#include \"core/tensor/buffer_pool.h\"" "")
 expect(core/model/model_config.h "#include \"core/config/field.h\"" "")
@@ -53,6 +54,9 @@ expect(core/model/model_config.h "#include <ATen/core/Tensor.h>" "a header that 
 
 # Third parties.
 expect(parallel/dispatch/a.cpp "#include <mpi.h>" "parallel/dispatch must not include <mpi.h>")
+expect(core/kernels/gpu/a.cu "#include <ATen/core/Tensor.h>" "what CUDA's compiler sees must not include <ATen/core/Tensor.h>")
+expect(core/model/a.cpp "#include <cuda_runtime.h>" "core/model must not include <cuda_runtime.h>")
+expect(runtime/trainer/a.cpp "#include <nccl.h>" "runtime/trainer must not include <nccl.h>")
 expect(core/data/a.cpp "#include <yaml-cpp/yaml.h>" "core/data must not include <yaml-cpp/yaml.h>")
 expect(runtime/trainer/a.cpp "#include <CLI/CLI.hpp>" "runtime/trainer must not include <CLI/CLI.hpp>")
 expect(runtime/trainer/a.cpp "#include <grpcpp/grpcpp.h>" "runtime/trainer must not include <grpcpp/grpcpp.h>")

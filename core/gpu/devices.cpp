@@ -1,0 +1,53 @@
+#include "core/gpu/devices.h"
+
+#include <algorithm>
+
+#include "core/gpu/cuda_call.h"
+#include "core/gpu/device_error.h"
+
+namespace hetmoe::gpu {
+namespace {
+
+Device device_at(int index) {
+  cudaDeviceProp properties;
+  check_cuda("cudaGetDeviceProperties", cudaGetDeviceProperties(&properties, index));
+  Device device{.name = properties.name,
+                .memory_bytes = static_cast<std::int64_t>(properties.totalGlobalMem),
+                .multiprocessors = properties.multiProcessorCount,
+                .major = properties.major,
+                .minor = properties.minor};
+  std::copy_n(reinterpret_cast<const std::uint8_t*>(properties.uuid.bytes), device.uuid.size(),
+              device.uuid.begin());
+  return device;
+}
+
+}  // namespace
+
+Devices visible_devices() {
+  Devices devices;
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    devices.why_none = cudaGetErrorString(error);
+    return devices;
+  }
+  try {
+    for (int i = 0; i < count; ++i) devices.visible.push_back(device_at(i));
+  } catch (const Error& fault) {
+    return {.visible = {}, .why_none = fault.what()};
+  }
+  if (count == 0) devices.why_none = "no device is visible";
+  return devices;
+}
+
+void use_device(int index) { check_cuda("cudaSetDevice", cudaSetDevice(index)); }
+
+DeviceMemoryUse device_memory_use() {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  check_cuda("cudaMemGetInfo", cudaMemGetInfo(&free, &total));
+  return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
+}
+
+}  // namespace hetmoe::gpu

@@ -1,0 +1,15 @@
+// Built without CUDA.
+#include "core/base/check.h"
+#include "core/gpu/devices.h"
+
+namespace hetmoe::gpu {
+
+Devices visible_devices() {
+  return {.visible = {}, .why_none = "this program was built without CUDA"};
+}
+
+void use_device(int index) { HETMOE_CHECK(false, "device ", index, " without CUDA"); }
+
+DeviceMemoryUse device_memory_use() { HETMOE_CHECK(false, "device memory without CUDA"); }
+
+}  // namespace hetmoe::gpu

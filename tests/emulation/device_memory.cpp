@@ -1,0 +1,126 @@
+#include "tests/emulation/device_memory.h"
+
+#include <sys/mman.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+namespace hetmoe::emulation {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::perror(what);
+  std::abort();
+}
+
+class DeviceMemory {
+ public:
+  DeviceMemory() {
+    void* range =
+        mmap(nullptr, kDeviceBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    require(range != MAP_FAILED, "emulated device memory");
+    begin_ = static_cast<std::byte*>(range);
+  }
+
+  void* allocate(std::size_t size) {
+    const std::scoped_lock guard(lock_);
+    const std::size_t taken =
+        (std::max<std::size_t>(size, 1) + kAlignment - 1) / kAlignment * kAlignment;
+    std::size_t offset = 0;
+    for (const auto& [begin, block] : blocks_) {
+      if (begin - offset >= taken) break;
+      offset = begin + block.taken;
+    }
+    if (taken > kDeviceBytes - offset) return nullptr;
+    blocks_[offset] = {taken, size};
+    used_ += taken;
+    open();
+    std::memset(begin_ + offset, 0xff, taken);
+    close();
+    return begin_ + offset;
+  }
+
+  bool free(void* pointer) {
+    const std::scoped_lock guard(lock_);
+    const auto found =
+        blocks_.find(static_cast<std::size_t>(static_cast<std::byte*>(pointer) - begin_));
+    if (found == blocks_.end()) return false;
+    used_ -= found->second.taken;
+    madvise(pointer, found->second.taken, MADV_DONTNEED);
+    blocks_.erase(found);
+    return true;
+  }
+
+  bool contains(const void* pointer, std::size_t size) {
+    const std::scoped_lock guard(lock_);
+    const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+    const auto first = reinterpret_cast<std::uintptr_t>(begin_);
+    if (address < first || address - first >= kDeviceBytes) return false;
+    auto next = blocks_.upper_bound(address - first);
+    if (next == blocks_.begin()) return false;
+    const auto& [begin, block] = *--next;
+    // One past the end is where an empty part may begin.
+    return address - first + size <= begin + std::max<std::size_t>(block.size, 1);
+  }
+
+  std::size_t free_bytes() {
+    const std::scoped_lock guard(lock_);
+    return kDeviceBytes - used_;
+  }
+
+  void enter() {
+    lock_.lock();
+    open();
+  }
+  void leave() {
+    close();
+    lock_.unlock();
+  }
+
+ private:
+  struct Block {
+    std::size_t taken = 0;
+    std::size_t size = 0;
+  };
+
+  void open() {
+    if (depth_++ == 0)
+      require(mprotect(begin_, kDeviceBytes, PROT_READ | PROT_WRITE) == 0, "mprotect");
+  }
+  void close() {
+    if (--depth_ == 0) require(mprotect(begin_, kDeviceBytes, PROT_NONE) == 0, "mprotect");
+  }
+
+  std::recursive_mutex lock_;
+  std::byte* begin_ = nullptr;
+  std::map<std::size_t, Block> blocks_;  ///< by offset
+  std::size_t used_ = 0;
+  int depth_ = 0;
+};
+
+// Lives as long as the process: LibTorch frees tensors when statics go.
+DeviceMemory& memory() {
+  static auto* const instance = new DeviceMemory;
+  return *instance;
+}
+
+}  // namespace
+
+void* allocate_on_device(std::size_t size) { return memory().allocate(size); }
+bool free_on_device(void* pointer) { return memory().free(pointer); }
+bool is_on_device(const void* pointer, std::size_t size) {
+  return memory().contains(pointer, size);
+}
+std::size_t free_device_bytes() { return memory().free_bytes(); }
+
+DeviceWork::DeviceWork() { memory().enter(); }
+DeviceWork::~DeviceWork() { memory().leave(); }
+
+}  // namespace hetmoe::emulation

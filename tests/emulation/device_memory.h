@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstddef>
+
+namespace hetmoe::emulation {
+
+/// The memory of the one emulated device: a range of addresses of its own that only work on a
+/// stream may touch. A host that reads or writes it gets a segmentation fault, as it would from a
+/// real device's memory.
+/// Threads: any.
+
+constexpr std::size_t kDeviceBytes = std::size_t{4} << 30;
+
+/// Null when nothing of this size is left. Filled with 0xff bytes: NaN as fp32, fp64 and bf16.
+void* allocate_on_device(std::size_t size);
+/// False if nothing was allocated there.
+bool free_on_device(void* pointer);
+
+/// Whether all of it lies in one allocation.
+bool is_on_device(const void* pointer, std::size_t size = 1);
+std::size_t free_device_bytes();
+
+/// While one exists its thread is the device: memory is open to it. Nests; other threads' wait.
+class DeviceWork {
+ public:
+  DeviceWork();
+  ~DeviceWork();
+  DeviceWork(const DeviceWork&) = delete;
+  DeviceWork& operator=(const DeviceWork&) = delete;
+};
+
+}  // namespace hetmoe::emulation

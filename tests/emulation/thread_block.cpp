@@ -1,0 +1,150 @@
+#include "tests/emulation/thread_block.h"
+
+#include <ucontext.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+namespace hetmoe::emulation {
+
+thread_local Index thread_index, block_index, block_size, grid_size;
+
+namespace {
+
+constexpr unsigned kWarpSize = 32;
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;
+
+enum class Waits { kNo, kForBlock, kForWarp, kEnded };
+
+struct Fiber {
+  ucontext_t context = {};
+  std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
+  Waits waits = Waits::kNo;
+  std::uint64_t brought = 0;  ///< to the warp
+};
+
+Turns turns_of_threads = Turns::kAscending;
+
+class Block {
+ public:
+  void run(const char* kernel, unsigned threads, const std::function<void()>& body) {
+    kernel_ = kernel;
+    body_ = &body;
+    while (fibers_.size() < threads) fibers_.push_back(std::make_unique<Fiber>());
+    threads_ = threads;
+    for (unsigned i = 0; i < threads; ++i) begin(*fibers_[i]);
+    while (resume_all()) release();
+  }
+
+  void wait(Waits waits) {
+    Fiber& fiber = *fibers_[running_];
+    fiber.waits = waits;
+    swapcontext(&fiber.context, &scheduler_);
+  }
+
+  std::uint64_t exchange(std::uint64_t bits, unsigned source) {
+    const unsigned first = running_ / kWarpSize * kWarpSize;
+    fibers_[running_]->brought = bits;
+    wait(Waits::kForWarp);
+    const std::uint64_t taken = fibers_[first + source % kWarpSize]->brought;
+    wait(Waits::kForWarp);  // nobody brings the next before all have taken this
+    return taken;
+  }
+
+ private:
+  static void enter();
+
+  void begin(Fiber& fiber) {
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get();
+    fiber.context.uc_stack.ss_size = kStackBytes;
+    fiber.context.uc_link = &scheduler_;
+    makecontext(&fiber.context, &Block::enter, 0);
+    fiber.waits = Waits::kNo;
+  }
+
+  /// Whether any thread is left.
+  bool resume_all() {
+    bool left = false;
+    for (unsigned turn = 0; turn < threads_; ++turn) {
+      running_ = turns_of_threads == Turns::kAscending ? turn : threads_ - 1 - turn;
+      if (fibers_[running_]->waits == Waits::kNo) {
+        thread_index = {running_, 0, 0};
+        swapcontext(&scheduler_, &fibers_[running_]->context);
+      }
+      left |= fibers_[running_]->waits != Waits::kEnded;
+    }
+    return left;
+  }
+
+  bool all_wait(unsigned begin, unsigned end, Waits waits) const {
+    return std::all_of(fibers_.begin() + begin, fibers_.begin() + end,
+                       [&](const auto& fiber) { return fiber->waits == waits; });
+  }
+
+  void release(unsigned begin, unsigned end) {
+    for (unsigned i = begin; i < end; ++i) fibers_[i]->waits = Waits::kNo;
+  }
+
+  void release() {
+    if (all_wait(0, threads_, Waits::kForBlock)) return release(0, threads_);
+    bool any = false;
+    for (unsigned first = 0; first < threads_; first += kWarpSize) {
+      if (first + kWarpSize > threads_ || !all_wait(first, first + kWarpSize, Waits::kForWarp))
+        continue;
+      release(first, first + kWarpSize);
+      any = true;
+    }
+    if (any) return;
+    std::fprintf(stderr, "emulated device: threads of %s wait for others that do not come\n",
+                 kernel_);
+    std::abort();
+  }
+
+  const char* kernel_ = "";
+  const std::function<void()>* body_ = nullptr;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  unsigned threads_ = 0;
+  unsigned running_ = 0;
+  ucontext_t scheduler_ = {};
+};
+
+Block& this_block() {
+  static thread_local Block block;
+  return block;
+}
+
+void Block::enter() {
+  Block& block = this_block();
+  (*block.body_)();
+  block.fibers_[block.running_]->waits = Waits::kEnded;
+}
+
+}  // namespace
+
+void take_turns(Turns turns) { turns_of_threads = turns; }
+
+void run_grid(const char* kernel, Index blocks, unsigned threads,
+              const std::function<void()>& body) {
+  block_size = {threads, 1, 1};
+  grid_size = {blocks.x, blocks.y, 1};
+  const std::uint64_t count = std::uint64_t{blocks.x} * blocks.y;
+  for (std::uint64_t turn = 0; turn < count; ++turn) {
+    const std::uint64_t block = turns_of_threads == Turns::kAscending ? turn : count - 1 - turn;
+    block_index = {static_cast<unsigned>(block % blocks.x), static_cast<unsigned>(block / blocks.x),
+                   0};
+    this_block().run(kernel, threads, body);
+  }
+}
+
+void wait_for_block() { this_block().wait(Waits::kForBlock); }
+
+std::uint64_t exchange_in_warp(std::uint64_t bits, unsigned source) {
+  return this_block().exchange(bits, source);
+}
+
+}  // namespace hetmoe::emulation
