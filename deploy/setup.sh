@@ -6,6 +6,12 @@ set -euo pipefail
 readonly torch_version=2.11.0
 readonly torch_packages=("torch==${torch_version}" nvidia-cuda-runtime==13.0.96
   nvidia-cuda-cupti==13.0.85)
+# NCCL newer than LibTorch's own choice: several ranks on one GPU need 2.30.3.
+readonly cuda_packages=("cuda-toolkit[cublas,cudart,cufft,cufile,cupti,curand,cusolver,cusparse,nvjitlink,nvrtc,nvtx]==13.0.2"
+  nvidia-cudnn-cu13==9.19.0.56 nvidia-cusparselt-cu13==0.8.0 nvidia-nccl-cu13==2.30.7 nvidia-nvshmem-cu13==3.4.5
+  nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85)
+# Its headers alone: what it depends on is for Python.
+readonly cutlass_package=nvidia-cutlass==4.2.0.0
 debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
@@ -16,6 +22,7 @@ debian_packages=(
 # What hetmoe is tried against: real daemons and a real browser.
 readonly peer_packages=(prometheus slurmctld slurmd slurm-client munge chromium-headless-shell)
 readonly torch_disk_mebibytes=4096
+readonly cuda_disk_mebibytes=6144
 readonly build_disk_mebibytes=1024
 # Program, and the Debian package that has it.
 readonly build_programs=(c++:g++ cmake:cmake ninja:ninja-build pkg-config:pkg-config protoc:protobuf-compiler
@@ -26,14 +33,16 @@ readonly project
 readonly dependencies=${project}/.deps
 readonly environment=${dependencies}/python
 readonly stamp=${environment}/hetmoe-stamp
+readonly cuda_stamp=${environment}/hetmoe-cuda-stamp
 readonly log=${dependencies}/setup.log
 readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
 
 usage() {
   cat <<TEXT
-usage: deploy/setup.sh [--no-root] [--no-build] [--tests] [--target NAME]...
+usage: deploy/setup.sh [--no-root] [--cuda] [--no-build] [--tests] [--target NAME]...
   --no-root       install nothing but LibTorch in .deps: libraries come from CMAKE_PREFIX_PATH, MPI from PATH; what
                   is missing is listed
+  --cuda          for GPUs: CUDA's compiler and libraries in .deps as well (3 GB); the driver is not installed
   --no-build      packages and LibTorch only
   --tests         also the programs that the tests run against: ${peer_packages[*]}
   --target NAME   build this target only (default: everything, tests included)
@@ -210,6 +219,26 @@ install_torch() {
   printf '%s\n' "${torch_packages[*]}" >"${stamp}"
 }
 
+cuda_is_whole() {
+  [[ -r ${cuda_stamp} && $(<"${cuda_stamp}") == "${cuda_packages[*]} ${cutlass_package}" ]]
+}
+
+install_cuda() {
+  if cuda_is_whole; then
+    return
+  fi
+  require_disk "${cuda_disk_mebibytes}" "CUDA with the build"
+  say "installing CUDA's compiler and libraries into .deps (about 2 GB to download)"
+  rm -f "${cuda_stamp}"
+  mkdir -p "${dependencies}/tmp"
+  local pip=("${environment}/bin/python" -m pip install --quiet --no-cache-dir)
+  { TMPDIR=${dependencies}/tmp PIP_DISABLE_PIP_VERSION_CHECK=1 "${pip[@]}" "${cuda_packages[@]}" &&
+    TMPDIR=${dependencies}/tmp PIP_DISABLE_PIP_VERSION_CHECK=1 "${pip[@]}" --no-deps "${cutlass_package}"; } \
+    >>"${log}" 2>&1 || fail "pip could not install CUDA: $(reason) (log: ${log})"
+  rm -rf "${dependencies}/tmp"
+  printf '%s\n' "${cuda_packages[*]} ${cutlass_package}" >"${cuda_stamp}"
+}
+
 build() {
   local cache=${project}/build/CMakeCache.txt fresh=()
   cd "${project}"
@@ -220,6 +249,11 @@ build() {
     say "build/ belongs to another folder: configuring anew"
     fresh=(--fresh)
     rm -f build/build.ninja
+  fi
+  # Once built for GPUs it stays so: nobody loses it to a later call without the option.
+  if ((with_cuda)) && ! grep -qsx 'HETMOE_CUDA:BOOL=ON' "${cache}"; then
+    rm -f build/build.ninja
+    cmake_options+=(-D HETMOE_CUDA=ON)
   fi
   if [[ ! -e build/build.ninja ]]; then
     require_disk "${build_disk_mebibytes}" "the build"
@@ -241,12 +275,14 @@ timed() {
 
 with_build=1
 with_tests=0
+with_cuda=0
 no_root=${HETMOE_NO_ROOT:-0}
 targets=()
 while (($# > 0)); do
   case $1 in
     --no-root) no_root=1 ;;
     --no-build) with_build=0 ;;
+    --cuda) with_cuda=1 ;;
     --tests)
       with_tests=1
       debian_packages+=("${peer_packages[@]}")
@@ -280,6 +316,9 @@ else
   timed packages install_packages
 fi
 timed LibTorch install_torch
+if ((with_cuda)); then
+  timed CUDA install_cuda
+fi
 if ((with_build)); then
   timed build build
 fi

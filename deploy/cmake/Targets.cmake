@@ -51,6 +51,34 @@ function(hetmoe_use_torch name)
   endif()
 endfunction()
 
+# hetmoe_twin(NAME PRESENT ... ABSENT ... [PUBLIC ...] [PRIVATE ...] [TORCH])
+#   What differs between programs with and without CUDA: the same functions from PRESENT or ABSENT sources. Targets with
+#   the property HETMOE_EMULATED get NAME_emulated (tests/emulation) in their place, also through other libraries.
+function(hetmoe_twin name)
+  cmake_parse_arguments(ARG "TORCH" "" "PRESENT;ABSENT;PUBLIC;PRIVATE" ${ARGN})
+  if(HETMOE_CUDA)
+    add_library(${name}_real STATIC ${ARG_PRESENT})
+    target_include_directories(${name}_real PUBLIC ${CMAKE_SOURCE_DIR} PRIVATE ${CMAKE_SOURCE_DIR}/core/gpu/cuda)
+    target_link_libraries(${name}_real PRIVATE cuda_libraries)
+    target_compile_options(${name}_real PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr>)
+  else()
+    add_library(${name}_real STATIC ${ARG_ABSENT})
+    target_include_directories(${name}_real PUBLIC ${CMAKE_SOURCE_DIR})
+  endif()
+  target_link_libraries(${name}_real PUBLIC ${ARG_PUBLIC} PRIVATE hetmoe_warnings ${ARG_PRIVATE})
+  if(ARG_TORCH)
+    hetmoe_use_torch(${name}_real)
+  endif()
+  add_library(${name} INTERFACE)
+  target_link_libraries(${name} INTERFACE
+    $<IF:$<BOOL:$<TARGET_PROPERTY:HETMOE_EMULATED>>,${name}_emulated,${name}_real>)
+endfunction()
+
+# hetmoe_emulate(NAME...): these programs compute on the emulated device.
+function(hetmoe_emulate)
+  set_target_properties(${ARGN} PROPERTIES HETMOE_EMULATED ON)
+endfunction()
+
 # hetmoe_unit_test(NAME SOURCES ... LIBRARIES ... [TORCH]): GoogleTest, one process, no MPI.
 function(hetmoe_unit_test name)
   cmake_parse_arguments(ARG "TORCH" "TIMEOUT" "SOURCES;LIBRARIES" ${ARGN})

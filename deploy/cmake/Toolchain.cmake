@@ -19,14 +19,16 @@ if(torch_jobs LESS 1)
 endif()
 set_property(GLOBAL PROPERTY JOB_POOLS torch_sources=${torch_jobs})
 
-add_library(hetmoe_warnings INTERFACE)
-target_compile_options(hetmoe_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Winvalid-pch
-  -Wno-missing-field-initializers  # designated initialisers leave defaults on purpose
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)  # false alarms of GCC 12 on "text" + std::string
-if(HETMOE_WARNINGS_AS_ERRORS)
-  target_compile_options(hetmoe_warnings INTERFACE -Werror)
+set(warnings -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Winvalid-pch
+  -Wno-missing-field-initializers)  # designated initialisers leave defaults on purpose
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND warnings -Wno-restrict)  # false alarms of GCC 12 on "text" + std::string
 endif()
+if(HETMOE_WARNINGS_AS_ERRORS)
+  list(APPEND warnings -Werror)
+endif()
+add_library(hetmoe_warnings INTERFACE)
+target_compile_options(hetmoe_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${warnings}>")
 
 # Hot loops are compiled for three instruction sets and chosen at start (function multiversioning);
 # sanitizers cannot follow the resolver, so their builds take the plain version.

@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 #include "tests/emulation/device_memory.h"
 #include "tests/emulation/streams.h"
@@ -103,9 +102,13 @@ cudaError_t cudaMalloc(void** pointer, std::size_t size) {
   return *pointer != nullptr ? cudaSuccess : refused(cudaErrorMemoryAllocation);
 }
 
+// Freeing waits for the whole device, as CUDA does.
 cudaError_t cudaFree(void* pointer) {
   if (const auto error = failure_of("cudaFree"); error != cudaSuccess) return error;
-  if (pointer == nullptr || free_on_device(pointer)) return cudaSuccess;
+  if (pointer == nullptr) return cudaSuccess;
+  ++observed().host_waits;
+  run_everything();
+  if (free_on_device(pointer)) return cudaSuccess;
   return refused(cudaErrorInvalidValue);
 }
 
@@ -149,15 +152,13 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (const auto error = failure_of("cudaStreamCreateWithFlags"); error != cudaSuccess)
     return error;
-  *stream = new CUstream_st;
+  *stream = new_stream();
   return cudaSuccess;
 }
 
-// What was enqueued is still done. The stream itself stays: others may wait for what it did.
+// What was enqueued is still done.
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  static auto* const gone = new std::vector<cudaStream_t>;
   run_all(stream);
-  gone->push_back(stream);
   return cudaSuccess;
 }
 

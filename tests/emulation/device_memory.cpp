@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +14,7 @@ namespace hetmoe::emulation {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr std::size_t kMarkedBytes = std::size_t{1} << 20;
 
 void require(bool condition, const char* what) {
   if (condition) return;
@@ -42,7 +44,7 @@ class DeviceMemory {
     blocks_[offset] = {taken, size};
     used_ += taken;
     open();
-    std::memset(begin_ + offset, 0xff, taken);
+    std::memset(begin_ + offset, 0xff, std::min(taken, kMarkedBytes));
     close();
     return begin_ + offset;
   }

@@ -14,6 +14,7 @@ namespace {
 struct State {
   std::recursive_mutex lock;
   CUstream_st default_stream;
+  std::deque<CUstream_st> streams;
   Observed observed;
   std::map<std::string, int> failures;
   int sticky_error = 0;
@@ -60,6 +61,16 @@ void run_until(CUstream_st* stream, std::uint64_t position) {
 }
 
 void run_all(CUstream_st* stream) { run_until(stream, stream->enqueued); }
+
+CUstream_st* new_stream() {
+  const std::scoped_lock guard(state().lock);
+  return &state().streams.emplace_back();
+}
+
+void run_everything() {
+  run_all(default_stream());
+  for (CUstream_st& stream : state().streams) run_all(&stream);
+}
 
 bool advance(const CUevent_st& event) {
   const std::scoped_lock guard(state().lock);

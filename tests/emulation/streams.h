@@ -37,6 +37,10 @@ void enqueue(CUstream_st* stream, std::string name, EmulatedWork work);
 /// Runs work of the stream until so much of it has finished, and work of others that it waits for.
 void run_until(CUstream_st* stream, std::uint64_t position);
 void run_all(CUstream_st* stream);
+/// A stream of its own, never destroyed: others may wait for what it did.
+CUstream_st* new_stream();
+/// All streams.
+void run_everything();
 
 /// Does one piece of work, or tries to. Whether the event has been reached.
 bool advance(const CUevent_st& event);

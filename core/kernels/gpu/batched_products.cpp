@@ -1,0 +1,79 @@
+#include <vector>
+
+#include "core/gpu/upload_ring.h"
+#include "core/kernels/gpu/cublas_handle.h"
+
+namespace hetmoe::gpu {
+namespace {
+
+// Calls under way at once: forward and backward of a few layers.
+constexpr int kUploadPlaces = 64;
+
+/// The arguments of one call, an entry per product.
+struct Arguments {
+  std::vector<cublasOperation_t> first_operation, second_operation;
+  std::vector<std::int64_t> rows, columns, depth, first_stride, second_stride, c_stride, size;
+  std::vector<const void*> pointers;  ///< all first ones, all second ones, all results
+  std::vector<float> factor, before;
+};
+
+Arguments arguments_of(const ProductKind& kind, std::span<const Product> products) {
+  Arguments all;
+  std::vector<const void*> second, result;
+  for (const Product& product : products) {
+    if (!has_work(kind, product)) continue;
+    const ColumnMajorProduct view = column_major(kind.form, product);
+    all.first_operation.push_back(view.first_operation);
+    all.second_operation.push_back(view.second_operation);
+    all.rows.push_back(view.rows);
+    all.columns.push_back(view.columns);
+    all.depth.push_back(product.depth);
+    all.first_stride.push_back(view.first_stride);
+    all.second_stride.push_back(view.second_stride);
+    all.c_stride.push_back(product.c_stride);
+    all.pointers.push_back(view.first);
+    second.push_back(view.second);
+    result.push_back(product.c);
+    all.size.push_back(1);
+    all.factor.push_back(1);
+    all.before.push_back(kind.adds ? 1 : 0);
+  }
+  all.pointers.insert(all.pointers.end(), second.begin(), second.end());
+  all.pointers.insert(all.pointers.end(), result.begin(), result.end());
+  return all;
+}
+
+class BatchedProducts final : public GroupedProducts {
+ public:
+  void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
+    if (kind.in != kind.out) return streams_->run(kind, products, stream);
+    const Arguments all = arguments_of(kind, products);
+    const std::size_t count = all.size.size();
+    if (count == 0) return;
+    const auto* pointers = static_cast<const void* const*>(
+        uploads_.upload(all.pointers.data(), all.pointers.size() * sizeof(void*), stream));
+    handle_.use(stream);
+    check_cublas("cublasGemmGroupedBatchedEx",
+                 cublasGemmGroupedBatchedEx_64(
+                     handle_.get(), all.first_operation.data(), all.second_operation.data(),
+                     all.rows.data(), all.columns.data(), all.depth.data(), all.factor.data(),
+                     pointers, cublas_type(kind.in), all.first_stride.data(), pointers + count,
+                     cublas_type(kind.in), all.second_stride.data(), all.before.data(),
+                     const_cast<void* const*>(pointers + 2 * count), cublas_type(kind.out),
+                     all.c_stride.data(), static_cast<std::int64_t>(count), all.size.data(),
+                     CUBLAS_COMPUTE_32F));
+  }
+
+ private:
+  CublasHandle handle_;
+  UploadRing uploads_{kUploadPlaces};
+  std::unique_ptr<GroupedProducts> streams_ = make_stream_products(4);
+};
+
+}  // namespace
+
+std::unique_ptr<GroupedProducts> make_batched_products() {
+  return std::make_unique<BatchedProducts>();
+}
+
+}  // namespace hetmoe::gpu

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/gpu/launch.h"
+
+namespace hetmoe::gpu {
+
+enum class Number : std::uint8_t { kFloat32, kBFloat16 };
+
+/// How a and b lie in memory, row by row:
+///   kABt   a [rows, depth], b [columns, depth]    x W^T, forward
+///   kAB    a [rows, depth], b [depth, columns]    dy W, gradient of x
+///   kAtB   a [depth, rows], b [depth, columns]    dy^T x, gradient of W
+enum class Form : std::uint8_t { kABt, kAB, kAtB };
+
+/// What all products of a call share. Sums are in fp32 and rounded once, to `out`. With `adds` the
+/// product is added to what c holds.
+struct ProductKind {
+  Form form = Form::kABt;
+  Number in = Number::kBFloat16;
+  Number out = Number::kBFloat16;  ///< fp32 for fp32 in
+  bool adds = false;
+};
+
+/// c [rows, columns] = the product of a and b. Pointers are the device's; strides are elements from
+/// one row to the next. rows and columns may be zero, depth where the product is added.
+struct Product {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* c = nullptr;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t depth = 0;
+  std::int64_t a_stride = 0;
+  std::int64_t b_stride = 0;
+  std::int64_t c_stride = 0;
+};
+
+/// Several matrix products of different sizes: one for each slice of a layer.
+/// Threads: one at a time.
+class GroupedProducts {
+ public:
+  virtual ~GroupedProducts() = default;
+
+  /// Enqueues all of them on `stream`, or so that what follows there waits for them. The host does
+  /// not wait. Matrices c must not overlap.
+  virtual void run(const ProductKind& kind, std::span<const Product> products, Stream stream) = 0;
+};
+
+/// One call of cuBLAS per product, on up to `streams` streams beside each other: for few large
+/// products, and the reference for the others. Any kind.
+std::unique_ptr<GroupedProducts> make_stream_products(int streams);
+
+/// One call of cuBLAS for all of them. in and out the same: others go to the streams.
+std::unique_ptr<GroupedProducts> make_batched_products();
+
+}  // namespace hetmoe::gpu

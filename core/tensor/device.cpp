@@ -1,0 +1,15 @@
+#include "core/tensor/device.h"
+
+#include <ATen/ops/empty.h>
+
+namespace hetmoe {
+
+at::Tensor empty_pinned(at::IntArrayRef sizes, at::ScalarType type) {
+  return at::empty(sizes, at::TensorOptions(type).pinned_memory(true));
+}
+
+at::Tensor on_device(const at::Tensor& tensor, at::Device device) {
+  return tensor.device() == device ? tensor : tensor.to(device);
+}
+
+}  // namespace hetmoe

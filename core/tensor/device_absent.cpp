@@ -1,0 +1,11 @@
+// Built without CUDA: nobody comes here (compute_choice.h refuses the device before).
+#include "core/base/check.h"
+#include "core/tensor/device.h"
+
+namespace hetmoe {
+
+at::Device gpu_device() { HETMOE_CHECK(false, "a GPU without CUDA"); }
+void use_gpu(int index) { HETMOE_CHECK(false, "GPU ", index, " without CUDA"); }
+gpu::Stream compute_stream() { HETMOE_CHECK(false, "a stream without CUDA"); }
+
+}  // namespace hetmoe
