@@ -3,7 +3,6 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -15,7 +14,6 @@ thread_local Index thread_index, block_index, block_size, grid_size;
 
 namespace {
 
-constexpr unsigned kWarpSize = 32;
 constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
 enum class Waits { kNo, kForBlock, kForWarp, kEnded };
@@ -46,11 +44,12 @@ class Block {
     swapcontext(&fiber.context, &scheduler_);
   }
 
-  std::uint64_t exchange(std::uint64_t bits, unsigned source) {
+  WarpBits exchange(std::uint64_t bits) {
     const unsigned first = running_ / kWarpSize * kWarpSize;
     fibers_[running_]->brought = bits;
     wait(Waits::kForWarp);
-    const std::uint64_t taken = fibers_[first + source % kWarpSize]->brought;
+    WarpBits taken;
+    for (unsigned lane = 0; lane < kWarpSize; ++lane) taken[lane] = fibers_[first + lane]->brought;
     wait(Waits::kForWarp);  // nobody brings the next before all have taken this
     return taken;
   }
@@ -143,8 +142,6 @@ void run_grid(const char* kernel, Index blocks, unsigned threads,
 
 void wait_for_block() { this_block().wait(Waits::kForBlock); }
 
-std::uint64_t exchange_in_warp(std::uint64_t bits, unsigned source) {
-  return this_block().exchange(bits, source);
-}
+WarpBits exchange_in_warp(std::uint64_t bits) { return this_block().exchange(bits); }
 
 }  // namespace hetmoe::emulation

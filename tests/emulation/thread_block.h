@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 
@@ -27,7 +28,10 @@ extern thread_local Index thread_index, block_index, block_size, grid_size;
 
 /// Waits for all threads of the block.
 void wait_for_block();
-/// Gives every lane of a warp of 32 what lane `source` has brought. All lanes must come.
-std::uint64_t exchange_in_warp(std::uint64_t bits, unsigned source);
+
+constexpr unsigned kWarpSize = 32;
+using WarpBits = std::array<std::uint64_t, kWarpSize>;
+/// Gives every lane of a warp what each of its lanes has brought. All lanes must come.
+WarpBits exchange_in_warp(std::uint64_t bits);
 
 }  // namespace hetmoe::emulation

@@ -1,8 +1,9 @@
-// For kernels: elements in packs of 16 bytes, and sums over a warp or a block.
+// For kernels: elements in packs of 16 bytes, and how many threads share a row of them.
 #pragma once
 
 #include <kernel_language.h>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace hetmoe::gpu {
@@ -12,6 +13,15 @@ template <typename T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T value[N];
 };
+
+template <int N, typename T>
+__device__ __forceinline__ Pack<T, N> read_pack(const T* from) {
+  return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+template <typename T, int N>
+__device__ __forceinline__ void write_pack(T* to, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(to) = pack;
+}
 
 /// Elements of 16 bytes.
 template <typename T>
@@ -36,25 +46,15 @@ __device__ __forceinline__ BFloat16Bits narrow_to<BFloat16Bits>(float value) {
   return narrow(value);
 }
 
-constexpr unsigned kWholeWarp = 0xffffffffU;
 constexpr unsigned kWarp = 32;
 
-/// The sum over a warp, on every lane, in an order that depends on nothing.
-__device__ __forceinline__ float warp_sum(float value) {
-  for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kWholeWarp, value, lanes);
-  return value;
-}
+/// The most threads that share one row.
+constexpr unsigned kRowThreads = 256;
 
-/// The sum over a block of whole warps, on every thread. Every thread of the block must call it;
-/// again only after a barrier.
-__device__ __forceinline__ float block_sum(float value) {
-  __shared__ float of_warp[32];
-  value = warp_sum(value);
-  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
-  __syncthreads();
-  float sum = 0;
-  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) sum += of_warp[warp];
-  return sum;
+/// Threads for a row that each takes `pack` elements of at once: whole warps, none without work.
+inline unsigned threads_of_row(std::int64_t columns, int pack) {
+  const std::int64_t warps = (columns / pack + kWarp - 1) / kWarp;
+  return static_cast<unsigned>(std::clamp<std::int64_t>(warps, 1, kRowThreads / kWarp)) * kWarp;
 }
 
 }  // namespace hetmoe::gpu

@@ -3,6 +3,7 @@
 #include <kernel_language.h>
 
 #include "core/kernels/gpu/packs.h"
+#include "core/kernels/gpu/reductions.h"
 #include "core/kernels/gpu/swiglu_arithmetic.h"
 
 namespace hetmoe::gpu {
@@ -32,13 +33,13 @@ __global__ void __launch_bounds__(kThreads)
   const T* g = gate_up + 2 * place.hidden;
   const T* u = g + place.width;
   for (std::int64_t i = threadIdx.x * N; i < place.width; i += kThreads * N) {
-    const auto gs = *reinterpret_cast<const Pack<T, N>*>(g + i);
-    const auto us = *reinterpret_cast<const Pack<T, N>*>(u + i);
+    const Pack<T, N> gs = read_pack<N>(g + i);
+    const Pack<T, N> us = read_pack<N>(u + i);
     Pack<T, N> out;
     for (int j = 0; j < N; ++j) {
       out.value[j] = narrow_to<T>(swiglu(widen(gs.value[j]), widen(us.value[j]), gate));
     }
-    *reinterpret_cast<Pack<T, N>*>(hidden + place.hidden + i) = out;
+    write_pack(hidden + place.hidden + i, out);
   }
 }
 
@@ -53,9 +54,9 @@ __global__ void __launch_bounds__(kThreads)
   T* z = dhidden + place.hidden;
   float sum = 0;
   for (std::int64_t i = threadIdx.x * N; i < place.width; i += kThreads * N) {
-    auto gs = *reinterpret_cast<const Pack<T, N>*>(g + i);
-    auto us = *reinterpret_cast<const Pack<T, N>*>(u + i);
-    auto zs = *reinterpret_cast<const Pack<T, N>*>(z + i);
+    auto gs = read_pack<N>(g + i);
+    auto us = read_pack<N>(u + i);
+    auto zs = read_pack<N>(z + i);
     for (int j = 0; j < N; ++j) {
       const SwigluGradient gradient =
           swiglu_gradient(widen(gs.value[j]), widen(us.value[j]), widen(zs.value[j]), gate);
@@ -64,9 +65,9 @@ __global__ void __launch_bounds__(kThreads)
       zs.value[j] = narrow_to<T>(gradient.hidden);
       sum += gradient.dgate;
     }
-    *reinterpret_cast<Pack<T, N>*>(g + i) = gs;
-    *reinterpret_cast<Pack<T, N>*>(u + i) = us;
-    *reinterpret_cast<Pack<T, N>*>(z + i) = zs;
+    write_pack(g + i, gs);
+    write_pack(u + i, us);
+    write_pack(z + i, zs);
   }
   sum = block_sum(sum);
   if (threadIdx.x == 0) dgate[selection] = sum;

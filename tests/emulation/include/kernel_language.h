@@ -30,14 +30,14 @@
 #define gridDim (::hetmoe::emulation::grid_size)
 
 inline void __syncthreads() { hetmoe::emulation::wait_for_block(); }
-inline void __syncwarp() { hetmoe::emulation::exchange_in_warp(0, 0); }
+inline void __syncwarp() { hetmoe::emulation::exchange_in_warp(0); }
 
 template <typename T>
 T __shfl_sync(unsigned /*mask*/, T value, int lane) {
   static_assert(sizeof(T) <= sizeof(std::uint64_t) && std::is_trivially_copyable_v<T>);
   std::uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
-  bits = hetmoe::emulation::exchange_in_warp(bits, static_cast<unsigned>(lane));
+  bits = hetmoe::emulation::exchange_in_warp(bits)[static_cast<unsigned>(lane) % 32];
   std::memcpy(&value, &bits, sizeof(T));
   return value;
 }
@@ -51,6 +51,33 @@ template <typename T>
 T __shfl_up_sync(unsigned mask, T value, unsigned lanes) {
   const unsigned lane = threadIdx.x % 32;
   return __shfl_sync(mask, value, static_cast<int>(lane >= lanes ? lane - lanes : lane));
+}
+
+inline unsigned __ballot_sync(unsigned /*mask*/, int vote) {
+  unsigned votes = 0;
+  unsigned lane = 1;
+  for (const std::uint64_t other : hetmoe::emulation::exchange_in_warp(vote != 0 ? 1 : 0)) {
+    votes |= other != 0 ? lane : 0;
+    lane <<= 1;
+  }
+  return votes;
+}
+
+inline unsigned __match_any_sync(unsigned /*mask*/, int value) {
+  const auto mine = static_cast<std::uint64_t>(value);
+  unsigned alike = 0;
+  unsigned lane = 1;
+  for (const std::uint64_t other : hetmoe::emulation::exchange_in_warp(mine)) {
+    alike |= other == mine ? lane : 0;
+    lane <<= 1;
+  }
+  return alike;
+}
+
+inline int __popc(unsigned bits) { return std::popcount(bits); }
+/// One more than the lowest set bit; 0 if none is.
+inline int __ffs(int bits) {
+  return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1;
 }
 
 template <typename T>

@@ -25,6 +25,13 @@ __global__ void reverse_warp(int* values) {
   values[threadIdx.x] = __shfl_xor_sync(0xffffffffU, values[threadIdx.x], 31);
 }
 
+__global__ void vote_and_match(const int* in, unsigned* out) {
+  const unsigned odd = __ballot_sync(0xffffffffU, in[threadIdx.x] % 2);
+  const unsigned alike = __match_any_sync(0xffffffffU, in[threadIdx.x] % 3 - 1);
+  out[2 * threadIdx.x] = odd;
+  out[2 * threadIdx.x + 1] = alike;
+}
+
 __global__ void half_a_block_waits() {
   if (threadIdx.x < 32) __syncthreads();
 }
@@ -71,6 +78,30 @@ TEST(Emulation, lanes_of_a_warp_exchange_values) {
     const int other = i / 32 * 32 + (31 - i % 32);
     EXPECT_EQ(got[static_cast<std::size_t>(i)], other * other);
   }
+}
+
+TEST(Emulation, lanes_of_a_warp_vote_and_find_those_of_one_value) {
+  const std::vector<int> in = counted(64);
+  const DeviceArray<int> values(in);
+  const DeviceArray<unsigned> out(128);
+  gpu::launch("vote", {.blocks_x = 1, .threads = 64}, nullptr, &vote_and_match, values.get(),
+              out.get());
+  const std::vector<unsigned> got = out.values();
+  for (std::size_t i = 0; i < 64; ++i) {
+    unsigned alike = 0;
+    for (std::size_t lane = 0; lane < 32; ++lane) {
+      if (in[i / 32 * 32 + lane] % 3 == in[i] % 3) alike |= 1U << lane;
+    }
+    EXPECT_EQ(got[2 * i], 0xaaaaaaaaU);
+    EXPECT_EQ(got[2 * i + 1], alike);
+  }
+}
+
+TEST(Emulation, bits_are_counted_and_found_as_cuda_does) {
+  EXPECT_EQ(__popc(0x80000101U), 3);
+  EXPECT_EQ(__ffs(0), 0);
+  EXPECT_EQ(__ffs(1), 1);
+  EXPECT_EQ(__ffs(static_cast<int>(0x80000000U)), 32);
 }
 
 TEST(EmulationDeathTest, threads_that_wait_for_some_that_do_not_come_are_told_with_the_kernel) {

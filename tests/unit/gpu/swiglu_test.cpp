@@ -8,33 +8,10 @@
 
 #include "core/kernels/gpu/swiglu_arithmetic.h"
 #include "tests/unit/gpu/device_array.h"
+#include "tests/unit/gpu/elements.h"
 
 namespace hetmoe::test {
 namespace {
-
-template <typename T>
-T element(double value);
-template <>
-float element(double value) {
-  return static_cast<float>(value);
-}
-template <>
-gpu::BFloat16Bits element(double value) {
-  return gpu::narrowed(static_cast<float>(value));
-}
-double real(float value) { return value; }
-double real(gpu::BFloat16Bits value) { return gpu::widened(value); }
-
-template <typename T>
-double tolerance();
-template <>
-double tolerance<float>() {
-  return 2e-6;
-}
-template <>
-double tolerance<gpu::BFloat16Bits>() {
-  return 8e-3;
-}
 
 /// Slices of these widths with these numbers of selections.
 struct Shape {

@@ -1,0 +1,11 @@
+# What CUDA's compiler and the emulated device both compile.
+set(gpu_kernel_sources
+  batched_products.cpp
+  cross_entropy.cu
+  cublas_handle.cpp
+  rms_norm.cu
+  rotary.cu
+  rows.cu
+  stream_products.cpp
+  swiglu.cu)
+list(TRANSFORM gpu_kernel_sources PREPEND core/kernels/gpu/)

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <kernel_language.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace hetmoe::test {
+
+/// The nearest value that T has.
+template <typename T>
+T element(double value);
+template <>
+inline float element(double value) {
+  return static_cast<float>(value);
+}
+template <>
+inline gpu::BFloat16Bits element(double value) {
+  return gpu::narrowed(static_cast<float>(value));
+}
+
+inline double real(float value) { return value; }
+inline double real(gpu::BFloat16Bits value) { return gpu::widened(value); }
+
+/// Relative, of a result with one rounding to T.
+template <typename T>
+double tolerance();
+template <>
+inline double tolerance<float>() {
+  return 2e-6;
+}
+template <>
+inline double tolerance<gpu::BFloat16Bits>() {
+  return 8e-3;
+}
+
+/// Normally distributed.
+template <typename T>
+std::vector<T> random_elements(std::size_t count, double scale = 1, unsigned seed = 11) {
+  std::mt19937 random(seed);
+  std::normal_distribution<double> normal;
+  std::vector<T> values;
+  for (std::size_t i = 0; i < count; ++i) values.push_back(element<T>(scale * normal(random)));
+  return values;
+}
+
+template <typename T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+/// Runs `compute` with threads and blocks in both orders: a vector that differs is a race.
+template <typename Compute>
+auto same_in_any_turns(Compute compute) {
+  emulation::take_turns(emulation::Turns::kDescending);
+  const auto descending = compute();
+  emulation::take_turns(emulation::Turns::kAscending);
+  const auto ascending = compute();
+  EXPECT_TRUE(same_bits(ascending, descending)) << "the result depends on who comes first";
+  return ascending;
+}
+
+}  // namespace hetmoe::test
