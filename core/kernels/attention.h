@@ -16,6 +16,7 @@ struct AttentionShape {
   std::int64_t num_kv_heads = 0;
   std::int64_t head_dim = 0;
   double rope_theta = 10000;
+  at::Tensor rotary_table;  ///< [2 * length * head_dim / 2], fp32: cosines, sines; on a GPU only
 
   std::int64_t row_width() const { return (num_heads + 2 * num_kv_heads) * head_dim; }
   std::int64_t output_width() const { return num_heads * head_dim; }

@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -117,6 +118,11 @@ CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Te
                                                std::span<const std::int32_t> targets,
                                                double gradient_scale, at::Tensor& head_gradient) {
   CrossEntropyResult result;
+  if (!x.is_cpu()) {
+    on_gpu::CrossEntropy there =
+        on_gpu::cross_entropy(x, head, targets, gradient_scale, &head_gradient);
+    return {there.loss_sum.item<double>(), std::move(there.dx)};
+  }
   result.dx = at::empty_like(x);
   result.loss_sum = for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient);
   return result;
@@ -124,6 +130,8 @@ CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Te
 
 double cross_entropy(const at::Tensor& x, const at::Tensor& head,
                      std::span<const std::int32_t> targets) {
+  if (!x.is_cpu())
+    return on_gpu::cross_entropy(x, head, targets, 0, nullptr).loss_sum.item<double>();
   return for_each_chunk(x, head, targets, 0, nullptr, nullptr);
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/row_copy.h"
 
 namespace hetmoe {
@@ -19,11 +20,13 @@ std::vector<std::int64_t> checked_rows(std::span<const std::int32_t> tokens, std
 }  // namespace
 
 at::Tensor embedding_forward(const at::Tensor& table, std::span<const std::int32_t> tokens) {
-  return gather_rows(table, checked_rows(tokens, table.size(0)));
+  const std::vector<std::int64_t> rows = checked_rows(tokens, table.size(0));
+  return table.is_cpu() ? gather_rows(table, rows) : on_gpu::embedding_forward(table, tokens);
 }
 
 void embedding_backward(const at::Tensor& dy, std::span<const std::int32_t> tokens,
                         at::Tensor& gradient) {
+  if (!dy.is_cpu()) return on_gpu::embedding_backward(dy, tokens, gradient);
   add_repeated_rows(dy.contiguous(), checked_rows(tokens, gradient.size(0)), gradient);
 }
 

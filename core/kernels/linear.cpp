@@ -2,13 +2,14 @@
 
 #include <ATen/ops/mm.h>
 
+#include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/packed_product.h"
 
 namespace hetmoe {
 namespace {
 
 bool can_pack(const at::Tensor& x, std::int64_t depth) {
-  return x.scalar_type() == at::kBFloat16 && x.is_contiguous() &&
+  return x.is_cpu() && x.scalar_type() == at::kBFloat16 && x.is_contiguous() &&
          depth % PackedMatrix::kDepthMultiple == 0 && packed_products_available();
 }
 
@@ -25,6 +26,7 @@ at::Tensor linear_input_gradient(const at::Tensor& dy, const at::Tensor& weight)
 }
 
 void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient) {
+  if (!x.is_cpu()) return on_gpu::add_weight_gradient(dy, x, gradient);
   if (x.size(0) == 0) return;
   if (can_pack(dy, 0) && x.is_contiguous() && gradient.is_contiguous()) {
     packed_weight_gradient(dy, x, gradient);

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -101,6 +102,7 @@ at::ScalarType arithmetic_type(const at::Tensor& x) {
 RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
   HETMOE_CHECK(x.dim() == 2 && x.is_contiguous() && weight.size(0) == x.size(1), "x has ", x.dim(),
                " dimensions; weight has ", weight.numel(), " elements");
+  if (!x.is_cpu()) return on_gpu::rms_norm_forward(x, weight, epsilon);
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
   RmsNormResult result{at::empty_like(x), at::empty({rows}, x.options().dtype(arithmetic_type(x)))};
@@ -120,6 +122,9 @@ RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, do
 
 at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const at::Tensor& weight,
                              const at::Tensor& inverse_rms, at::Tensor& weight_gradient) {
+  if (!x.is_cpu()) {
+    return on_gpu::rms_norm_backward(dy_in, x, weight, inverse_rms, weight_gradient);
+  }
   const at::Tensor dy = dy_in.contiguous();
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);

@@ -88,7 +88,8 @@ at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassSt
                              .num_heads = config_.num_heads,
                              .num_kv_heads = config_.num_kv_heads,
                              .head_dim = head_dim(config_),
-                             .rope_theta = config_.rope_theta};
+                             .rope_theta = config_.rope_theta,
+                             .rotary_table = pass.gpu.rotary_table};
   at::Tensor qkv =
       linear(rms_norm(h, block.attention_norm, config_.norm_epsilon), block.query_key_value);
   if (config_.qk_norm) qkv = normalise_heads(qkv, block);

@@ -7,6 +7,7 @@
 #include "core/kernels/embedding.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/rms_norm.h"
+#include "core/model/gpu_attention.h"
 
 namespace hetmoe {
 namespace {
@@ -109,6 +110,7 @@ at::Tensor rms_norm(const at::Tensor& x, const Parameter& weight, double epsilon
 }
 
 at::Tensor attention(const at::Tensor& qkv, const AttentionShape& shape, const PassState& pass) {
+  if (!qkv.is_cpu()) return attention_on_gpu(qkv, shape, pass.gpu);
   return Attention::apply(qkv, shape, pass.microbatch.document_begin);
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <span>
 
@@ -38,6 +40,13 @@ struct Microbatch {
   bool is_last() const { return index + 1 == microbatches; }
 };
 
+/// What a pass has on the GPU besides; undefined on a CPU. The decoder makes it.
+struct GpuPass {
+  at::Tensor statistics;      ///< [layers, values of a layer] as RouterStatistics, fp64
+  at::Tensor rotary_table;    ///< AttentionShape::rotary_table
+  at::Tensor attention_mask;  ///< [sequences, 1, length, length], bool; none: causal alone
+};
+
 /// What one microbatch's passes share besides parameters.
 struct PassState {
   Microbatch microbatch;
@@ -47,6 +56,7 @@ struct PassState {
   /// Empty: nobody asks.
   std::span<double> token_units;
   const Workload* forced = nullptr;  ///< chooses the experts; none: the router does
+  GpuPass gpu;
 };
 
 }  // namespace hetmoe

@@ -5,6 +5,7 @@
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/native/CPUFallback.h>
 #include <ATen/ops/_reshape_alias_native.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/as_strided_native.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
@@ -71,6 +72,7 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
+  c10::Allocator* getPinnedMemoryAllocator() const override { return c10::GetAllocator(at::kCPU); }
 };
 
 at::Tensor empty(c10::IntArrayRef sizes, std::optional<at::ScalarType> type,
@@ -97,9 +99,17 @@ at::Tensor as_host(const at::Tensor& tensor) {
       tensor.storage_offset(), [](void*) {}, tensor.options().device(at::kCPU), at::kCPU);
 }
 
-at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool) {
-  run_all(default_stream());
+/// To the host without waiting only when somebody waits for the stream later.
+at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   if (from.is_cpu() != to.is_cpu()) ++observed().copies;
+  if (to.is_cpu() && non_blocking) {
+    enqueue(default_stream(), "copy", [from, to] {
+      as_host(to).copy_(as_host(from));
+      return true;
+    });
+    return to;
+  }
+  run_all(default_stream());
   if (to.is_cpu()) ++observed().host_waits;
   const DeviceWork device;
   as_host(to).copy_(as_host(from));
@@ -137,6 +147,18 @@ const at::Tensor& resize(const at::Tensor& tensor, c10::SymIntArrayRef sizes,
   return tensor;
 }
 
+/// CUDA's alone: an addend of another type than the factors.
+at::Tensor& addmm_of_type(const at::Tensor& addend, const at::Tensor& a, const at::Tensor& b,
+                          at::ScalarType type, const at::Scalar& beta, const at::Scalar& alpha,
+                          at::Tensor& out) {
+  TORCH_CHECK(addend.scalar_type() == type && out.scalar_type() == type, "addmm: types differ");
+  run_all(default_stream());
+  const DeviceWork device;
+  as_host(out).copy_(
+      at::addmm(as_host(addend), as_host(a).to(type), as_host(b).to(type), beta, alpha));
+  return out;
+}
+
 void fall_back(const c10::OperatorHandle& operation, torch::jit::Stack* stack) {
   run_all(default_stream());
   const Observed before = observed();
@@ -151,6 +173,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("_copy_from", &copy_from);
   library.impl("_copy_from_and_resize", &copy_from_and_resize);
   library.impl("_local_scalar_dense", &local_scalar_dense);
+  library.impl("addmm.dtype_out", &addmm_of_type);
   library.impl("resize_", &resize);
   library.impl("as_strided", &at::native::as_strided_tensorimpl);
   library.impl("view", &at::native::view);
