@@ -5,6 +5,9 @@ set(gpu_kernel_sources
   cublas_handle.cpp
   rms_norm.cu
   rotary.cu
+  route_backward.cu
+  route_select.cu
+  route_statistics.cu
   rows.cu
   stream_products.cpp
   swiglu.cu)
