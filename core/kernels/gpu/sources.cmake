@@ -3,6 +3,7 @@ set(gpu_kernel_sources
   batched_products.cpp
   cross_entropy.cu
   cublas_handle.cpp
+  dispatch.cu
   rms_norm.cu
   rotary.cu
   route_backward.cu

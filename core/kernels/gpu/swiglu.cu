@@ -20,7 +20,14 @@ struct Place {
 
 template <typename T>
 __device__ Place<T> place_of(const SwigluRows<T>& rows, std::int64_t selection) {
-  const SliceSpan& slice = rows.slices[rows.slice_of[selection]];
+  // The last slice that begins at or before it; an empty one begins where the next does.
+  std::int64_t low = 0;
+  std::int64_t high = rows.num_slices;
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    (rows.slices[middle].selection_begin <= selection ? low : high) = middle;
+  }
+  const SliceSpan& slice = rows.slices[low];
   return {slice.width, slice.hidden_begin + (selection - slice.selection_begin) * slice.width};
 }
 

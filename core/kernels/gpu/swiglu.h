@@ -13,10 +13,10 @@ namespace hetmoe::gpu {
 /// hidden + hidden_begin + local * w its result; local = i - selection_begin.
 template <typename T>
 struct SwigluRows {
-  const SliceSpan* slices = nullptr;       ///< [slices]
-  const std::int32_t* slice_of = nullptr;  ///< [selections]
-  const float* gate = nullptr;             ///< [selections]
-  std::int64_t selections = 0;             ///< of all slices
+  const SliceSpan* slices = nullptr;  ///< [num_slices], by selection_begin
+  std::int64_t num_slices = 0;
+  const float* gate = nullptr;  ///< [selections]
+  std::int64_t selections = 0;  ///< of all slices
   bool packs = false;  ///< every width and hidden_begin a multiple of 16 bytes, buffers aligned
 };
 

@@ -46,11 +46,10 @@ class Swiglu {
 
   void check_forward() const {
     const DeviceArray<gpu::SliceSpan> slices(slices_);
-    const DeviceArray<std::int32_t> slice_of(slice_of_);
     const DeviceArray<float> gate(gate_);
     const DeviceArray<T> gate_up(gate_up_);
     const DeviceArray<T> hidden(dhidden_.size());
-    gpu::swiglu_forward<T>(rows(slices, slice_of, gate), gate_up.get(), hidden.get(), nullptr);
+    gpu::swiglu_forward<T>(rows(slices, gate), gate_up.get(), hidden.get(), nullptr);
     const std::vector<T> got = hidden.values();
     for_each_unit([&](std::size_t h, double g, double u, double, double gate_value, std::size_t) {
       const double expected = gate_value * g / (1 + std::exp(-g)) * u;
@@ -60,13 +59,11 @@ class Swiglu {
 
   void check_backward() const {
     const DeviceArray<gpu::SliceSpan> slices(slices_);
-    const DeviceArray<std::int32_t> slice_of(slice_of_);
     const DeviceArray<float> gate(gate_);
     const DeviceArray<T> gate_up(gate_up_);
     const DeviceArray<T> dhidden(dhidden_);
     const DeviceArray<float> dgate(gate_.size());
-    gpu::swiglu_backward<T>(rows(slices, slice_of, gate), gate_up.get(), dhidden.get(), dgate.get(),
-                            nullptr);
+    gpu::swiglu_backward<T>(rows(slices, gate), gate_up.get(), dhidden.get(), dgate.get(), nullptr);
     const std::vector<T> gradient = gate_up.values();
     const std::vector<T> hidden = dhidden.values();
     std::vector<double> expected_dgate(gate_.size()), scale(gate_.size());
@@ -91,10 +88,9 @@ class Swiglu {
 
  private:
   gpu::SwigluRows<T> rows(const DeviceArray<gpu::SliceSpan>& slices,
-                          const DeviceArray<std::int32_t>& slice_of,
                           const DeviceArray<float>& gate) const {
     return {.slices = slices.get(),
-            .slice_of = slice_of.get(),
+            .num_slices = static_cast<std::int64_t>(slices_.size()),
             .gate = gate.get(),
             .selections = static_cast<std::int64_t>(gate_.size()),
             .packs = packs_};
