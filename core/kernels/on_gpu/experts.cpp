@@ -1,0 +1,213 @@
+#include "core/kernels/on_gpu/experts.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/kernels/gpu/rows.h"
+#include "core/kernels/gpu/swiglu.h"
+#include "core/kernels/on_gpu/pointers.h"
+#include "core/tensor/device.h"
+
+namespace hetmoe::on_gpu {
+namespace {
+
+using gpu::Form;
+using gpu::SliceSpan;
+
+std::vector<SliceSpan> spans_of(std::span<const SliceWeights> slices, const SlicePlaces& places) {
+  HETMOE_CHECK(places.of_slice.size() == slices.size(), places.of_slice.size(), " counts for ",
+               slices.size(), " slices");
+  std::vector<SliceSpan> spans;
+  SliceSpan next;
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    next.selections = places.of_slice[s];
+    next.width = slices[s].width();
+    spans.push_back(next);
+    next.selection_begin += next.selections;
+    next.hidden_begin += next.selections * next.width;
+  }
+  HETMOE_CHECK(next.selection_begin == places.row.size(0), next.selection_begin, " of ",
+               places.row.size(0), " places have a slice");
+  return spans;
+}
+
+std::int64_t hidden_elements(std::span<const SliceSpan> spans) {
+  return spans.empty() ? 0 : spans.back().hidden_begin + spans.back().selections * spans.back().width;
+}
+
+at::Tensor gathered(const at::Tensor& x, const at::Tensor& row) {
+  at::Tensor out = at::empty({row.size(0), x.size(1)}, x.options());
+  with_element(x, [&](auto element) {
+    using T = decltype(element);
+    gpu::gather_rows<T>(data<T>(x), data<std::int32_t>(row), mutable_data<T>(out), out.size(0),
+                        out.size(1), compute_stream());
+  });
+  return out;
+}
+
+at::Tensor summed(const at::Tensor& by_place, const at::Tensor& places_of_row) {
+  at::Tensor out = at::empty({places_of_row.size(0), by_place.size(1)}, by_place.options());
+  with_element(out, [&](auto element) {
+    using T = decltype(element);
+    gpu::sum_rows<T>(data<T>(by_place),
+                     {.positions = data<std::int32_t>(places_of_row),
+                      .sums = out.size(0),
+                      .capacity = places_of_row.size(1)},
+                     nullptr, mutable_data<T>(out), out.size(1), compute_stream());
+  });
+  return out;
+}
+
+/// A matrix [rows, columns] for every slice: part of a larger tensor, rows one after another.
+struct Part {
+  const void* begin;
+  std::int64_t columns;
+};
+
+template <typename T>
+const void* at_element(const at::Tensor& tensor, std::int64_t element) {
+  return data<T>(tensor) + element;
+}
+
+gpu::Product product(Part a, Part b, Part c, std::int64_t rows, std::int64_t columns,
+                     std::int64_t depth) {
+  return {.a = a.begin,
+          .b = b.begin,
+          .c = const_cast<void*>(c.begin),
+          .rows = rows,
+          .columns = columns,
+          .depth = depth,
+          .a_stride = a.columns,
+          .b_stride = b.columns,
+          .c_stride = c.columns};
+}
+
+gpu::Number number_of(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kFloat ? gpu::Number::kFloat32 : gpu::Number::kBFloat16;
+}
+
+/// What the products of one slice read and write.
+template <typename T>
+struct SliceParts {
+  SliceParts(const SliceSpan& span, const SliceWeights& weights_in, std::int64_t features_in)
+      : span(span), weights(weights_in), features(features_in) {}
+
+  Part rows(const at::Tensor& by_place) const {
+    return {at_element<T>(by_place, span.selection_begin * features), features};
+  }
+  Part gate_up(const at::Tensor& flat) const {
+    return {at_element<T>(flat, 2 * span.hidden_begin), 2 * span.width};
+  }
+  Part hidden(const at::Tensor& flat) const {
+    return {at_element<T>(flat, span.hidden_begin), span.width};
+  }
+  Part weight(const at::Tensor& matrix) const { return {data<T>(matrix), features}; }
+  Part gradient(const at::Tensor& matrix) const { return {data<float>(matrix), features}; }
+
+  SliceSpan span;
+  const SliceWeights& weights;
+  std::int64_t features;
+};
+
+template <typename T, typename Body>
+std::vector<gpu::Product> per_slice(std::span<const SliceSpan> spans,
+                                    std::span<const SliceWeights> slices, std::int64_t features,
+                                    Body body) {
+  std::vector<gpu::Product> products;
+  for (std::size_t s = 0; s < spans.size(); ++s) {
+    products.push_back(body(SliceParts<T>(spans[s], slices[s], features)));
+  }
+  return products;
+}
+
+template <typename T>
+gpu::SwigluRows<T> swiglu_rows(const ExpertsContext& context, std::span<const SliceSpan> spans) {
+  constexpr auto kPack = static_cast<std::int64_t>(16 / sizeof(T));
+  return {.slices = reinterpret_cast<const SliceSpan*>(data<std::uint8_t>(context.slices)),
+          .num_slices = static_cast<std::int64_t>(spans.size()),
+          .gate = data<float>(context.places.gate),
+          .selections = context.places.row.size(0),
+          .packs = std::ranges::all_of(
+              spans, [](const SliceSpan& span) { return span.width % kPack == 0; })};
+}
+
+}  // namespace
+
+Experts::Experts(std::unique_ptr<gpu::GroupedProducts> products) : products_(std::move(products)) {}
+
+void Experts::run(gpu::ProductKind kind, std::span<const gpu::Product> products) {
+  products_->run(kind, products, compute_stream());
+}
+
+at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> slices,
+                            SlicePlaces places, ExpertsContext& context) {
+  const std::vector<SliceSpan> spans = spans_of(slices, places);
+  const std::int64_t features = x.size(1);
+  const gpu::Number number = number_of(x);
+  context.places = std::move(places);
+  context.slices = uploaded(std::as_bytes(std::span(spans)), at::kByte);
+  context.in = gathered(x, context.places.row);
+  context.gate_up = at::empty({2 * hidden_elements(spans)}, x.options());
+  at::Tensor hidden = at::empty({hidden_elements(spans)}, x.options());
+  at::Tensor out = at::empty_like(context.in);
+  with_element(x, [&](auto element) {
+    using T = decltype(element);
+    run({.form = Form::kABt, .in = number, .out = number},
+        per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.rows(context.in), s.weight(s.weights.gate_up), s.gate_up(context.gate_up),
+                         s.span.selections, 2 * s.span.width, features);
+        }));
+    gpu::swiglu_forward<T>(swiglu_rows<T>(context, spans), data<T>(context.gate_up),
+                           mutable_data<T>(hidden), compute_stream());
+    run({.form = Form::kAB, .in = number, .out = number},
+        per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.hidden(hidden), s.weight(s.weights.down), s.rows(out),
+                         s.span.selections, features, s.span.width);
+        }));
+  });
+  return summed(out, context.places.of_row);
+}
+
+ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> slices,
+                                  ExpertsContext& context) {
+  const std::vector<SliceSpan> spans = spans_of(slices, context.places);
+  const std::int64_t features = dy.size(1);
+  const gpu::Number number = number_of(dy);
+  at::Tensor dout = gathered(dy, context.places.row);
+  at::Tensor dhidden = at::empty({hidden_elements(spans)}, dy.options());
+  at::Tensor dgate = at::empty_like(context.places.gate);
+  with_element(dy, [&](auto element) {
+    using T = decltype(element);
+    run({.form = Form::kABt, .in = number, .out = number},
+        per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.rows(dout), s.weight(s.weights.down), s.hidden(dhidden),
+                         s.span.selections, s.span.width, features);
+        }));
+    gpu::swiglu_backward<T>(swiglu_rows<T>(context, spans), mutable_data<T>(context.gate_up),
+                            mutable_data<T>(dhidden), mutable_data<float>(dgate), compute_stream());
+    const gpu::ProductKind weight_gradient{
+        .form = Form::kAtB, .in = number, .out = gpu::Number::kFloat32, .adds = true};
+    run(weight_gradient, per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.hidden(dhidden), s.rows(dout), s.gradient(s.weights.down_gradient),
+                         s.span.width, features, s.span.selections);
+        }));
+    run(weight_gradient, per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.gate_up(context.gate_up), s.rows(context.in),
+                         s.gradient(s.weights.gate_up_gradient), 2 * s.span.width, features,
+                         s.span.selections);
+        }));
+    // dout has been read by all: its memory takes the gradient of x by place.
+    run({.form = Form::kAB, .in = number, .out = number},
+        per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.gate_up(context.gate_up), s.weight(s.weights.gate_up), s.rows(dout),
+                         s.span.selections, features, 2 * s.span.width);
+        }));
+  });
+  return {summed(dout, context.places.of_row), std::move(dgate)};
+}
+
+}  // namespace hetmoe::on_gpu
