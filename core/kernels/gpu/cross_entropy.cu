@@ -55,12 +55,6 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
-template <typename T>
-Grid grid_of(std::int64_t rows, std::int64_t columns, bool packs) {
-  return {.blocks_x = static_cast<unsigned>(rows),
-          .threads = threads_of_row(columns, packs ? kPack<T> : 1)};
-}
-
 }  // namespace
 
 template <typename T>
@@ -69,8 +63,8 @@ void cross_entropy(const T* logits, const std::int32_t* targets, float* loss, st
   if (rows == 0) return;
   const bool packs = fits_packs<T>(columns, logits);
   const auto kernel = packs ? loss_kernel<T, kPack<T>> : loss_kernel<T, 1>;
-  launch("cross_entropy", grid_of<T>(rows, columns, packs), stream, kernel, logits, targets, loss,
-         columns);
+  launch("cross_entropy", grid_of_rows(rows, columns, packs ? kPack<T> : 1), stream, kernel, logits,
+         targets, loss, columns);
 }
 
 template <typename T>
@@ -80,8 +74,8 @@ void cross_entropy_with_gradient(T* logits, const std::int32_t* targets, float g
   if (rows == 0) return;
   const bool packs = fits_packs<T>(columns, logits);
   const auto kernel = packs ? gradient_kernel<T, kPack<T>> : gradient_kernel<T, 1>;
-  launch("cross_entropy_with_gradient", grid_of<T>(rows, columns, packs), stream, kernel, logits,
-         targets, gradient_scale, loss, columns);
+  launch("cross_entropy_with_gradient", grid_of_rows(rows, columns, packs ? kPack<T> : 1), stream,
+         kernel, logits, targets, gradient_scale, loss, columns);
 }
 
 template void cross_entropy(const float*, const std::int32_t*, float*, std::int64_t, std::int64_t,

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/gpu/launch.h"
+
 namespace hetmoe::gpu {
 
 /// N elements that are read and written at once.
@@ -55,6 +57,11 @@ constexpr unsigned kRowThreads = 256;
 inline unsigned threads_of_row(std::int64_t columns, int pack) {
   const std::int64_t warps = (columns / pack + kWarp - 1) / kWarp;
   return static_cast<unsigned>(std::clamp<std::int64_t>(warps, 1, kRowThreads / kWarp)) * kWarp;
+}
+
+/// One block per row.
+inline Grid grid_of_rows(std::int64_t rows, std::int64_t columns, int pack) {
+  return {.blocks_x = static_cast<unsigned>(rows), .threads = threads_of_row(columns, pack)};
 }
 
 }  // namespace hetmoe::gpu

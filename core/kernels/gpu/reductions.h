@@ -10,6 +10,10 @@ namespace hetmoe::gpu {
 
 constexpr unsigned kWholeWarp = 0xffffffffU;
 
+__device__ __forceinline__ unsigned lane_of_warp() { return threadIdx.x % kWarp; }
+/// A bit for each lane below this one.
+__device__ __forceinline__ unsigned lanes_before(unsigned lane) { return (1U << lane) - 1; }
+
 /// On every lane.
 template <typename T>
 __device__ __forceinline__ T warp_sum(T value) {
@@ -31,7 +35,7 @@ template <typename T>
 __device__ __forceinline__ T block_sum(T value) {
   __shared__ T of_warp[32];
   value = warp_sum(value);
-  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
+  if (lane_of_warp() == 0) of_warp[threadIdx.x / kWarp] = value;
   __syncthreads();
   T sum = 0;
   for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) sum += of_warp[warp];
@@ -42,7 +46,7 @@ template <typename T>
 __device__ __forceinline__ T block_max(T value) {
   __shared__ T of_warp[32];
   value = warp_max(value);
-  if (threadIdx.x % kWarp == 0) of_warp[threadIdx.x / kWarp] = value;
+  if (lane_of_warp() == 0) of_warp[threadIdx.x / kWarp] = value;
   __syncthreads();
   T largest = of_warp[0];
   for (unsigned warp = 1; warp < blockDim.x / kWarp; ++warp) {
@@ -57,7 +61,7 @@ struct BlockScan {
 };
 __device__ __forceinline__ BlockScan block_scan(int value) {
   __shared__ int of_warp[32];
-  const unsigned lane = threadIdx.x % kWarp;
+  const unsigned lane = lane_of_warp();
   int sum = value;
   for (unsigned lanes = 1; lanes < kWarp; lanes *= 2) {
     const int other = __shfl_up_sync(kWholeWarp, sum, lanes);

@@ -101,8 +101,7 @@ void rms_norm_forward(const T* x, const T* weight, T* y, float* inverse_rms, std
   if (rows == 0) return;
   const bool packs = fits_packs<T>(columns, x, weight, y);
   const auto kernel = packs ? forward_kernel<T, kPack<T>> : forward_kernel<T, 1>;
-  const Grid grid{.blocks_x = static_cast<unsigned>(rows),
-                  .threads = threads_of_row(columns, packs ? kPack<T> : 1)};
+  const Grid grid = grid_of_rows(rows, columns, packs ? kPack<T> : 1);
   launch("rms_norm_forward", grid, stream, kernel, x, weight, y, inverse_rms, columns, epsilon);
 }
 

@@ -110,8 +110,7 @@ __global__ void __launch_bounds__(kRowThreads)
 template <typename T>
 Grid grid_of(const RotaryShape& shape, bool packs) {
   const std::int64_t half_row = (shape.num_heads + 2 * shape.num_kv_heads) * shape.head_dim / 2;
-  return {.blocks_x = static_cast<unsigned>(shape.sequences * shape.length),
-          .threads = threads_of_row(half_row, packs ? kPack<T> : 1)};
+  return grid_of_rows(shape.sequences * shape.length, half_row, packs ? kPack<T> : 1);
 }
 
 }  // namespace

@@ -52,12 +52,6 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
-template <typename T>
-Grid grid_of(std::int64_t rows, std::int64_t columns, bool packs) {
-  return {.blocks_x = static_cast<unsigned>(rows),
-          .threads = threads_of_row(columns, packs ? kPack<T> : 1)};
-}
-
 }  // namespace
 
 template <typename T>
@@ -66,7 +60,8 @@ void gather_rows(const T* x, const std::int32_t* index, T* out, std::int64_t row
   if (rows == 0) return;
   const bool packs = fits_packs<T>(columns, x, out);
   const auto kernel = packs ? gather_kernel<T, kPack<T>> : gather_kernel<T, 1>;
-  launch("gather_rows", grid_of<T>(rows, columns, packs), stream, kernel, x, index, out, columns);
+  launch("gather_rows", grid_of_rows(rows, columns, packs ? kPack<T> : 1), stream, kernel, x, index,
+         out, columns);
 }
 
 template <typename T>
@@ -75,8 +70,8 @@ void scatter_rows(const T* x, const std::int32_t* index, T* target, std::int64_t
   if (rows == 0) return;
   const bool packs = fits_packs<T>(columns, x, target);
   const auto kernel = packs ? scatter_kernel<T, kPack<T>> : scatter_kernel<T, 1>;
-  launch("scatter_rows", grid_of<T>(rows, columns, packs), stream, kernel, x, index, target,
-         columns);
+  launch("scatter_rows", grid_of_rows(rows, columns, packs ? kPack<T> : 1), stream, kernel, x,
+         index, target, columns);
 }
 
 template <typename T>
@@ -85,8 +80,8 @@ void sum_rows(const T* x, const RowSums& rows, const T* plus, T* out, std::int64
   if (rows.sums == 0) return;
   const bool packs = fits_packs<T>(columns, x, plus, out);
   const auto kernel = packs ? sum_kernel<T, kPack<T>> : sum_kernel<T, 1>;
-  launch("sum_rows", grid_of<T>(rows.sums, columns, packs), stream, kernel, x, rows, plus, out,
-         columns);
+  launch("sum_rows", grid_of_rows(rows.sums, columns, packs ? kPack<T> : 1), stream, kernel, x,
+         rows, plus, out, columns);
 }
 
 template void gather_rows(const float*, const std::int32_t*, float*, std::int64_t, std::int64_t,

@@ -1,9 +1,11 @@
 # What CUDA's compiler and the emulated device both compile.
 set(gpu_kernel_sources
   batched_products.cpp
+  bucket_sort.cu
   cross_entropy.cu
   cublas_handle.cpp
   dispatch.cu
+  exclusive_sum.cu
   rms_norm.cu
   rotary.cu
   route_backward.cu

@@ -22,9 +22,4 @@ __device__ __forceinline__ std::int64_t token_of_warp() {
   return static_cast<std::int64_t>(blockIdx.x) * kTokensPerBlock + threadIdx.x / kWarp;
 }
 
-__device__ __forceinline__ unsigned lane_of_warp() { return threadIdx.x % kWarp; }
-
-/// A bit for each lane below this one.
-__device__ __forceinline__ unsigned lanes_before(unsigned lane) { return (1U << lane) - 1; }
-
 }  // namespace hetmoe::gpu
