@@ -2,17 +2,22 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <string>
 
 #include "core/base/check.h"
 #include "core/base/stopwatch.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/model/backward_signal.h"
+#include "core/model/gpu_attention.h"
 #include "core/model/hyper_parameters.h"
 #include "core/model/parameter_specs.h"
+#include "core/tensor/device.h"
 
 namespace hetmoe {
 
@@ -44,13 +49,13 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
   }
   block.attention_output = store.dense(prefix + "attention.output");
   block.experts_norm = store.dense(prefix + "experts_norm");
-  block.experts = std::make_unique<MoeLayer>(
-      config_, layer,
-      MoeLayerParts{parts.parameters, parts.kernels, parts.dispatcher, parts.clock, hyper_.get()});
+  block.experts =
+      parts.mixture.make_layer(config_, layer, {parts.parameters, parts.clock, hyper_.get()});
   return block;
 }
 
 at::Tensor Decoder::hidden_states(PassState& pass, bool training) {
+  if (!embedding_.value.is_cpu()) begin_on_gpu(pass);
   wait_for_parameters(kEmbeddingBlock, pass);
   leaf_ = embed(embedding_, pass, training);
   at::Tensor h = leaf_;
@@ -82,14 +87,38 @@ void Decoder::complete_gradients(int block, PassState& pass) {
   listener_.complete(block);
 }
 
+AttentionShape Decoder::attention_shape(const PassState& pass) const {
+  return {.sequences = pass.microbatch.sequences,
+          .length = pass.microbatch.length,
+          .num_heads = config_.num_heads,
+          .num_kv_heads = config_.num_kv_heads,
+          .head_dim = head_dim(config_),
+          .rope_theta = config_.rope_theta,
+          .rotary_table = pass.gpu.rotary_table};
+}
+
+void Decoder::begin_on_gpu(PassState& pass) {
+  const std::int64_t angles = pass.microbatch.length * (head_dim(config_) / 2);
+  if (!rotary_table_.defined() || rotary_table_.numel() != 2 * angles) {
+    rotary_table_ = on_gpu::make_rotary_table(attention_shape(pass));
+  }
+  pass.gpu = {
+      .statistics = at::zeros({config_.num_layers, pass.statistics->values_of_layer()},
+                              at::TensorOptions(at::kDouble).device(embedding_.value.device())),
+      .rotary_table = rotary_table_,
+      .attention_mask = make_attention_mask(pass.microbatch)};
+}
+
+/// The host waits: what the layers counted goes to where ranks add it up.
+void Decoder::fetch_statistics(PassState& pass) {
+  if (embedding_.value.is_cpu()) return;
+  const at::Tensor counted = pass.gpu.statistics.to(at::kCPU);
+  const std::span<double> values = pass.statistics->values();
+  std::copy_n(counted.const_data_ptr<double>(), values.size(), values.begin());
+}
+
 at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassState& pass) const {
-  const AttentionShape shape{.sequences = pass.microbatch.sequences,
-                             .length = pass.microbatch.length,
-                             .num_heads = config_.num_heads,
-                             .num_kv_heads = config_.num_kv_heads,
-                             .head_dim = head_dim(config_),
-                             .rope_theta = config_.rope_theta,
-                             .rotary_table = pass.gpu.rotary_table};
+  const AttentionShape shape = attention_shape(pass);
   at::Tensor qkv =
       linear(rms_norm(h, block.attention_norm, config_.norm_epsilon), block.query_key_value);
   if (config_.qk_norm) qkv = normalise_heads(qkv, block);
@@ -121,10 +150,15 @@ double Decoder::forward(PassState& pass) {
   CrossEntropyResult loss = cross_entropy_with_gradient(
       top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient);
   dtop_ = std::move(loss.dx);
+  fetch_statistics(pass);
   return loss.loss_sum;
 }
 
 void Decoder::backward(PassState& pass) {
+  if (!embedding_.value.is_cpu()) {
+    const std::span<const double> global = pass.statistics->values();
+    pass.gpu.statistics = uploaded(global, at::kDouble).view(pass.gpu.statistics.sizes());
+  }
   torch::autograd::backward({top_}, {dtop_});
   if (hyper_ && pass.microbatch.is_last()) hyper_->finish_gradients();
   if (has_hypernetwork(config_) && pass.microbatch.is_last()) {
@@ -145,7 +179,9 @@ double Decoder::evaluate(PassState& pass) {
   const at::AutoGradMode without_gradients(false);
   const at::Tensor top = hidden_states(pass, /*training=*/false);
   leaf_.reset();
-  return cross_entropy(top, head_.value, pass.microbatch.targets);
+  const double loss = cross_entropy(top, head_.value, pass.microbatch.targets);
+  fetch_statistics(pass);
+  return loss;
 }
 
 at::Tensor Decoder::next_token_logits(PassState& pass) {

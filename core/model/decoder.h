@@ -21,8 +21,7 @@ namespace hetmoe {
 /// What a decoder is made of; all of it must outlive the decoder.
 struct DecoderParts {
   ParameterStore& parameters;
-  ExpertKernels& kernels;
-  TokenDispatcher& dispatcher;
+  Mixture& mixture;
   ParameterGate& gate;
   const Clock& clock;
   GradientListener& listener;
@@ -69,6 +68,9 @@ class Decoder {
   at::Tensor enter_block(int block, const at::Tensor& h, PassState& pass, bool training);
   void wait_for_parameters(int block, PassState& pass);
   void complete_gradients(int block, PassState& pass);
+  void begin_on_gpu(PassState& pass);
+  void fetch_statistics(PassState& pass);
+  AttentionShape attention_shape(const PassState& pass) const;
   at::Tensor attend(const at::Tensor& h, const Block& block, const PassState& pass) const;
   at::Tensor normalise_heads(const at::Tensor& qkv, const Block& block) const;
 
@@ -81,6 +83,7 @@ class Decoder {
   std::vector<Block> blocks_;
   // Between forward and backward: the leaf, the last hidden states and their gradient.
   at::Tensor leaf_, top_, dtop_;
+  at::Tensor rotary_table_;  ///< on a GPU, of the last length
 };
 
 }  // namespace hetmoe

@@ -25,11 +25,11 @@ at::Tensor matrix(const at::Tensor& flat, std::int64_t offset, std::int64_t rows
 at::Tensor ParameterStore::zero_gradients_of(const at::Tensor& values) const {
   if (gradient_memory_ == GradientMemory::kNone) return {};
   const bool wide = values.scalar_type() == at::kDouble;
-  return at::zeros({values.numel()}, at::TensorOptions(wide ? at::kDouble : at::kFloat));
+  return at::zeros({values.numel()}, values.options().dtype(wide ? at::kDouble : at::kFloat));
 }
 
 ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices,
-                               at::ScalarType type, GradientMemory gradients)
+                               at::ScalarType type, GradientMemory gradients, at::Device device)
     : gradient_memory_(gradients),
       hidden_size_(config.hidden_size),
       expert_initial_(initial_of_experts(config)),
@@ -42,7 +42,7 @@ ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slic
     elements += spec.elements();
   }
   if (config.tie_embeddings) offsets_["head"] = offsets_.at("embedding");
-  const auto options = at::TensorOptions(type);
+  const auto options = at::TensorOptions(type).device(device);
   dense_.values = at::zeros({elements}, options);
   dense_.gradients = zero_gradients_of(dense_.values);
   view_dense();
@@ -90,9 +90,9 @@ void ParameterStore::release_slice_gradients(int layer) {
 
 void ParameterStore::replace_slices(int layer, std::vector<Slice> slices, at::Tensor values) {
   HETMOE_CHECK(std::is_sorted(slices.begin(), slices.end()), "slices must be sorted");
-  HETMOE_CHECK(
-      values.numel() == elements_of_slices(slices, hidden_size_) && values.scalar_type() == type(),
-      values.numel(), " values for the slices of layer ", layer);
+  HETMOE_CHECK(values.numel() == elements_of_slices(slices, hidden_size_) &&
+                   values.scalar_type() == type() && values.device() == device(),
+               values.numel(), " values for the slices of layer ", layer);
   layers_[layer] = {std::move(slices), {std::move(values), {}}, {}};  // frees the old values first
   layers_[layer].flat.gradients = zero_gradients_of(layers_[layer].flat.values);
   view_slices(layers_[layer]);

@@ -31,9 +31,9 @@ enum class GradientMemory : std::uint8_t { kHeld, kNone };
 /// here: owners hold them (parallel/ownership).
 class ParameterStore {
  public:
-  /// `slices` must be sorted. type: kFloat, kBFloat16 or kDouble.
+  /// `slices` must be sorted. type: kFloat, kBFloat16 or, on a CPU, kDouble.
   ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices, at::ScalarType type,
-                 GradientMemory gradients = GradientMemory::kHeld);
+                 GradientMemory gradients = GradientMemory::kHeld, at::Device device = at::kCPU);
 
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -58,6 +58,7 @@ class ParameterStore {
   at::Tensor& slice_values(int layer) { return layers_[layer].flat.values; }
   at::Tensor& slice_gradients(int layer) { return layers_[layer].flat.gradients; }
   at::ScalarType type() const { return dense_.values.scalar_type(); }
+  at::Device device() const { return dense_.values.device(); }
   void zero_gradients();
 
   /// Between steps: frees the gradients of a layer's slices, which may not be used until

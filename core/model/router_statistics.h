@@ -30,6 +30,7 @@ class RouterStatistics {
     return view<const double>(values_.data() + index * stride());
   }
   std::span<double> values() { return values_; }
+  std::int64_t values_of_layer() const { return static_cast<std::int64_t>(stride()); }
   void clear() { values_.assign(values_.size(), 0.0); }
 
  private:

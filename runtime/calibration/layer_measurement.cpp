@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "runtime/calibration/dense_measurement.h"
 #include "runtime/calibration/model_shape.h"
@@ -33,9 +34,9 @@ class SmallDecoder {
         document_begin_(inputs_.size(), 0),
         statistics_(model.num_layers, model.experts.count),
         parameters_(model, all_slices(model), type),
-        kernels_(make_expert_kernels(type, model.hidden_size)),
-        dispatcher_(make_local_token_dispatcher(all_slices(model))),
-        decoder_(model, {parameters_, *kernels_, *dispatcher_, gate_, clock, listener_}) {
+        mixture_(make_expert_kernels(type, model.hidden_size),
+                 make_local_token_dispatcher(all_slices(model))),
+        decoder_(model, {parameters_, mixture_, gate_, clock, listener_}) {
     fill(parameters_.dense_values(), type);
     for (int layer = 0; layer < model.num_layers; ++layer)
       fill(parameters_.slice_values(layer), type);
@@ -81,8 +82,7 @@ class SmallDecoder {
   std::vector<std::int32_t> inputs_, document_begin_;
   RouterStatistics statistics_;
   ParameterStore parameters_;
-  std::unique_ptr<ExpertKernels> kernels_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
+  HostMixture mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
   Decoder decoder_;

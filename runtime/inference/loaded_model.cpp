@@ -5,14 +5,11 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/kernels/expert_kernels.h"
 #include "core/model/decoder.h"
-#include "core/model/local_token_dispatcher.h"
 #include "core/model/parameter_store.h"
-#include "core/model/token_dispatcher.h"
 #include "core/model/workload.h"
 #include "parallel/agreement.h"
-#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/dispatch/placed_mixture.h"
 #include "parallel/placement/held_slices.h"
 #include "parallel/placement/plan_json.h"
 #include "parallel/placement/planner.h"
@@ -58,11 +55,6 @@ at::ScalarType compute_type(const RunConfig& config) {
   return config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
 }
 
-std::unique_ptr<TokenDispatcher> make_dispatcher(Communicator& group, const Placement& placement) {
-  if (group.size() > 1) return make_all_to_all_token_dispatcher(group, placement);
-  return make_local_token_dispatcher(slices_of_rank(placement, 0));
-}
-
 /// What a checkpoint says, before a model is made of it.
 struct Saved {
   CheckpointReader reader;
@@ -101,8 +93,7 @@ struct LoadedModel::Parts {
   RunConfig config;
   Placement placement;  ///< over the ranks of a group
   ParameterStore parameters;
-  std::unique_ptr<TokenDispatcher> dispatcher;
-  std::unique_ptr<ExpertKernels> kernels;
+  PlacedMixture mixture;
   OpenParameterGate gate;
   NoGradientListener listener;
   std::optional<Workload> forced;
@@ -119,13 +110,12 @@ LoadedModel::Parts::Parts(std::unique_ptr<Saved> saved, Communicator& world, con
       placement(place(config, saved->groups, saved->reader.manifest().state.loads, *control)),
       parameters(config.model, slices_of_rank(placement, dispatch->rank()), compute_type(config),
                  GradientMemory::kNone),
-      dispatcher(make_dispatcher(*dispatch, placement)),
-      kernels(make_expert_kernels(parameters.type(), config.model.hidden_size)),
+      mixture(*dispatch, placement,
+              {.type = parameters.type(), .hidden_size = config.model.hidden_size}),
       forced(forced_workload(config.model, config.train.seed)),
       statistics(config.model.num_layers, config.model.experts.count),
       decoder(config.model, {.parameters = parameters,
-                             .kernels = *kernels,
-                             .dispatcher = *dispatcher,
+                             .mixture = mixture.get(),
                              .gate = gate,
                              .clock = clock,
                              .listener = listener}) {

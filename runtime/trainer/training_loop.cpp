@@ -200,7 +200,7 @@ void TrainingLoop::tell_commands(std::int64_t step) {
 
 StepBytes TrainingLoop::bytes_since(const StepBytes& before) const {
   const UpdateBytes& updates = parts_.ownership().update_bytes();
-  const ExchangedBytes exchanged = parts_.dispatcher().bytes_sent();
+  const ExchangedBytes exchanged = parts_.mixture().bytes_sent();
   return {.dispatch = exchanged.dispatch - before.dispatch,
           .combine = exchanged.combine - before.combine,
           .gradients = updates.gradients - before.gradients,

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/model/local_token_dispatcher.h"
 #include "parallel/communicator/watched_communicator.h"
 #include "parallel/placement/held_slices.h"
 
@@ -26,8 +25,6 @@ std::unique_ptr<Communicator> recorded(std::unique_ptr<Communicator> traffic, Co
                                        std::string name) {
   return log == nullptr ? std::move(traffic) : watched(std::move(traffic), *log, std::move(name));
 }
-
-bool has_peers(const TrafficClasses& traffic) { return traffic.dispatch->size() > 1; }
 
 }  // namespace
 
@@ -52,16 +49,10 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
                   compute_type(config)),
       ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement, traffic.groups),
       statistics_(*traffic.control),
-      placed_dispatcher_(has_peers(traffic)
-                             ? make_all_to_all_token_dispatcher(*traffic.dispatch, placement)
-                             : nullptr),
-      local_dispatcher_(
-          has_peers(traffic) ? nullptr : make_local_token_dispatcher(slices_of_rank(placement, 0))),
-      dispatcher_(has_peers(traffic) ? placed_dispatcher_.get() : local_dispatcher_.get()),
-      kernels_(make_expert_kernels(parameters_.type(), config.model.hidden_size)),
+      mixture_(*traffic.dispatch, placement,
+               {.type = parameters_.type(), .hidden_size = config.model.hidden_size}),
       decoder_(config.model, {.parameters = parameters_,
-                              .kernels = *kernels_,
-                              .dispatcher = *dispatcher_,
+                              .mixture = mixture_.get(),
                               .gate = ownership_,
                               .clock = clock,
                               .listener = ownership_}),
@@ -77,10 +68,9 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
 }
 
 void TrainingParts::migrate(const Placement& placement) {
-  HETMOE_CHECK(placed_dispatcher_ != nullptr, "there is nowhere to move to");
   decoder_.parameters_changed();  // nor need generated weights add to the peak of a move
   ownership_.migrate(placement);
-  placed_dispatcher_->follow(placement);
+  mixture_.follow(placement);
 }
 
 }  // namespace hetmoe

@@ -4,13 +4,11 @@
 
 #include "core/base/clock.h"
 #include "core/data/batch_reader.h"
-#include "core/kernels/expert_kernels.h"
 #include "core/model/decoder.h"
 #include "core/model/parameter_store.h"
-#include "core/model/token_dispatcher.h"
 #include "parallel/communicator/collective_log.h"
 #include "parallel/communicator/communicator.h"
-#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/dispatch/placed_mixture.h"
 #include "parallel/dispatch/statistics_all_reduce.h"
 #include "parallel/ownership/ownership.h"
 #include "parallel/placement/expert_groups.h"
@@ -37,7 +35,7 @@ struct TrafficClasses {
 };
 
 /// What one rank trains with, put together: parameters of the slices placed here, their owners, the
-/// dispatcher, the decoder and the step.
+/// mixture, the decoder and the step.
 class TrainingParts {
  public:
   /// Collective. `config.train.precision` must be resolved. `placement` is over the ranks of a
@@ -53,7 +51,7 @@ class TrainingParts {
   ParameterStore& parameters() { return parameters_; }
   Ownership& ownership() { return ownership_; }
   const Ownership& ownership() const { return ownership_; }
-  const TokenDispatcher& dispatcher() const { return *dispatcher_; }
+  const Mixture& mixture() const { return mixture_.get(); }
   Decoder& decoder() { return decoder_; }
   TrainingStep& step() { return step_; }
   const TrainingStep& step() const { return step_; }
@@ -62,10 +60,7 @@ class TrainingParts {
   ParameterStore parameters_;
   Ownership ownership_;
   StatisticsAllReduce statistics_;
-  std::unique_ptr<PlacedTokenDispatcher> placed_dispatcher_;  ///< none in groups of one rank
-  std::unique_ptr<TokenDispatcher> local_dispatcher_;         ///< in groups of one rank
-  TokenDispatcher* dispatcher_;                               ///< the one that there is
-  std::unique_ptr<ExpertKernels> kernels_;
+  PlacedMixture mixture_;
   Decoder decoder_;
   TrainingStep step_;
 };

@@ -9,8 +9,8 @@
 
 #include "core/base/clock.h"
 #include "core/model/initial_values.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
-#include "core/model/moe_layer.h"
 #include "core/model/parameter_specs.h"
 #include "runtime/trainer/process_memory.h"
 #include "tests/bench/harness.h"
@@ -35,10 +35,9 @@ class Layer {
     for (at::Tensor values : {parameters_->dense_values(), parameters_->slice_values(0)}) {
       values.copy_(normal("weights", values.numel() / hidden_size, hidden_size, 0.02).view({-1}));
     }
-    kernels_ = make_expert_kernels(type, hidden_size);
-    dispatcher_ = make_local_token_dispatcher(slices);
-    layer_ = std::make_unique<MoeLayer>(
-        config_, 0, MoeLayerParts{*parameters_, *kernels_, *dispatcher_, clock_});
+    mixture_ = std::make_unique<HostMixture>(make_expert_kernels(type, hidden_size),
+                                             make_local_token_dispatcher(slices));
+    layer_ = mixture_->make_layer(config_, 0, {*parameters_, clock_});
     x_ = normal("tokens", tokens, hidden_size, 1.0).to(type).requires_grad_(true);
     dy_ = normal("gradient", tokens, hidden_size, 1e-3).to(type);
     run();
@@ -71,8 +70,7 @@ class Layer {
   RouterStatistics statistics_;
   SystemClock clock_;
   std::unique_ptr<ParameterStore> parameters_;
-  std::unique_ptr<ExpertKernels> kernels_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
+  std::unique_ptr<Mixture> mixture_;
   std::unique_ptr<MoeLayer> layer_;
   at::Tensor x_, dy_;
 };

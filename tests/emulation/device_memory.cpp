@@ -43,9 +43,7 @@ class DeviceMemory {
     if (taken > kDeviceBytes - offset) return nullptr;
     blocks_[offset] = {taken, size};
     used_ += taken;
-    open();
-    std::memset(begin_ + offset, 0xff, std::min(taken, kMarkedBytes));
-    close();
+    mark(offset, taken);
     return begin_ + offset;
   }
 
@@ -55,7 +53,7 @@ class DeviceMemory {
         blocks_.find(static_cast<std::size_t>(static_cast<std::byte*>(pointer) - begin_));
     if (found == blocks_.end()) return false;
     used_ -= found->second.taken;
-    madvise(pointer, found->second.taken, MADV_DONTNEED);
+    mark(found->first, found->second.taken);
     blocks_.erase(found);
     return true;
   }
@@ -91,6 +89,12 @@ class DeviceMemory {
     std::size_t taken = 0;
     std::size_t size = 0;
   };
+
+  void mark(std::size_t offset, std::size_t size) {
+    open();
+    std::memset(begin_ + offset, 0xff, std::min(size, kMarkedBytes));
+    close();
+  }
 
   void open() {
     if (depth_++ == 0)

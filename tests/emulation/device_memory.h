@@ -11,7 +11,8 @@ namespace hetmoe::emulation {
 
 constexpr std::size_t kDeviceBytes = std::size_t{4} << 30;
 
-/// Null when nothing of this size is left. The first MiB is 0xff bytes: NaN as fp32, fp64 and bf16.
+/// Null when nothing of this size is left. The first MiB is 0xff bytes, NaN as fp32, fp64 and
+/// bf16; again when it is freed.
 void* allocate_on_device(std::size_t size);
 /// False if nothing was allocated there.
 bool free_on_device(void* pointer);

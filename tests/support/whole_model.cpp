@@ -16,12 +16,10 @@ std::vector<Slice> slices_of(ParameterStore& store) {
 }  // namespace
 
 WholeModel::WholeModel(const RunConfig& config, ParameterStore& parameters)
-    : kernels_(make_reference_expert_kernels()),
-      dispatcher_(make_local_token_dispatcher(slices_of(parameters))),
+    : mixture_(make_reference_expert_kernels(), make_local_token_dispatcher(slices_of(parameters))),
       statistics_(config.model.num_layers, config.model.experts.count),
       decoder_(config.model, {.parameters = parameters,
-                              .kernels = *kernels_,
-                              .dispatcher = *dispatcher_,
+                              .mixture = mixture_,
                               .gate = gate_,
                               .clock = clock_,
                               .listener = listener_}) {}

@@ -7,6 +7,7 @@
 
 #include "core/base/clock.h"
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/parameter_store.h"
 #include "runtime/run_config.h"
 
@@ -25,8 +26,7 @@ class WholeModel {
  private:
   PassState pass_over(std::span<const std::int32_t> inputs, std::span<const std::int32_t> targets);
 
-  std::unique_ptr<ExpertKernels> kernels_;
-  std::unique_ptr<TokenDispatcher> dispatcher_;
+  HostMixture mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
   SystemClock clock_;

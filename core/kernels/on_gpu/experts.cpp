@@ -36,7 +36,8 @@ std::vector<SliceSpan> spans_of(std::span<const SliceWeights> slices, const Slic
 }
 
 std::int64_t hidden_elements(std::span<const SliceSpan> spans) {
-  return spans.empty() ? 0 : spans.back().hidden_begin + spans.back().selections * spans.back().width;
+  return spans.empty() ? 0
+                       : spans.back().hidden_begin + spans.back().selections * spans.back().width;
 }
 
 at::Tensor gathered(const at::Tensor& x, const at::Tensor& row) {
@@ -93,8 +94,9 @@ gpu::Number number_of(const at::Tensor& tensor) {
 /// What the products of one slice read and write.
 template <typename T>
 struct SliceParts {
-  SliceParts(const SliceSpan& span, const SliceWeights& weights_in, std::int64_t features_in)
-      : span(span), weights(weights_in), features(features_in) {}
+  SliceSpan span;
+  const SliceWeights& weights;
+  std::int64_t features;
 
   Part rows(const at::Tensor& by_place) const {
     return {at_element<T>(by_place, span.selection_begin * features), features};
@@ -107,10 +109,6 @@ struct SliceParts {
   }
   Part weight(const at::Tensor& matrix) const { return {data<T>(matrix), features}; }
   Part gradient(const at::Tensor& matrix) const { return {data<float>(matrix), features}; }
-
-  SliceSpan span;
-  const SliceWeights& weights;
-  std::int64_t features;
 };
 
 template <typename T, typename Body>
@@ -119,7 +117,7 @@ std::vector<gpu::Product> per_slice(std::span<const SliceSpan> spans,
                                     Body body) {
   std::vector<gpu::Product> products;
   for (std::size_t s = 0; s < spans.size(); ++s) {
-    products.push_back(body(SliceParts<T>(spans[s], slices[s], features)));
+    products.push_back(body(SliceParts<T>{spans[s], slices[s], features}));
   }
   return products;
 }
@@ -158,15 +156,15 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
     using T = decltype(element);
     run({.form = Form::kABt, .in = number, .out = number},
         per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
-          return product(s.rows(context.in), s.weight(s.weights.gate_up), s.gate_up(context.gate_up),
-                         s.span.selections, 2 * s.span.width, features);
+          return product(s.rows(context.in), s.weight(s.weights.gate_up),
+                         s.gate_up(context.gate_up), s.span.selections, 2 * s.span.width, features);
         }));
     gpu::swiglu_forward<T>(swiglu_rows<T>(context, spans), data<T>(context.gate_up),
                            mutable_data<T>(hidden), compute_stream());
     run({.form = Form::kAB, .in = number, .out = number},
         per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
-          return product(s.hidden(hidden), s.weight(s.weights.down), s.rows(out),
-                         s.span.selections, features, s.span.width);
+          return product(s.hidden(hidden), s.weight(s.weights.down), s.rows(out), s.span.selections,
+                         features, s.span.width);
         }));
   });
   return summed(out, context.places.of_row);

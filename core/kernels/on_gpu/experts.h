@@ -33,9 +33,9 @@ struct ExpertsGradient {
   at::Tensor dgate;  ///< [places] fp32
 };
 
-/// ExpertKernels (core/kernels/expert_kernels.h) for tensors of a GPU: the same formulas, all slices
-/// together. A slice's result is rounded to the type of x before the slices of a row are added in
-/// fp32. Memory in forward: D + 2 w for every place, kept, and D + w while it runs.
+/// ExpertKernels (core/kernels/expert_kernels.h) for tensors of a GPU: the same formulas, all
+/// slices together. A slice's result is rounded to the type of x before the slices of a row are
+/// added in fp32. Memory in forward: D + 2 w for every place, kept, and D + w while it runs.
 class Experts {
  public:
   explicit Experts(std::unique_ptr<gpu::GroupedProducts> products);

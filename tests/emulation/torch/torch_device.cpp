@@ -122,7 +122,7 @@ at::Tensor copy_from_and_resize(const at::Tensor& from, const at::Tensor& to) {
 }
 
 at::Scalar local_scalar_dense(const at::Tensor& tensor) {
-  at::Tensor host = at::empty({}, tensor.options().device(at::kCPU));
+  at::Tensor host = at::empty(tensor.sizes(), tensor.options().device(at::kCPU));
   copy_from(tensor, host, false);
   return host.item();
 }

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "tests/support/gradient_check.h"
 
@@ -55,7 +56,7 @@ class ObservedDecoder {
   explicit ObservedDecoder(bool tied)
       : config_(small_model(tied)),
         store_(config_, all_slices(), at::kFloat),
-        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
     for (at::Tensor part :
          {store_.dense_values(), store_.slice_values(0), store_.slice_values(1)}) {
       part.copy_(test_values("parameters", {part.numel()}, 0.6));
@@ -107,8 +108,7 @@ class ObservedDecoder {
 
   ModelConfig config_;
   ParameterStore store_;
-  std::unique_ptr<ExpertKernels> kernels_ = make_cpu_expert_kernels();
-  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(all_slices());
+  HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(all_slices())};
   RecordingGate gate_;
   CallingListener listener_;
   SystemClock clock_;

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "core/model/router.h"
 #include "tests/support/gradient_check.h"
@@ -55,7 +56,7 @@ class SmallDecoder {
   explicit SmallDecoder(const DecoderCase& c)
       : config_(model_of(c)),
         store_(config_, slices_of_model(), at::kDouble),
-        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.6);
     std::int64_t begin = 0;
     for (at::Tensor part :
@@ -147,8 +148,7 @@ class SmallDecoder {
 
   ModelConfig config_;
   ParameterStore store_;
-  std::unique_ptr<ExpertKernels> kernels_ = make_cpu_expert_kernels();
-  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(slices_of_model());
+  HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(slices_of_model())};
   OpenParameterGate gate_;
   NoGradientListener listener_;
   SystemClock clock_;

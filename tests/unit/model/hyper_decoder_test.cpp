@@ -3,8 +3,8 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
-#include "core/model/moe_layer.h"
 #include "core/model/router.h"
 #include "tests/support/gradient_check.h"
 
@@ -34,8 +34,8 @@ class SmallModel {
   SmallModel(const ModelConfig& config, at::ScalarType type)
       : store_(config, kSlices, type),
         hyper_(make_hyper_expert(config, store_, [](PassState&) {})),
-        layer_(config, 0, MoeLayerParts{store_, *kernels_, *dispatcher_, clock_, hyper_.get()}),
-        decoder_(config, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
+        layer_(mixture_.make_layer(config, 0, {store_, clock_, hyper_.get()})),
+        decoder_(config, {store_, mixture_, gate_, clock_, listener_}) {
     for (const TensorSpec& spec : store_.dense_specs()) {
       at::Tensor value = store_.dense(spec.name).value;
       value.copy_(test_values(spec.name.c_str(), value.sizes(), 0.3));
@@ -47,7 +47,7 @@ class SmallModel {
   std::pair<at::Tensor, at::Tensor> layer(const at::Tensor& x) {
     PassState pass = make_pass();
     const at::Tensor leaf = x.clone().requires_grad_(true);
-    const at::Tensor y = layer_.forward(leaf, pass);
+    const at::Tensor y = layer_->forward(leaf, pass);
     torch::autograd::backward({y}, {x});
     if (hyper_) hyper_->finish_gradients();
     return {y.detach(), leaf.grad()};
@@ -78,12 +78,11 @@ class SmallModel {
   OpenParameterGate gate_;
   NoGradientListener listener_;
   SystemClock clock_;
-  std::unique_ptr<ExpertKernels> kernels_ = make_cpu_expert_kernels();
-  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(kSlices);
+  HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(kSlices)};
   RouterStatistics statistics_{1, 4};
   std::vector<std::int32_t> tokens_ = std::vector<std::int32_t>(kTokens, 3);
   std::unique_ptr<HyperExpert> hyper_;
-  MoeLayer layer_;
+  std::unique_ptr<MoeLayer> layer_;
   Decoder decoder_;
 };
 

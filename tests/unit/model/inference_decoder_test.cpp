@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/model/decoder.h"
+#include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "tests/support/gradient_check.h"
 
@@ -43,7 +44,7 @@ class SmallModel {
   SmallModel(const DecoderCase& c, GradientMemory gradients)
       : config_(model_of(c)),
         store_(config_, kSlices, at::kDouble, gradients),
-        decoder_(config_, {store_, *kernels_, *dispatcher_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
     store_.dense_values().copy_(test_values("dense", {store_.dense_elements()}, 0.6));
     for (int layer = 0; layer < 2; ++layer) {
       at::Tensor& values = store_.slice_values(layer);
@@ -82,8 +83,7 @@ class SmallModel {
 
   ModelConfig config_;
   ParameterStore store_;
-  std::unique_ptr<ExpertKernels> kernels_ = make_reference_expert_kernels();
-  std::unique_ptr<TokenDispatcher> dispatcher_ = make_local_token_dispatcher(kSlices);
+  HostMixture mixture_{make_reference_expert_kernels(), make_local_token_dispatcher(kSlices)};
   OpenParameterGate gate_;
   NoGradientListener listener_;
   SystemClock clock_;

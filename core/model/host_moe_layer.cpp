@@ -1,4 +1,4 @@
-#include "core/model/moe_layer.h"
+#include "core/model/host_moe_layer.h"
 
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -6,6 +6,7 @@
 #include "core/base/check.h"
 #include "core/base/stopwatch.h"
 #include "core/kernels/linear.h"
+#include "core/model/forced_experts.h"
 #include "core/model/router.h"
 
 namespace hetmoe {
@@ -15,9 +16,36 @@ at::ScalarType wide_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-}  // namespace
+class HostMoeLayer final : public MoeLayer {
+ public:
+  HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
+               ExpertKernels& kernels, TokenDispatcher& dispatcher);
 
-struct MoeLayer::Saved {
+  at::Tensor forward(const at::Tensor& x, PassState& pass) override;
+
+ private:
+  struct Saved;
+  struct Autograd;
+
+  at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
+  at::Tensor backward(const at::Tensor& dy, Saved& saved);
+  at::Tensor router_backward(std::span<const double> dgates, std::span<const double> dmass,
+                             Saved& saved);
+  double token_units(const ReceivedTokens& received) const;
+  std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
+
+  RouterConfig router_config_;
+  int layer_;
+  std::vector<double> relative_width_;
+  Parameter router_;
+  ParameterStore& parameters_;
+  ExpertKernels& kernels_;
+  TokenDispatcher& dispatcher_;
+  const Clock& clock_;
+  HyperExpert* hyper_;
+};
+
+struct HostMoeLayer::Saved {
   at::Tensor x;
   PassState* pass = nullptr;
   Routing routing;
@@ -26,13 +54,13 @@ struct MoeLayer::Saved {
   std::unique_ptr<HyperContext> hyper;
 };
 
-struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
+struct HostMoeLayer::Autograd : torch::autograd::Function<HostMoeLayer::Autograd> {
   struct Holder final : torch::CustomClassHolder {
     Saved saved;
   };
 
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            MoeLayer* layer, PassState* pass) {
+                            HostMoeLayer* layer, PassState* pass) {
     auto holder = c10::make_intrusive<Holder>();
     at::Tensor y = layer->forward_and_save(x.detach(), *pass, holder->saved);
     context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
@@ -42,7 +70,7 @@ struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
-    auto* layer = reinterpret_cast<MoeLayer*>(context->saved_data["layer"].toInt());
+    auto* layer = reinterpret_cast<HostMoeLayer*>(context->saved_data["layer"].toInt());
     auto capsule = context->saved_data["saved"].toCapsule();
     Saved& saved = static_cast<Holder*>(capsule.get())->saved;
     at::Tensor dx = layer->backward(gradients[0].contiguous(), saved);
@@ -51,27 +79,28 @@ struct MoeLayer::Autograd : torch::autograd::Function<MoeLayer::Autograd> {
   }
 };
 
-MoeLayer::MoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts)
+HostMoeLayer::HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
+                           ExpertKernels& kernels, TokenDispatcher& dispatcher)
     : router_config_(config.router),
       layer_(layer),
       relative_width_(relative_widths(expert_widths(config.experts))),
       router_(parts.parameters.dense("layers." + std::to_string(layer) + ".router")),
       parameters_(parts.parameters),
-      kernels_(parts.kernels),
-      dispatcher_(parts.dispatcher),
+      kernels_(kernels),
+      dispatcher_(dispatcher),
       clock_(parts.clock),
       hyper_(parts.hyper) {}
 
-at::Tensor MoeLayer::forward(const at::Tensor& x, PassState& pass) {
+at::Tensor HostMoeLayer::forward(const at::Tensor& x, PassState& pass) {
   return Autograd::apply(x, this, &pass);
 }
 
-at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
+at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
   const auto wide = wide_type(x);
   saved.x = x;
   saved.pass = &pass;
-  saved.routing =
-      route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_, forced_experts(pass));
+  saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_,
+                        forced_experts(layer_, router_config_, pass));
   add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
 
   {
@@ -102,21 +131,7 @@ at::Tensor MoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Save
   return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
-std::vector<std::int32_t> MoeLayer::forced_experts(const PassState& pass) const {
-  const bool expected = router_config_.forced != "none";
-  HETMOE_CHECK(expected == (pass.forced != nullptr), "forced routing is ", router_config_.forced);
-  if (!expected) return {};
-  const Microbatch& microbatch = pass.microbatch;
-  const auto each = static_cast<std::size_t>(router_config_.top_k);
-  std::vector<std::int32_t> experts(microbatch.tokens() * each);
-  for (std::int64_t token = 0; token < microbatch.tokens(); ++token) {
-    pass.forced->select(layer_, microbatch.step, microbatch.first_token + token,
-                        std::span(experts).subspan(token * each, each));
-  }
-  return experts;
-}
-
-at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {
+at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   LayerSeconds& seconds = saved.pass->seconds;
   {
     const Stopwatch watch(clock_, seconds.dispatch_wait);
@@ -146,8 +161,8 @@ at::Tensor MoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
-at::Tensor MoeLayer::router_backward(std::span<const double> dgates, std::span<const double> dmass,
-                                     Saved& saved) {
+at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates,
+                                         std::span<const double> dmass, Saved& saved) {
   const auto wide = wide_type(saved.x);
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
   const at::Tensor dlogits = route_backward(saved.routing, {dgates, dmass},
@@ -160,14 +175,14 @@ at::Tensor MoeLayer::router_backward(std::span<const double> dgates, std::span<c
   return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
 }
 
-double MoeLayer::token_units(const ReceivedTokens& received) const {
+double HostMoeLayer::token_units(const ReceivedTokens& received) const {
   const std::span<const Slice> slices = parameters_.layer_slices(layer_);
   std::int64_t units = 0;
   for (const std::int32_t slice : received.slice) units += slices[slice].width();
   return static_cast<double>(units);
 }
 
-std::vector<SliceRows> MoeLayer::rows_of_slices(const ReceivedTokens& received) const {
+std::vector<SliceRows> HostMoeLayer::rows_of_slices(const ReceivedTokens& received) const {
   std::vector<SliceRows> rows(parameters_.layer_slices(layer_).size());
   for (std::size_t s = 0; s < received.slice.size(); ++s) {
     const auto slice = static_cast<std::size_t>(received.slice[s]);
@@ -176,6 +191,13 @@ std::vector<SliceRows> MoeLayer::rows_of_slices(const ReceivedTokens& received) 
     rows[slice].selection.push_back(static_cast<std::int64_t>(s));
   }
   return rows;
+}
+
+}  // namespace
+
+std::unique_ptr<MoeLayer> HostMixture::make_layer(const ModelConfig& config, int layer,
+                                                  const MoeLayerParts& parts) {
+  return std::make_unique<HostMoeLayer>(config, layer, parts, *kernels_, *dispatcher_);
 }
 
 }  // namespace hetmoe

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/model/gpu_token_dispatcher.h"
+#include "core/model/moe_layer.h"
+#include "core/model/slice.h"
+
+namespace hetmoe {
+
+/// Layers on tensors of the GPU; without CUDA built in a broken invariant.
+std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher);
+
+/// One rank: nothing is sent. `slices` as make_local_token_dispatcher takes them.
+std::unique_ptr<GpuTokenDispatcher> make_local_gpu_token_dispatcher(
+    const std::vector<Slice>& slices);
+
+}  // namespace hetmoe

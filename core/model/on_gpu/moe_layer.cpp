@@ -1,0 +1,172 @@
+#include <ATen/ops/mm.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/base/stopwatch.h"
+#include "core/kernels/linear.h"
+#include "core/model/forced_experts.h"
+#include "core/model/gpu_mixture.h"
+#include "core/model/on_gpu/router.h"
+#include "core/model/router.h"
+#include "core/tensor/device.h"
+
+namespace hetmoe {
+namespace {
+
+class GpuMoeLayer final : public MoeLayer {
+ public:
+  GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
+              on_gpu::Experts& experts, GpuTokenDispatcher& dispatcher);
+
+  at::Tensor forward(const at::Tensor& x, PassState& pass) override;
+
+ private:
+  struct Saved;
+  struct Autograd;
+
+  at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
+  at::Tensor backward(const at::Tensor& dy, Saved& saved);
+  at::Tensor router_backward(const at::Tensor& dgate, Saved& saved);
+  double token_units(const on_gpu::SlicePlaces& places) const;
+
+  RouterConfig router_config_;
+  int layer_;
+  std::vector<double> relative_width_;
+  at::Tensor relative_width_there_;  ///< [E] fp64, on the GPU
+  Parameter router_;
+  ParameterStore& parameters_;
+  on_gpu::Experts& experts_;
+  GpuTokenDispatcher& dispatcher_;
+  const Clock& clock_;
+};
+
+struct GpuMoeLayer::Saved {
+  at::Tensor x;
+  PassState* pass = nullptr;
+  GpuRouting routing;
+  std::unique_ptr<GpuTokenExchange> exchange;
+  on_gpu::ExpertsContext experts;
+};
+
+struct GpuMoeLayer::Autograd : torch::autograd::Function<GpuMoeLayer::Autograd> {
+  struct Holder final : torch::CustomClassHolder {
+    Saved saved;
+  };
+
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
+                            GpuMoeLayer* layer, PassState* pass) {
+    auto holder = c10::make_intrusive<Holder>();
+    at::Tensor y = layer->forward_and_save(x.detach(), *pass, holder->saved);
+    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
+    context->saved_data["saved"] = at::IValue::make_capsule(std::move(holder));
+    return y;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    auto* layer = reinterpret_cast<GpuMoeLayer*>(context->saved_data["layer"].toInt());
+    auto capsule = context->saved_data["saved"].toCapsule();
+    Saved& saved = static_cast<Holder*>(capsule.get())->saved;
+    at::Tensor dx = layer->backward(gradients[0].contiguous(), saved);
+    saved = Saved{};
+    return {dx, at::Tensor(), at::Tensor()};
+  }
+};
+
+GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
+                         on_gpu::Experts& experts, GpuTokenDispatcher& dispatcher)
+    : router_config_(config.router),
+      layer_(layer),
+      relative_width_(relative_widths(expert_widths(config.experts))),
+      relative_width_there_(uploaded(std::span<const double>(relative_width_), at::kDouble)),
+      router_(parts.parameters.dense("layers." + std::to_string(layer) + ".router")),
+      parameters_(parts.parameters),
+      experts_(experts),
+      dispatcher_(dispatcher),
+      clock_(parts.clock) {
+  HETMOE_CHECK(parts.hyper == nullptr, "the small expert on a GPU");
+}
+
+at::Tensor GpuMoeLayer::forward(const at::Tensor& x, PassState& pass) {
+  return Autograd::apply(x, this, &pass);
+}
+
+at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
+  saved.x = x;
+  saved.pass = &pass;
+  saved.routing = on_gpu::route(at::mm(x.to(at::kFloat), router_.value.to(at::kFloat).t()),
+                                router_config_, forced_experts(layer_, router_config_, pass));
+  on_gpu::add_statistics(saved.routing, relative_width_there_, pass.gpu.statistics[layer_]);
+  saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
+  GpuTokenExchange::Received received;
+  {
+    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    received = saved.exchange->finish_dispatch();
+  }
+  if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(received.places);
+  const at::Tensor y = experts_.forward(received.x, parameters_.layer_weights(layer_),
+                                        std::move(received.places), saved.experts);
+  saved.exchange->start_combine(y);
+  return saved.exchange->finish_combine();
+}
+
+at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
+  saved.exchange->start_dispatch_gradient(dy);
+  const at::Tensor dy_received = saved.exchange->finish_dispatch_gradient();
+  const on_gpu::ExpertsGradient experts =
+      experts_.backward(dy_received, parameters_.layer_weights(layer_), saved.experts);
+  saved.exchange->start_combine_gradient(experts.dx, experts.dgate);
+  const GpuTokenExchange::Gradient gradient = saved.exchange->finish_combine_gradient();
+  return gradient.dx.add(router_backward(gradient.dgate, saved));
+}
+
+at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, Saved& saved) {
+  const PassState& pass = *saved.pass;
+  const at::Tensor dlogits =
+      on_gpu::route_backward(saved.routing, dgate, {},
+                             {.config = router_config_,
+                              .relative_width = relative_width_,
+                              .global_selected = pass.gpu.statistics[layer_].narrow(
+                                  0, 0, static_cast<std::int64_t>(relative_width_.size())),
+                              .global_tokens = pass.microbatch.global_tokens,
+                              .microbatches = pass.microbatch.microbatches});
+  add_weight_gradient(dlogits, saved.x.to(at::kFloat), router_.gradient);
+  return at::mm(dlogits, router_.value.to(at::kFloat)).to(saved.x.scalar_type());
+}
+
+double GpuMoeLayer::token_units(const on_gpu::SlicePlaces& places) const {
+  const std::span<const Slice> slices = parameters_.layer_slices(layer_);
+  std::int64_t units = 0;
+  for (std::size_t i = 0; i < slices.size(); ++i) units += places.of_slice[i] * slices[i].width();
+  return static_cast<double>(units);
+}
+
+class GpuMixture final : public Mixture {
+ public:
+  explicit GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher)
+      : experts_(gpu::make_stream_products(kStreams)), dispatcher_(std::move(dispatcher)) {}
+
+  std::unique_ptr<MoeLayer> make_layer(const ModelConfig& config, int layer,
+                                       const MoeLayerParts& parts) override {
+    return std::make_unique<GpuMoeLayer>(config, layer, parts, experts_, *dispatcher_);
+  }
+  ExchangedBytes bytes_sent() const override { return dispatcher_->bytes_sent(); }
+
+ private:
+  static constexpr int kStreams = 4;
+
+  on_gpu::Experts experts_;
+  std::unique_ptr<GpuTokenDispatcher> dispatcher_;
+};
+
+}  // namespace
+
+std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher) {
+  return std::make_unique<GpuMixture>(std::move(dispatcher));
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,97 @@
+#include "core/model/on_gpu/token_pairs.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+
+#include <algorithm>
+#include <span>
+
+#include "core/kernels/gpu/bucket_sort.h"
+#include "core/kernels/on_gpu/pointers.h"
+#include "core/tensor/device.h"
+
+namespace hetmoe::on_gpu {
+namespace {
+
+at::Tensor integers(const std::vector<std::int32_t>& values) {
+  return uploaded(std::span<const std::int32_t>(values), at::kInt);
+}
+
+}  // namespace
+
+ServerTable::ServerTable(const std::vector<std::vector<Server>>& of_expert) {
+  std::vector<std::int32_t> begin = {0}, rank, slice;
+  for (const std::vector<Server>& servers : of_expert) {
+    for (const Server& server : servers) {
+      rank.push_back(server.rank);
+      slice.push_back(server.slice);
+    }
+    begin.push_back(static_cast<std::int32_t>(rank.size()));
+    most_slices_ = std::max(most_slices_, static_cast<std::int64_t>(servers.size()));
+  }
+  num_slices_ = static_cast<std::int64_t>(rank.size());
+  begin_ = integers(begin);
+  rank_ = integers(rank);
+  slice_ = integers(slice);
+}
+
+gpu::SliceServers ServerTable::servers() const {
+  return {.begin = data<std::int32_t>(begin_),
+          .rank = data<std::int32_t>(rank_),
+          .slice = data<std::int32_t>(slice_)};
+}
+
+Buckets sort_by_bucket(const at::Tensor& key, std::int64_t buckets) {
+  const std::int64_t items = key.numel();
+  Buckets sorted{at::empty({buckets}, key.options()), at::empty_like(key)};
+  const at::Tensor order = at::empty_like(key);
+  const at::Tensor scratch = at::empty({gpu::bucket_sort_scratch(items, buckets)}, key.options());
+  gpu::bucket_sort({.key = data<std::int32_t>(key),
+                    .items = items,
+                    .buckets = buckets,
+                    .count = mutable_data<std::int32_t>(sorted.count),
+                    .position = mutable_data<std::int32_t>(sorted.position),
+                    .order = mutable_data<std::int32_t>(order)},
+                   mutable_data<std::int32_t>(scratch), compute_stream());
+  return sorted;
+}
+
+PlacedPairs::PlacedPairs(const GpuRouting& routing, const ServerTable& table)
+    : offset(routing.offset),
+      expert(routing.expert),
+      gate(routing.gate),
+      pairs_per_token(routing.most_per_token * table.most_slices()) {
+  const std::int64_t room = routing.tokens() * pairs_per_token;
+  slice = at::empty({room}, expert.options());
+  selection = at::empty_like(slice);
+  row_rank = at::empty_like(slice);
+  first = at::empty_like(slice);
+  gpu::list_pairs(selections(), table.servers(), pairs(), compute_stream());
+  Buckets sorted = sort_by_bucket(slice, table.num_slices());
+  position = std::move(sorted.position);
+  count = std::move(sorted.count);
+}
+
+gpu::Selections PlacedPairs::selections() const {
+  return {.tokens = offset.size(0) - 1,
+          .offset = data<std::int32_t>(offset),
+          .expert = data<std::int32_t>(expert),
+          .gate = data<float>(gate)};
+}
+
+gpu::TokenPairs PlacedPairs::pairs() const {
+  return {.pairs_per_token = pairs_per_token,
+          .slice = mutable_data<std::int32_t>(slice),
+          .selection = mutable_data<std::int32_t>(selection),
+          .row_rank = mutable_data<std::int32_t>(row_rank),
+          .first = mutable_data<std::int32_t>(first)};
+}
+
+at::Tensor gate_gradients(const PlacedPairs& pairs, const at::Tensor& dgate_of_pair) {
+  at::Tensor dgate = at::empty_like(pairs.gate);
+  gpu::sum_gate_gradients(pairs.selections(), pairs.pairs(), data<std::int32_t>(pairs.position),
+                          data<float>(dgate_of_pair), mutable_data<float>(dgate), compute_stream());
+  return dgate;
+}
+
+}  // namespace hetmoe::on_gpu

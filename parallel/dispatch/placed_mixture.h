@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+
+#include "core/model/moe_layer.h"
+#include "parallel/communicator/communicator.h"
+#include "parallel/placement/placement.h"
+
+namespace hetmoe {
+
+/// What experts are computed with, and on what.
+struct MixtureKind {
+  at::ScalarType type = at::kFloat;
+  std::int64_t hidden_size = 0;
+  bool on_gpu = false;
+};
+
+/// The mixture whose tokens go where a placement says.
+class PlacedMixture {
+ public:
+  /// `group` (the expert group, this class of traffic alone) must outlive it.
+  PlacedMixture(Communicator& group, const Placement& placement, const MixtureKind& kind);
+
+  Mixture& get() { return *mixture_; }
+  const Mixture& get() const { return *mixture_; }
+
+  /// From the next dispatch on; no exchange may be under way. Every rank of the group, the same; in
+  /// groups of two ranks or more.
+  void follow(const Placement& placement);
+
+ private:
+  std::unique_ptr<Mixture> mixture_;
+  std::function<void(const Placement&)> follow_;  ///< none in groups of one rank
+};
+
+}  // namespace hetmoe

@@ -1,0 +1,193 @@
+// The model on the emulated device beside the model on the CPU.
+#include <gtest/gtest.h>
+
+#include "core/model/decoder.h"
+#include "core/model/gpu_mixture.h"
+#include "core/model/host_moe_layer.h"
+#include "core/model/local_token_dispatcher.h"
+#include "core/tensor/device.h"
+#include "tests/emulation/streams.h"
+#include "tests/support/gradient_check.h"
+
+namespace hetmoe {
+namespace {
+
+constexpr std::int64_t kLength = 7;
+
+struct ModelCase {
+  const char* name;
+  at::ScalarType type = at::kFloat;
+  std::int64_t sequences = 3;
+  bool documents = false;
+  bool qk_norm = false;
+  bool tied = false;
+  RouterConfig router;
+};
+
+ModelConfig model_of(const ModelCase& c) {
+  ModelConfig config;
+  config.vocab_size = 19;
+  config.hidden_size = 24;
+  config.num_layers = 2;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 6;
+  config.rope_theta = 50;
+  config.qk_norm = c.qk_norm;
+  config.tie_embeddings = c.tied;
+  config.experts.count = 5;
+  config.experts.widths = {8, 1, 16, 3, 24};
+  config.router = c.router;
+  return config;
+}
+
+/// The third expert is cut.
+std::vector<Slice> slices_of_model() {
+  std::vector<Slice> slices;
+  for (int layer = 0; layer < 2; ++layer) {
+    slices.insert(slices.end(), {{layer, 0, 0, 8}, {layer, 1, 0, 1}, {layer, 2, 0, 8}});
+    slices.insert(slices.end(), {{layer, 2, 8, 16}, {layer, 3, 0, 3}, {layer, 4, 0, 24}});
+  }
+  return slices;
+}
+
+/// A decoder with its parameters on one device, the same values on each.
+class OneDecoder {
+ public:
+  OneDecoder(const ModelCase& c, at::Device device)
+      : config_(model_of(c)),
+        store_(config_, slices_of_model(), c.type, GradientMemory::kHeld, device),
+        mixture_(make_mixture(device, c.type)),
+        statistics_(config_.num_layers, config_.experts.count),
+        decoder_(config_, {store_, *mixture_, gate_, clock_, listener_}) {
+    const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
+    std::int64_t begin = 0;
+    for (at::Tensor part :
+         {store_.dense_values(), store_.slice_values(0), store_.slice_values(1)}) {
+      part.copy_(values.narrow(0, begin, part.numel()));
+      begin += part.numel();
+    }
+    for (const TensorSpec& spec : store_.dense_specs()) {
+      at::Tensor value = store_.dense(spec.name).value;
+      if (!spec.is_matrix) value.mul_(0.3).add_(1.0);
+    }
+    for (std::int64_t i = 0; i < c.sequences * kLength; ++i) {
+      inputs_.push_back(static_cast<std::int32_t>(i * 5 % 19));
+      targets_.push_back(static_cast<std::int32_t>(i * 11 % 19));
+      if (c.documents) document_begin_.push_back(static_cast<std::int32_t>(i % kLength / 3 * 3));
+    }
+    sequences_ = c.sequences;
+  }
+
+  double train() {
+    store_.zero_gradients();
+    PassState pass = make_pass();
+    const double loss = decoder_.forward(pass);
+    decoder_.backward(pass);
+    return loss;
+  }
+  double evaluate() {
+    PassState pass = make_pass();
+    return decoder_.evaluate(pass);
+  }
+  at::Tensor next_token_logits() {
+    PassState pass = make_pass();
+    return decoder_.next_token_logits(pass).to(at::kCPU);
+  }
+
+  ParameterStore& store() { return store_; }
+  std::span<double> statistics() { return statistics_.values(); }
+
+ private:
+  static std::unique_ptr<Mixture> make_mixture(at::Device device, at::ScalarType) {
+    if (!device.is_cpu()) return make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_model()));
+    return std::make_unique<HostMixture>(make_cpu_expert_kernels(),
+                                         make_local_token_dispatcher(slices_of_model()));
+  }
+
+  PassState make_pass() {
+    statistics_.clear();
+    return {.microbatch = {.sequences = sequences_,
+                           .length = kLength,
+                           .inputs = inputs_,
+                           .targets = targets_,
+                           .document_begin = document_begin_,
+                           .global_tokens = 2 * std::max<std::int64_t>(sequences_, 1) * kLength,
+                           .microbatches = 2,
+                           .index = 1},
+            .statistics = &statistics_,
+            .seconds = {}};
+  }
+
+  ModelConfig config_;
+  ParameterStore store_;
+  std::unique_ptr<Mixture> mixture_;
+  OpenParameterGate gate_;
+  NoGradientListener listener_;
+  SystemClock clock_;
+  RouterStatistics statistics_;
+  Decoder decoder_;
+  std::int64_t sequences_ = 0;
+  std::vector<std::int32_t> inputs_, targets_, document_begin_;
+};
+
+double distance(const at::Tensor& got, const at::Tensor& expected) {
+  const at::Tensor difference = got.to(at::kCPU).to(at::kDouble) - expected.to(at::kDouble);
+  return difference.norm().item<double>() / (expected.to(at::kDouble).norm().item<double>() + 1e-12);
+}
+
+class GpuDecoder : public testing::TestWithParam<ModelCase> {};
+
+TEST_P(GpuDecoder, losses_gradients_and_statistics_are_those_of_the_cpu) {
+  const double tolerance = GetParam().type == at::kFloat ? 2e-5 : 3e-2;
+  OneDecoder there(GetParam(), gpu_device());
+  OneDecoder here(GetParam(), at::kCPU);
+  EXPECT_NEAR(there.train(), here.train(), tolerance * (1 + here.evaluate()));
+  for (const TensorSpec& spec : here.store().dense_specs()) {
+    EXPECT_LT(distance(there.store().dense(spec.name).gradient, here.store().dense(spec.name).gradient),
+              tolerance)
+        << spec.name;
+  }
+  for (int layer = 0; layer < 2; ++layer) {
+    EXPECT_LT(distance(there.store().slice_gradients(layer), here.store().slice_gradients(layer)),
+              tolerance)
+        << "experts of layer " << layer;
+  }
+  EXPECT_NEAR(there.evaluate(), here.evaluate(), tolerance * (1 + here.evaluate()));
+  const auto counted = there.statistics();
+  const auto expected = here.statistics();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_NEAR(counted[i], expected[i], tolerance * (1 + expected[i])) << i;
+  }
+  if (GetParam().sequences > 0) {
+    EXPECT_LT(distance(there.next_token_logits(), here.next_token_logits()), tolerance);
+  }
+}
+
+RouterConfig top_p() {
+  RouterConfig router;
+  router.kind = RouterKind::kTopP;
+  router.top_p = 0.6;
+  router.entropy = 0.03;
+  return router;
+}
+
+RouterConfig released() {
+  RouterConfig router;
+  router.penalty_form = PenaltyForm::kReleasedCode;
+  router.load_balance = 0.01;
+  return router;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, GpuDecoder,
+    testing::Values(ModelCase{.name = "top_k"}, ModelCase{.name = "bf16", .type = at::kBFloat16},
+                    ModelCase{.name = "top_p", .router = top_p()},
+                    ModelCase{.name = "released_code", .router = released()},
+                    ModelCase{.name = "documents", .documents = true},
+                    ModelCase{.name = "normalised_heads_and_tied", .qk_norm = true, .tied = true},
+                    ModelCase{.name = "no_tokens", .sequences = 0}),
+    [](const auto& context) { return std::string(context.param.name); });
+
+}  // namespace
+}  // namespace hetmoe
