@@ -35,7 +35,9 @@ class Block {
     while (fibers_.size() < threads) fibers_.push_back(std::make_unique<Fiber>());
     threads_ = threads;
     for (unsigned i = 0; i < threads; ++i) begin(*fibers_[i]);
-    while (resume_all()) release();
+    do {
+      for (unsigned turn = 0; turn < warps(); ++turn) run_warp(in_turn(turn, warps()));
+    } while (release_block());
   }
 
   void wait(Waits waits) {
@@ -66,39 +68,44 @@ class Block {
     fiber.waits = Waits::kNo;
   }
 
-  /// Whether any thread is left.
-  bool resume_all() {
-    bool left = false;
-    for (unsigned turn = 0; turn < threads_; ++turn) {
-      running_ = turns_of_threads == Turns::kAscending ? turn : threads_ - 1 - turn;
-      if (fibers_[running_]->waits == Waits::kNo) {
-        thread_index = {running_, 0, 0};
-        swapcontext(&scheduler_, &fibers_[running_]->context);
-      }
-      left |= fibers_[running_]->waits != Waits::kEnded;
-    }
-    return left;
+  unsigned warps() const { return (threads_ + kWarpSize - 1) / kWarpSize; }
+
+  static unsigned in_turn(unsigned turn, unsigned count) {
+    return turns_of_threads == Turns::kAscending ? turn : count - 1 - turn;
   }
 
-  bool all_wait(unsigned begin, unsigned end, Waits waits) const {
+  /// As far as it gets without other warps.
+  void run_warp(unsigned warp) {
+    const unsigned first = warp * kWarpSize;
+    const unsigned lanes = std::min(kWarpSize, threads_ - first);
+    do {
+      for (unsigned turn = 0; turn < lanes; ++turn) resume(first + in_turn(turn, lanes));
+    } while (lanes == kWarpSize && release(first, first + lanes, Waits::kForWarp));
+  }
+
+  void resume(unsigned thread) {
+    if (fibers_[thread]->waits != Waits::kNo) return;
+    running_ = thread;
+    thread_index = {thread, 0, 0};
+    swapcontext(&scheduler_, &fibers_[thread]->context);
+  }
+
+  bool all(unsigned begin, unsigned end, Waits waits) const {
     return std::all_of(fibers_.begin() + begin, fibers_.begin() + end,
                        [&](const auto& fiber) { return fiber->waits == waits; });
   }
 
-  void release(unsigned begin, unsigned end) {
+  /// Lets these threads go on if they all wait for it.
+  bool release(unsigned begin, unsigned end, Waits waits) {
+    if (!all(begin, end, waits)) return false;
     for (unsigned i = begin; i < end; ++i) fibers_[i]->waits = Waits::kNo;
+    return true;
   }
 
-  void release() {
-    if (all_wait(0, threads_, Waits::kForBlock)) return release(0, threads_);
-    bool any = false;
-    for (unsigned first = 0; first < threads_; first += kWarpSize) {
-      if (first + kWarpSize > threads_ || !all_wait(first, first + kWarpSize, Waits::kForWarp))
-        continue;
-      release(first, first + kWarpSize);
-      any = true;
-    }
-    if (any) return;
+  /// Whether any thread is left.
+  bool release_block() {
+    if (all(0, threads_, Waits::kEnded)) return false;
+    if (release(0, threads_, Waits::kForBlock)) return true;
     std::fprintf(stderr, "emulated device: threads of %s wait for others that do not come\n",
                  kernel_);
     std::abort();

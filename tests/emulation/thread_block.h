@@ -18,8 +18,9 @@ enum class Turns { kAscending, kDescending };
 void take_turns(Turns turns);
 
 /// Runs `body` once per thread of every block. Threads of a block are fibers of the calling thread:
-/// each goes on until it waits for others. Aborts the process, naming the kernel, when threads wait
-/// for some that have ended or wait elsewhere.
+/// each goes on until it waits for others, and each warp until it waits for other warps, so that
+/// warps are as far apart as barriers let them be. Aborts the process, naming the kernel, when
+/// threads wait for some that have ended or wait elsewhere.
 void run_grid(const char* kernel, Index blocks, unsigned threads,
               const std::function<void()>& body);
 

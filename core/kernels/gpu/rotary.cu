@@ -41,10 +41,24 @@ __device__ HeadPlace<T> place_of(const RotaryShape& shape, const RotaryHeads<T>&
   return place(heads.value, shape.num_kv_heads, head - shape.num_kv_heads, false);
 }
 
+/// At most 16 bytes at a time, as aligned as the elements that they turn.
+template <int N>
+__device__ void read_angles(const float* from, float (&to)[N]) {
+  constexpr int kAtOnce = N < kPack<float> ? N : kPack<float>;
+  for (int first = 0; first < N; first += kAtOnce) {
+    const Pack<float, kAtOnce> pack = read_pack<kAtOnce>(from + first);
+    for (int j = 0; j < kAtOnce; ++j) to[first + j] = pack.value[j];
+  }
+}
+
 /// to = from, rotated by the angles of its position; `direction` -1 turns back.
 template <int N, typename T>
-__device__ void rotate(const T* from, T* to, const float* cosine, const float* sine,
+__device__ void rotate(const T* from, T* to, const float* cosines, const float* sines,
                        float direction, std::int64_t half) {
+  float cosine[N];
+  float sine[N];
+  read_angles(cosines, cosine);
+  read_angles(sines, sine);
   Pack<T, N> low = read_pack<N>(from);
   Pack<T, N> high = read_pack<N>(from + half);
   for (int j = 0; j < N; ++j) {
@@ -113,6 +127,12 @@ Grid grid_of(const RotaryShape& shape, bool packs) {
   return grid_of_rows(shape.sequences * shape.length, half_row, packs ? kPack<T> : 1);
 }
 
+template <typename T, typename Heads>
+bool fits(const RotaryShape& shape, const RotaryTable& table, const T* qkv, const Heads& heads) {
+  return fits_packs<T>(shape.head_dim / 2, qkv, heads.query, heads.key, heads.value) &&
+         fits_packs<float>(0, table.cosine, table.sine);
+}
+
 }  // namespace
 
 void fill_rotary_table(const RotaryShape& shape, double theta, float* cosine, float* sine) {
@@ -132,7 +152,7 @@ template <typename T>
 void split_and_rotate(const RotaryShape& shape, const RotaryTable& table, const T* qkv,
                       const RotaryHeads<T>& heads, Stream stream) {
   if (shape.sequences * shape.length == 0) return;
-  const bool packs = fits_packs<T>(shape.head_dim / 2, qkv, heads.query, heads.key, heads.value);
+  const bool packs = fits(shape, table, qkv, heads);
   const auto kernel = packs ? split_kernel<T, kPack<T>> : split_kernel<T, 1>;
   launch("split_and_rotate", grid_of<T>(shape, packs), stream, kernel, shape, table, qkv, heads);
 }
@@ -141,7 +161,7 @@ template <typename T>
 void rotate_back_and_join(const RotaryShape& shape, const RotaryTable& table,
                           const RotaryHeads<const T>& heads, T* qkv, Stream stream) {
   if (shape.sequences * shape.length == 0) return;
-  const bool packs = fits_packs<T>(shape.head_dim / 2, qkv, heads.query, heads.key, heads.value);
+  const bool packs = fits(shape, table, qkv, heads);
   const auto kernel = packs ? join_kernel<T, kPack<T>> : join_kernel<T, 1>;
   launch("rotate_back_and_join", grid_of<T>(shape, packs), stream, kernel, shape, table, heads,
          qkv);

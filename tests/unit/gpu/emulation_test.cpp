@@ -21,6 +21,18 @@ __global__ void add_neighbour_without_barrier(const int* in, int* out) {
   out[blockIdx.x * 64 + threadIdx.x] = values[threadIdx.x] + values[(threadIdx.x + 1) % 64];
 }
 
+/// Warps take from the first thread twice; `barriers`: not before all have taken the first.
+__global__ void broadcast_twice(int barriers, int* out) {
+  __shared__ int brought;
+  if (threadIdx.x == 0) brought = 1;
+  __syncthreads();
+  const int first = __shfl_xor_sync(0xffffffffU, brought, 1);
+  if (barriers != 0) __syncthreads();
+  if (threadIdx.x == 0) brought = 2;
+  __syncthreads();
+  out[threadIdx.x] = 10 * first + brought;
+}
+
 __global__ void reverse_warp(int* values) {
   values[threadIdx.x] = __shfl_xor_sync(0xffffffffU, values[threadIdx.x], 31);
 }
@@ -68,6 +80,17 @@ TEST(Emulation, threads_of_a_block_share_memory_and_meet_at_barriers) {
 TEST(Emulation, a_missing_barrier_shows_when_threads_take_other_turns) {
   EXPECT_NE(run(&add_neighbour_without_barrier, emulation::Turns::kAscending),
             run(&add_neighbour_without_barrier, emulation::Turns::kDescending));
+}
+
+TEST(Emulation, a_warp_runs_ahead_of_others_as_far_as_barriers_let_it) {
+  const DeviceArray<int> out(64);
+  const auto last = [&](int barriers) {
+    gpu::launch("twice", {.blocks_x = 1, .threads = 64}, nullptr, &broadcast_twice, barriers,
+                out.get());
+    return out.values().back();
+  };
+  EXPECT_EQ(last(1), 12);
+  EXPECT_EQ(last(0), 22) << "the first warp has overwritten what the second was to take";
 }
 
 TEST(Emulation, lanes_of_a_warp_exchange_values) {

@@ -66,14 +66,8 @@ class Norm {
         reference_{shape, reals(x_), reals(weight_), reals(dy_)} {}
 
   void check_forward() const {
-    const DeviceArray<T> x(x_), weight(weight_);
     const DeviceArray<float> inverse(static_cast<std::size_t>(shape_.rows));
-    const std::vector<T> y = same_in_any_turns([&] {
-      const DeviceArray<T> out(x_.size());
-      gpu::rms_norm_forward(x.get(), weight.get(), out.get(), inverse.get(), shape_.rows,
-                            shape_.columns, kEpsilon, nullptr);
-      return out.values();
-    });
+    const std::vector<T> y = same_in_any_turns([&] { return forward(inverse, false); });
     const std::vector<float> scale = inverse.values();
     for (std::size_t i = 0; i < y.size(); ++i) {
       const auto row = static_cast<std::int64_t>(i) / shape_.columns;
@@ -106,6 +100,11 @@ class Norm {
     }
   }
 
+  void check_forward_in_place() const {
+    const DeviceArray<float> inverse(static_cast<std::size_t>(shape_.rows));
+    EXPECT_TRUE(same_bits(forward(inverse, false), forward(inverse, true)));
+  }
+
   void check_in_place() const {
     const std::vector<float> zeros(weight_.size(), 0);
     const Gradient apart = backward(zeros, false);
@@ -135,6 +134,14 @@ class Norm {
   }
 
  private:
+  std::vector<T> forward(const DeviceArray<float>& inverse, bool in_place) const {
+    const DeviceArray<T> x(x_), weight(weight_), apart(x_.size());
+    const DeviceArray<T>& y = in_place ? x : apart;
+    gpu::rms_norm_forward(x.get(), weight.get(), y.get(), inverse.get(), shape_.rows,
+                          shape_.columns, kEpsilon, nullptr);
+    return y.values();
+  }
+
   struct Gradient {
     std::vector<T> x;
     std::vector<float> weight;
@@ -176,6 +183,11 @@ TEST(GpuRmsNorm, rows_have_a_mean_square_of_one_before_the_weight) {
     Norm<float>(shape).check_forward();
     Norm<gpu::BFloat16Bits>(shape).check_forward();
   }
+}
+
+TEST(GpuRmsNorm, the_result_may_take_the_place_of_the_rows) {
+  Norm<float>({3, 301}).check_forward_in_place();
+  Norm<gpu::BFloat16Bits>({3, 2056}).check_forward_in_place();
 }
 
 TEST(GpuRmsNorm, gradients_are_those_of_the_formula_and_the_weights_is_added) {

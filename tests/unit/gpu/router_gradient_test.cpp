@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/kernels/gpu/router.h"
+#include "core/kernels/gpu/router_arithmetic.h"
 #include "tests/unit/gpu/elements.h"
 #include "tests/unit/gpu/routed_on_device.h"
 
@@ -164,6 +165,21 @@ TEST(GpuRouter, the_gradient_is_that_of_finite_differences) {
     check_gradient(5, experts, top_two(), kAll);
     check_gradient(2, experts, {.kind = gpu::SelectionRule::kTopP, .top_p = 0.8F}, kAll);
   }
+}
+
+TEST(GpuRouter, gradients_of_more_selections_than_lanes_meet_in_one_projection) {
+  check_gradient(2, 70, {.kind = gpu::SelectionRule::kTopP, .top_p = 0.95F}, kAll);
+}
+
+TEST(GpuRouter, the_gradient_of_entropy_is_that_of_finite_differences) {
+  for (const float p : {0.01F, 0.3F, 0.9F}) {
+    const double step = 1e-6;
+    const auto entropy = [](double q) { return -q * std::log(q); };
+    EXPECT_NEAR(gpu::entropy_term(p), entropy(p), 1e-6);
+    EXPECT_NEAR(gpu::entropy_gradient(p, 2), (entropy(p + step) - entropy(p - step)) / step, 1e-5);
+  }
+  EXPECT_EQ(gpu::entropy_term(0), 0);
+  EXPECT_EQ(gpu::entropy_gradient(0, 2), 0);
 }
 
 TEST(GpuRouter, each_part_of_the_gradient_may_be_absent) {

@@ -135,6 +135,15 @@ TEST(GpuRows, sums_are_added_in_order_and_rounded_once) {
   }
 }
 
+TEST(GpuRows, sums_may_take_the_place_of_what_is_added_to_them) {
+  const DeviceArray<float> x(std::vector<float>{1, 2, 3, 4});
+  const DeviceArray<float> sums(std::vector<float>{10, 20});
+  const DeviceArray<std::int32_t> positions(Indices{1, 0});
+  gpu::sum_rows<float>(x.get(), {.positions = positions.get(), .sums = 1, .capacity = 2},
+                       sums.get(), sums.get(), 2, nullptr);
+  EXPECT_EQ(sums.values(), (std::vector<float>{14, 26}));
+}
+
 TEST(GpuRows, a_buffer_that_is_not_aligned_is_read_element_by_element) {
   const auto x = random_elements<gpu::BFloat16Bits>(65);
   const DeviceArray<gpu::BFloat16Bits> device_x(x);
