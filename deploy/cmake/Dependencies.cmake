@@ -64,7 +64,7 @@ target_link_libraries(torch_cpu INTERFACE -L${HETMOE_TORCH_ROOT}/lib -ltorch_cpu
 # Programs lie in build/. A run path from there holds wherever a shared file system mounts the tree.
 cmake_path(IS_PREFIX CMAKE_SOURCE_DIR ${HETMOE_TORCH_ROOT} NORMALIZE torch_is_ours)
 cmake_path(GET HETMOE_TORCH_ROOT PARENT_PATH site_packages)
-foreach(folder IN ITEMS ${HETMOE_TORCH_ROOT}/lib ${site_packages}/nvidia/cu13/lib)
+foreach(folder IN ITEMS ${HETMOE_TORCH_ROOT}/lib ${site_packages}/nvidia/cu13/lib ${site_packages}/nvidia/nccl/lib)
   if(torch_is_ours)
     cmake_path(RELATIVE_PATH folder BASE_DIRECTORY ${CMAKE_BINARY_DIR})
     set(folder "\$ORIGIN/${folder}")

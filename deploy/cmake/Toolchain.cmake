@@ -34,9 +34,9 @@ target_compile_options(hetmoe_warnings INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${wa
 # sanitizers cannot follow the resolver, so their builds take the plain version.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64" AND NOT CMAKE_CXX_FLAGS MATCHES "fsanitize")
   add_compile_definitions(
-    "HETMOE_VECTORIZED=__attribute__((target_clones(\"arch=x86-64-v4\",\"arch=x86-64-v3\",\"default\")))")
+    "$<$<COMPILE_LANGUAGE:CXX>:HETMOE_VECTORIZED=__attribute__((target_clones(\"arch=x86-64-v4\",\"arch=x86-64-v3\",\"default\")))>")
 else()
-  add_compile_definitions(HETMOE_VECTORIZED=)
+  add_compile_definitions("$<$<COMPILE_LANGUAGE:CXX>:HETMOE_VECTORIZED=>")
 endif()
 
 # Neither changes a value: errno of math functions and floating-point traps are not used here, and
