@@ -3,6 +3,9 @@
 
 #include <string>
 
+#include "core/base/error.h"
+#include "core/gpu/devices.h"
+#include "parallel/communicator/device_choice.h"
 #include "parallel/communicator/watched_communicator.h"
 #include "tests/distributed/nccl_world.h"
 #include "tests/emulation/device_memory.h"
@@ -172,6 +175,20 @@ TEST(NcclCommunicator, a_collective_that_has_ended_stays_so_whatever_comes_after
   last.wait();
   EXPECT_EQ(first.received(), first.expected());
   EXPECT_EQ(second.received(), second.expected());
+}
+
+TEST(DeviceChoice, ranks_of_this_test_share_the_emulated_device_which_only_some_may) {
+  const gpu::Devices devices = gpu::visible_devices();
+  EXPECT_EQ(choose_device(test_world(), devices, true), 0);
+  if (test_world().size() == 1) return;
+  try {
+    choose_device(test_world(), devices, false);
+    FAIL() << "all of them have it";
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), testing::StartsWith("ranks 0 and 1 on host "));
+    EXPECT_THAT(error.what(),
+                testing::HasSubstr("same device GPU-5e5e5e5e-5e5e-5e5e-5e5e-5e5e5e5e5e5e; "));
+  }
 }
 
 TEST(NcclCommunicator, its_collectives_can_be_watched) {
