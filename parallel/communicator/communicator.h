@@ -11,6 +11,9 @@ namespace hetmoe {
 
 enum class Reduction : std::uint8_t { kSum, kMin, kMax };
 
+/// Which memory a communicator's buffers lie in.
+enum class MemoryKind : std::uint8_t { kHost, kDevice };
+
 /// A collective under way. Move-only. Destroying one that has not finished waits for it, so that
 /// buffers stay valid; an error during that wait aborts the communicator (nothing throws there).
 class [[nodiscard]] Pending {
@@ -30,18 +33,21 @@ class [[nodiscard]] Pending {
   ~Pending();
 
   /// Blocks until the receive buffers hold the result and the send buffers may be reused.
+  /// For device memory it orders the stream instead and the host goes on: what the caller's compute
+  /// stream is given from now on finds the results and may reuse the buffers.
   void wait();
-  /// True once wait() would return at once.
+  /// True once wait() would return at once; for device memory, once the device has finished.
   bool done();
 
  private:
   std::unique_ptr<Operation> operation_;
 };
 
-/// The collectives of one group of ranks, over plain memory.
+/// The collectives of one group of ranks, over plain memory: all of it the host's, or all the
+/// device's, as memory() says.
 ///
-/// Collective: every call below except rank, size, progress and abort must be made by all ranks of
-/// the group, in the same order, with matching counts and types; counts may be zero.
+/// Collective: every call below except rank, size, memory, progress and abort must be made by all
+/// ranks of the group, in the same order, with matching counts and types; counts may be zero.
 /// Threads: one thread per communicator at a time; abort may be called by any.
 /// Types: reductions exist for fp32, fp64 and int64 (anything else is a broken invariant); other
 /// types are only moved. Counts are 64-bit; an implementation splits what its library cannot count.
@@ -55,6 +61,7 @@ class Communicator {
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
+  virtual MemoryKind memory() const = 0;
 
   /// Element-wise reduction over ranks, in place, result on every rank.
   virtual Pending all_reduce(Buffer values, Reduction reduction) = 0;
@@ -77,7 +84,7 @@ class Communicator {
   /// The root's values on every rank.
   virtual Pending broadcast(Buffer values, int root) = 0;
 
-  /// Blocks until every rank has come here.
+  /// Blocks until every rank has come here: their hosts, whatever their devices still do.
   virtual void barrier() = 0;
 
   /// Splits the group by colour, ordered by (key, rank). Every rank gets a communicator; ranks of

@@ -72,6 +72,7 @@ class LocalCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return group_->size(); }
+  MemoryKind memory() const override { return MemoryKind::kHost; }
 
   Pending all_reduce(Buffer values, Reduction reduction) override {
     check_reduction("all_reduce", values);

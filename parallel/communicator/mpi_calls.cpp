@@ -1,6 +1,7 @@
 #include "parallel/communicator/mpi_calls.h"
 
 #include <array>
+#include <string>
 #include <utility>
 
 #include "core/base/check.h"
@@ -8,7 +9,7 @@
 
 namespace hetmoe {
 
-void check_mpi(int code, const MpiOperationName& name) {
+void check_mpi(int code, const OperationName& name) {
   if (code == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};
   int length = 0;

@@ -6,21 +6,12 @@
 #define MPICH_SKIP_MPICXX 1
 #include <mpi.h>
 
-#include <cstdint>
-#include <string>
+#include "parallel/communicator/operation_name.h"
 
 namespace hetmoe {
 
-/// What an error message needs to say where it happened.
-struct MpiOperationName {
-  const char* operation = "";
-  std::int64_t sequence = 0;  ///< number of the operation on its communicator, from 1
-  int rank = 0;
-  int size = 1;
-};
-
 /// Throws CommunicationError with the name, rank, size and MPI's own text unless `code` is success.
-void check_mpi(int code, const MpiOperationName& name);
+void check_mpi(int code, const OperationName& name);
 
 /// Owns a communicator handle; empties its source when moved.
 class MpiHandle {

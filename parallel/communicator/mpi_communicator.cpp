@@ -61,11 +61,12 @@ class MpiCommunicator final : public Communicator {
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
+  MemoryKind memory() const override { return MemoryKind::kHost; }
 
   Pending all_reduce(Buffer values, Reduction reduction) override {
     check_reduction("all_reduce", values);
     if (size_ == 1 || values.count == 0) return {};
-    const MpiOperationName name = next("all_reduce");
+    const OperationName name = next("all_reduce");
     const std::int64_t size_bytes = values.count * bytes_of(values.type);
     if (size_bytes * size_ <= kGatheredReduceBytes && size_bytes <= largest_message_bytes_)
       return start(
@@ -91,7 +92,7 @@ class MpiCommunicator final : public Communicator {
                 parts_of(send.pointer, counts, send.type)[0]);
       return {};
     }
-    const MpiOperationName name = next("reduce_scatter_v");
+    const OperationName name = next("reduce_scatter_v");
     return start(std::make_unique<MpiPartedReduce>(
         name, channel(), progress_,
         MpiPartedReduce::Request{send, {counts.begin(), counts.end()}, receive.pointer}));
@@ -125,7 +126,7 @@ class MpiCommunicator final : public Communicator {
     check_buffer("broadcast", values);
     check_root("broadcast", root, size_);
     if (size_ == 1 || values.count == 0) return {};
-    const MpiOperationName name = next("broadcast");
+    const OperationName name = next("broadcast");
     const auto post = [this, name, root, values](std::vector<MPI_Request>& requests) {
       const std::int64_t size_bytes = values.count * bytes_of(values.type);
       auto* pointer = static_cast<std::byte*>(values.pointer);
@@ -141,7 +142,7 @@ class MpiCommunicator final : public Communicator {
 
   void barrier() override {
     if (size_ == 1) return;
-    const MpiOperationName name = next("barrier");
+    const OperationName name = next("barrier");
     const auto post = [this, name](std::vector<MPI_Request>& requests) {
       check_mpi(MPI_Ibarrier(handle_.get(), &requests.emplace_back(MPI_REQUEST_NULL)), name);
     };
@@ -151,7 +152,7 @@ class MpiCommunicator final : public Communicator {
   std::unique_ptr<Communicator> split(int color, int key) override {
     HETMOE_CHECK(color >= 0, "split: color ", color);
     barrier();  // waits politely; MPI's own blocking call below keeps its core
-    const MpiOperationName name = next("split");
+    const OperationName name = next("split");
     const std::scoped_lock guard(progress_->lock());
     MPI_Comm part = MPI_COMM_NULL;
     check_mpi(MPI_Comm_split(handle_.get(), color, key, &part), name);
@@ -174,7 +175,7 @@ class MpiCommunicator final : public Communicator {
  private:
   std::size_t own() const { return static_cast<std::size_t>(rank_); }
 
-  MpiOperationName next(const char* operation) { return {operation, ++sequence_, rank_, size_}; }
+  OperationName next(const char* operation) { return {operation, ++sequence_, rank_, size_}; }
 
   MpiChannel channel() const {
     return {handle_.get(), static_cast<int>(sequence_ % (kTags - 1)) * 2, largest_message_bytes_};
@@ -184,7 +185,7 @@ class MpiCommunicator final : public Communicator {
     return MpiProgress::start(progress_, std::move(operation));
   }
 
-  Pending start_exchange(const MpiOperationName& name, const std::vector<MpiPart>& sends,
+  Pending start_exchange(const OperationName& name, const std::vector<MpiPart>& sends,
                          const std::vector<MpiPart>& receives) {
     const auto post = [name, &sends, &receives, where = channel()](auto& requests) {
       post_exchange(name, where, sends, receives, requests);

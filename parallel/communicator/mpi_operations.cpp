@@ -30,7 +30,7 @@ void retire(MpiProgress& progress, Scratch scratch, bool failed) {
 
 enum class Direction { kSend, kReceive };
 
-void post_part(Direction direction, const MpiOperationName& name, const MpiChannel& channel,
+void post_part(Direction direction, const OperationName& name, const MpiChannel& channel,
                MpiPart part, int peer, std::vector<MPI_Request>& requests) {
   for (std::int64_t begin = 0; begin < part.size_bytes; begin += channel.largest_message_bytes) {
     const auto length =
@@ -53,7 +53,7 @@ bool MpiExchange::next_stage(std::vector<MPI_Request>& requests) {
   return requests.empty();
 }
 
-void post_exchange(const MpiOperationName& name, const MpiChannel& channel,
+void post_exchange(const OperationName& name, const MpiChannel& channel,
                    std::span<const MpiPart> sends, std::span<const MpiPart> receives,
                    std::vector<MPI_Request>& requests) {
   // Each rank begins with its right neighbour, so that not all of them call on rank 0 first.
@@ -69,7 +69,7 @@ void post_exchange(const MpiOperationName& name, const MpiChannel& channel,
   }
 }
 
-MpiGatheredReduce::MpiGatheredReduce(const MpiOperationName& name, const MpiChannel& channel,
+MpiGatheredReduce::MpiGatheredReduce(const OperationName& name, const MpiChannel& channel,
                                      std::shared_ptr<MpiProgress> progress, Buffer values,
                                      Reduction reduction)
     : MpiOperation(name),
@@ -100,7 +100,7 @@ bool MpiGatheredReduce::next_stage(std::vector<MPI_Request>& requests) {
   return true;
 }
 
-MpiPartedReduce::MpiPartedReduce(const MpiOperationName& name, const MpiChannel& channel,
+MpiPartedReduce::MpiPartedReduce(const OperationName& name, const MpiChannel& channel,
                                  std::shared_ptr<MpiProgress> progress, Request request)
     : MpiOperation(name),
       channel_(channel),

@@ -28,8 +28,7 @@ struct MpiPart {
 class MpiExchange final : public MpiOperation {
  public:
   using Post = std::function<void(std::vector<MPI_Request>&)>;
-  MpiExchange(const MpiOperationName& name, Post post)
-      : MpiOperation(name), post_(std::move(post)) {}
+  MpiExchange(const OperationName& name, Post post) : MpiOperation(name), post_(std::move(post)) {}
 
  protected:
   bool next_stage(std::vector<MPI_Request>& requests) override;
@@ -40,14 +39,14 @@ class MpiExchange final : public MpiOperation {
 
 /// Posts the receives, then the sends, of all peers but this rank: sends[r] goes to rank r, and
 /// receives[r] is filled by it. Empty parts cause no message; long ones are split.
-void post_exchange(const MpiOperationName& name, const MpiChannel& channel,
+void post_exchange(const OperationName& name, const MpiChannel& channel,
                    std::span<const MpiPart> sends, std::span<const MpiPart> receives,
                    std::vector<MPI_Request>& requests);
 
 /// Small all-reduce: gathers every rank's values on every rank and reduces them in rank order.
 class MpiGatheredReduce final : public MpiOperation {
  public:
-  MpiGatheredReduce(const MpiOperationName& name, const MpiChannel& channel,
+  MpiGatheredReduce(const OperationName& name, const MpiChannel& channel,
                     std::shared_ptr<MpiProgress> progress, Buffer values, Reduction reduction);
   ~MpiGatheredReduce() override;
 
@@ -76,7 +75,7 @@ class MpiPartedReduce final : public MpiOperation {
     Reduction reduction = Reduction::kSum;
     std::byte* gather = nullptr;  ///< all parts in rank order; null: no all-gather
   };
-  MpiPartedReduce(const MpiOperationName& name, const MpiChannel& channel,
+  MpiPartedReduce(const OperationName& name, const MpiChannel& channel,
                   std::shared_ptr<MpiProgress> progress, Request request);
   ~MpiPartedReduce() override;
 

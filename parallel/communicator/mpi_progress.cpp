@@ -51,7 +51,7 @@ class MpiPending final : public Pending::Operation {
     const bool unwinding = std::uncaught_exceptions() > exceptions_at_start_;
     const bool finished = progress_->wait(*operation_, unwinding ? kUnwindingLimitSeconds : 0);
     if (finished && !operation_->error()) return;
-    const MpiOperationName& name = operation_->name();
+    const OperationName& name = operation_->name();
     std::fprintf(stderr, "rank %d of %d: %s (operation %lld) %s; ending the job\n", name.rank,
                  name.size, name.operation, static_cast<long long>(name.sequence),
                  finished ? "failed" : "was left unfinished by an error");

@@ -21,7 +21,7 @@ struct Scratch {
 /// next stage does its arithmetic and posts more. All members are called under MpiProgress's lock.
 class MpiOperation {
  public:
-  explicit MpiOperation(const MpiOperationName& name) : name_(name) {}
+  explicit MpiOperation(const OperationName& name) : name_(name) {}
   virtual ~MpiOperation() = default;
   MpiOperation(const MpiOperation&) = delete;
   MpiOperation& operator=(const MpiOperation&) = delete;
@@ -29,7 +29,7 @@ class MpiOperation {
   /// Does all that can be done now, without blocking. True when finished, also by an error.
   bool advance();
   const std::exception_ptr& error() const { return error_; }
-  const MpiOperationName& name() const { return name_; }
+  const OperationName& name() const { return name_; }
 
  protected:
   /// Called once at the start and whenever every request has completed. Posts into `requests`;
@@ -41,7 +41,7 @@ class MpiOperation {
   bool all_completed(std::vector<MPI_Request>& requests);
 
  private:
-  MpiOperationName name_;
+  OperationName name_;
   std::vector<MPI_Status> statuses_;
   std::vector<MPI_Request> requests_;
   std::exception_ptr error_;

@@ -65,6 +65,7 @@ class WatchedCommunicator final : public Communicator {
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
+  MemoryKind memory() const override { return inner_->memory(); }
 
   Pending all_reduce(Buffer values, Reduction reduction) override {
     CollectiveRecord record = log_.start(channel_, "all_reduce", size_bytes(values));

@@ -89,7 +89,9 @@ std::string verdict_text(const Verdict& verdict, const std::vector<RankReport>& 
                                seconds_text(verdict.wait.waited_seconds);
   if (!verdict.silent.empty()) text += "; no sign of life from " + ranks_text(verdict.silent);
   if (!verdict.behind.empty()) text += "; not there: " + behind_text(verdict, reports);
-  if (verdict.silent.empty() && verdict.behind.empty()) text += "; every rank has come to it";
+  const bool is_known = !verdict.wait.operation.empty();
+  if (is_known && verdict.silent.empty() && verdict.behind.empty())
+    text += "; every rank has come to it";
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <fstream>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -81,6 +82,9 @@ void Watchdog::watch_deadline(const std::stop_token& stop) {
   while (!pause(stop, settings_.look_seconds)) {
     if (const std::optional<ExpiredWait> expired = deadline.look())
       return end(stop, cause_of(*expired, log_), true);
+    if (!settings_.device_error) continue;
+    if (const std::optional<std::string> error = settings_.device_error())
+      return end(stop, *error, true);
   }
 }
 
@@ -97,6 +101,13 @@ bool Watchdog::alarm_is_raised() const {
   const bool raised = ::faccessat(folder, alarm_file().filename().c_str(), F_OK, 0) == 0;
   ::close(folder);
   return raised;
+}
+
+std::string Watchdog::alarm_text() const {
+  std::ifstream file(alarm_file());
+  std::string line;
+  std::getline(file, line);
+  return line;
 }
 
 void Watchdog::end(const std::stop_token& stop, const std::string& cause, bool raise_alarm) {
@@ -124,7 +135,10 @@ void Watchdog::report_and_end(const std::stop_token& stop, const std::string& ca
   if (!lower_rank_reports()) {
     // One rank speaks: not also one that was stopped and is woken in order to be ended.
     const Verdict verdict = find_verdict(reports, settings_.identity.size);
-    const std::string text = "watchdog: " + verdict_text(verdict, reports);
+    // Hosts that wait for nobody cannot tell what a device waits for: who raised the alarm has.
+    const bool is_known = !verdict.wait.operation.empty();
+    const std::string text =
+        "watchdog: " + (is_known ? "" : alarm_text() + "; ") + verdict_text(verdict, reports);
     if (is_first_to_make(verdict_file(), text)) {
       actions_.record(verdict, text);
       actions_.end_job(text);

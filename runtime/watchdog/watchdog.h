@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -21,6 +22,9 @@ struct WatchdogSettings {
   RankIdentity identity;
   std::filesystem::path folder;  ///< `RUN_DIR/collectives`, shared by all ranks
   CollectiveDeadlines deadlines;
+  /// What has gone wrong on the device, whose collectives go on without a thread that waits
+  /// (DeviceGroups). Asked at every look; empty where there is no device.
+  std::function<std::optional<std::string>()> device_error = {};
   double look_seconds = 1;   ///< between two looks
   double grace_seconds = 5;  ///< how long ranks wait for one another's reports
   /// A rank whose deadline has passed and that nobody has ended by then leaves by itself; longer
@@ -42,11 +46,12 @@ struct WatchdogActions {
 };
 
 /// Looks on, in threads of its own, while its rank communicates. When a collective has been waited
-/// for beyond the deadline, the rank writes its report into the shared folder and raises an alarm
-/// there, on which every living rank reports too, also one that computes. The lowest rank that
-/// reported says which collective it was and who is missing, and ends the job; a stopped or dead
-/// process does not report in time and is named for it. Once raised, an alarm is not taken back.
-/// Communicates by files only: the collectives are what may be broken.
+/// for beyond the deadline, or one on the device has failed, the rank writes its report into the
+/// shared folder and raises an alarm there, on which every living rank reports too, also one that
+/// computes. The lowest rank that reported says which collective it was and who is missing, and
+/// ends the job; a stopped or dead process does not report in time and is named for it. Once
+/// raised, an alarm is not taken back. Communicates by files only: the collectives are what may be
+/// broken.
 class Watchdog {
  public:
   /// Makes the folder and starts the threads. `log` must outlive this. Errors: StorageError.
@@ -61,6 +66,7 @@ class Watchdog {
   void watch_deadline(const std::stop_token& stop);
   void watch_alarm(const std::stop_token& stop);
   bool alarm_is_raised() const;
+  std::string alarm_text() const;
   void end(const std::stop_token& stop, const std::string& cause, bool raise_alarm);
   void report_and_end(const std::stop_token& stop, const std::string& cause, bool raise_alarm);
   bool lower_rank_reports() const;

@@ -6,8 +6,6 @@
 #include <limits>
 #include <optional>
 
-#include "tests/support/conformance_values.h"
-
 namespace hetmoe::test {
 namespace {
 
@@ -31,32 +29,36 @@ std::vector<T> expected_reduction(Reduction reduction, int seed, int size, std::
 }
 
 template <typename T>
-void check_all_reduce_of(Communicator& group, std::int64_t largest_count) {
+void check_all_reduce_of(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   int seed = 100;
   for (const std::int64_t count : lengths_up_to(largest_count)) {
     for (const Reduction reduction : {Reduction::kSum, Reduction::kMin, Reduction::kMax}) {
       ++seed;
-      std::vector<T> values = values_of<T>(seed, group.rank(), count);
-      group.all_reduce(buffer_of_values(values), reduction).wait();
-      ASSERT_TRUE(same_bits(values, expected_reduction<T>(reduction, seed, group.size(), count)))
+      Placed<T> values(at, values_of<T>(seed, group.rank(), count));
+      group.all_reduce(values.buffer(), reduction).wait();
+      ASSERT_TRUE(
+          same_bits(values.values(), expected_reduction<T>(reduction, seed, group.size(), count)))
           << "type " << static_cast<int>(data_type_of<T>()) << " count " << count << " reduction "
           << static_cast<int>(reduction);
     }
   }
 }
 
-void check_all_reduce(Communicator& group, std::int64_t largest_count) {
-  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<float>(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<double>(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<std::int64_t>(group, largest_count));
+void check_all_reduce(const PlacedGroup& at, std::int64_t largest_count) {
+  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<float>(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<double>(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(check_all_reduce_of<std::int64_t>(at, largest_count));
 }
 
-void check_nan_wins(Communicator& group, std::int64_t) {
+void check_nan_wins(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (int holder = 0; holder < group.size(); ++holder) {
     for (const Reduction reduction : {Reduction::kSum, Reduction::kMin, Reduction::kMax}) {
-      std::vector<float> values = {group.rank() == holder ? nan : 1.0F, 2.0F};
-      group.all_reduce(buffer_of_values(values), reduction).wait();
+      Placed<float> placed(at, {group.rank() == holder ? nan : 1.0F, 2.0F});
+      group.all_reduce(placed.buffer(), reduction).wait();
+      const std::vector<float> values = placed.values();
       ASSERT_TRUE(std::isnan(values[0])) << "holder " << holder;
       ASSERT_EQ(values[1],
                 reduction == Reduction::kSum ? 2.0F * static_cast<float>(group.size()) : 2.0F);
@@ -65,33 +67,37 @@ void check_nan_wins(Communicator& group, std::int64_t) {
 }
 
 template <typename T>
-void check_reduce_scatter_of(Communicator& group, std::int64_t largest_count) {
+void check_reduce_scatter_of(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   int seed = 200;
   for (const std::int64_t length : lengths_up_to(largest_count)) {
     ++seed;
     const std::vector<std::int64_t> counts = uneven_parts(seed, group.size(), length);
     const std::int64_t total = total_of(counts);
-    const std::vector<T> send = values_of<T>(seed, group.rank(), total);
-    std::vector<T> receive(static_cast<std::size_t>(counts[index_of(group.rank())]));
-    group.reduce_scatter_v(const_buffer_of_values(send), counts, buffer_of_values(receive)).wait();
+    Placed<T> send(at, values_of<T>(seed, group.rank(), total));
+    Placed<T> placed = room_for<T>(at, counts[index_of(group.rank())]);
+    group.reduce_scatter_v(send.buffer(), counts, placed.buffer()).wait();
+    const std::vector<T> receive = placed.values();
     const std::vector<T> all = expected_reduction<T>(Reduction::kSum, seed, group.size(), total);
     std::int64_t begin = 0;
     for (int r = 0; r < group.rank(); ++r) begin += counts[index_of(r)];
     const std::vector<T> expected(all.begin() + begin,
                                   all.begin() + begin + static_cast<std::int64_t>(receive.size()));
     ASSERT_TRUE(same_bits(receive, expected)) << "length " << length;
-    ASSERT_TRUE(same_bits(send, values_of<T>(seed, group.rank(), total))) << "sent values changed";
+    ASSERT_TRUE(same_bits(send.values(), values_of<T>(seed, group.rank(), total)))
+        << "sent values changed";
   }
 }
 
-void check_reduce_scatter(Communicator& group, std::int64_t largest_count) {
-  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<float>(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<double>(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<std::int64_t>(group, largest_count));
+void check_reduce_scatter(const PlacedGroup& at, std::int64_t largest_count) {
+  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<float>(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<double>(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(check_reduce_scatter_of<std::int64_t>(at, largest_count));
 }
 
 template <typename T>
-void check_all_gather_of(Communicator& group, std::int64_t largest_count) {
+void check_all_gather_of(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   int seed = 300;
   for (const std::int64_t length : lengths_up_to(largest_count)) {
     ++seed;
@@ -105,8 +111,9 @@ void check_all_gather_of(Communicator& group, std::int64_t largest_count) {
       else
         values.resize(values.size() + part.size());
     }
-    group.all_gather_v(buffer_of_values(values), counts).wait();
-    ASSERT_TRUE(same_bits(values, expected)) << "length " << length;
+    Placed<T> placed(at, values);
+    group.all_gather_v(placed.buffer(), counts).wait();
+    ASSERT_TRUE(same_bits(placed.values(), expected)) << "length " << length;
   }
 }
 
@@ -116,7 +123,8 @@ std::int64_t pair_count(int seed, int from, int to, std::int64_t length) {
 }
 
 template <typename T>
-void check_all_to_all_of(Communicator& group, std::int64_t largest_count) {
+void check_all_to_all_of(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   int seed = 400;
   for (const std::int64_t length : lengths_up_to(largest_count)) {
     ++seed;
@@ -130,33 +138,32 @@ void check_all_to_all_of(Communicator& group, std::int64_t largest_count) {
       send.insert(send.end(), out.begin(), out.end());
       expected.insert(expected.end(), in.begin(), in.end());
     }
-    std::vector<T> receive(expected.size());
-    group
-        .all_to_all_v(const_buffer_of_values(send), send_counts, buffer_of_values(receive),
-                      receive_counts)
-        .wait();
-    ASSERT_TRUE(same_bits(receive, expected)) << "length " << length;
+    Placed<T> placed(at, send);
+    Placed<T> receive = room_for<T>(at, total_of(receive_counts));
+    group.all_to_all_v(placed.buffer(), send_counts, receive.buffer(), receive_counts).wait();
+    ASSERT_TRUE(same_bits(receive.values(), expected)) << "length " << length;
   }
 }
 
 template <typename T>
-void check_broadcast_of(Communicator& group, std::int64_t largest_count) {
+void check_broadcast_of(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   int seed = 500;
   for (const std::int64_t count : lengths_up_to(largest_count)) {
     const int root = ++seed % group.size();
-    std::vector<T> values = values_of<T>(seed, group.rank(), count);
-    group.broadcast(buffer_of_values(values), root).wait();
-    ASSERT_TRUE(same_bits(values, values_of<T>(seed, root, count))) << "count " << count;
+    Placed<T> values(at, values_of<T>(seed, group.rank(), count));
+    group.broadcast(values.buffer(), root).wait();
+    ASSERT_TRUE(same_bits(values.values(), values_of<T>(seed, root, count))) << "count " << count;
   }
 }
 
 template <template <typename> typename Check>
-void for_all_types(Communicator& group, std::int64_t largest_count) {
-  ASSERT_NO_FATAL_FAILURE(Check<float>::run(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(Check<double>::run(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(Check<std::int64_t>::run(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(Check<BFloat16Bits>::run(group, largest_count));
-  ASSERT_NO_FATAL_FAILURE(Check<std::uint8_t>::run(group, largest_count));
+void for_all_types(const PlacedGroup& at, std::int64_t largest_count) {
+  ASSERT_NO_FATAL_FAILURE(Check<float>::run(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(Check<double>::run(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(Check<std::int64_t>::run(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(Check<BFloat16Bits>::run(at, largest_count));
+  ASSERT_NO_FATAL_FAILURE(Check<std::uint8_t>::run(at, largest_count));
 }
 
 template <typename T>
@@ -173,25 +180,28 @@ struct Broadcast {
 };
 
 // One rank holds everything, all others nothing.
-void check_one_rank_gets_all(Communicator& group, std::int64_t largest_count) {
+void check_one_rank_gets_all(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   largest_count *= 3;  // more than an implementation takes at once
   const int owner = group.size() - 1;
   std::vector<std::int64_t> counts(index_of(group.size()), 0);
   counts[index_of(owner)] = largest_count;
-  const auto send = values_of<float>(1, group.rank(), largest_count);
-  std::vector<float> receive(static_cast<std::size_t>(counts[index_of(group.rank())]));
-  group.reduce_scatter_v(const_buffer_of_values(send), counts, buffer_of_values(receive)).wait();
+  Placed<float> send(at, values_of<float>(1, group.rank(), largest_count));
+  Placed<float> receive = room_for<float>(at, counts[index_of(group.rank())]);
+  group.reduce_scatter_v(send.buffer(), counts, receive.buffer()).wait();
   const auto sums = expected_reduction<float>(Reduction::kSum, 1, group.size(), largest_count);
   if (group.rank() == owner) {
-    ASSERT_TRUE(same_bits(receive, sums));
+    ASSERT_TRUE(same_bits(receive.values(), sums));
   }
-  std::vector<float> gathered = receive;
-  gathered.resize(static_cast<std::size_t>(largest_count));
-  group.all_gather_v(buffer_of_values(gathered), counts).wait();
-  ASSERT_TRUE(same_bits(gathered, sums));
+  std::vector<float> own = receive.values();
+  own.resize(static_cast<std::size_t>(largest_count));
+  Placed<float> gathered(at, own);
+  group.all_gather_v(gathered.buffer(), counts).wait();
+  ASSERT_TRUE(same_bits(gathered.values(), sums));
 }
 
-void check_empty_buffers_without_memory(Communicator& group, std::int64_t) {
+void check_empty_buffers_without_memory(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
   const std::vector<std::int64_t> none(index_of(group.size()), 0);
   const Buffer empty{nullptr, 0, DataType::kFloat32};
   group.all_reduce(empty, Reduction::kSum).wait();
@@ -204,61 +214,67 @@ void check_empty_buffers_without_memory(Communicator& group, std::int64_t) {
 
 // Three operations of each of two groups under way, waited for in an order that differs by rank:
 // staged operations of peers must go on while a rank waits for another one.
-void check_overlap(Communicator& group, std::int64_t largest_count) {
+void check_overlap(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   const auto other = group.split(0, group.rank());
-  std::vector<std::vector<float>> sums, pieces;
+  std::vector<Placed<float>> sums, pieces;
   std::vector<Pending> pending;
   const std::vector<std::int64_t> counts = uneven_parts(1, group.size(), largest_count);
-  const auto send = values_of<float>(77, group.rank(), total_of(counts));
+  Placed<float> send(at, values_of<float>(77, group.rank(), total_of(counts)));
   sums.reserve(6);
   pieces.reserve(6);
   for (int i = 0; i < 3; ++i) {
     for (Communicator* communicator : {&group, other.get()}) {
-      sums.push_back(values_of<float>(static_cast<int>(sums.size()), group.rank(), largest_count));
-      pending.push_back(communicator->all_reduce(buffer_of_values(sums.back()), Reduction::kSum));
-      pieces.emplace_back(static_cast<std::size_t>(counts[index_of(group.rank())]));
-      pending.push_back(communicator->reduce_scatter_v(const_buffer_of_values(send), counts,
-                                                       buffer_of_values(pieces.back())));
+      const int seed = static_cast<int>(sums.size());
+      sums.emplace_back(at, values_of<float>(seed, group.rank(), largest_count));
+      pending.push_back(communicator->all_reduce(sums.back().buffer(), Reduction::kSum));
+      pieces.push_back(room_for<float>(at, counts[index_of(group.rank())]));
+      pending.push_back(
+          communicator->reduce_scatter_v(send.buffer(), counts, pieces.back().buffer()));
     }
   }
   for (std::size_t i = 0; i < pending.size(); ++i)
     pending[group.rank() % 2 == 0 ? i : pending.size() - 1 - i].wait();
   for (std::size_t i = 0; i < sums.size(); ++i) {
-    ASSERT_TRUE(same_bits(sums[i], expected_reduction<float>(Reduction::kSum, static_cast<int>(i),
-                                                             group.size(), largest_count)));
-    ASSERT_TRUE(same_bits(pieces[i], pieces[0]));
+    ASSERT_TRUE(
+        same_bits(sums[i].values(), expected_reduction<float>(Reduction::kSum, static_cast<int>(i),
+                                                              group.size(), largest_count)));
+    ASSERT_TRUE(same_bits(pieces[i].values(), pieces[0].values()));
   }
 }
 
-void check_done_without_wait(Communicator& group, std::int64_t largest_count) {
-  std::vector<double> values = values_of<double>(9, group.rank(), largest_count);
+void check_done_without_wait(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
+  Placed<double> values(at, values_of<double>(9, group.rank(), largest_count));
   {
-    Pending pending = group.all_reduce(buffer_of_values(values), Reduction::kSum);
+    Pending pending = group.all_reduce(values.buffer(), Reduction::kSum);
     while (!pending.done()) group.progress();
     ASSERT_TRUE(pending.done()) << "done() stays true";
   }
   const auto expected = expected_reduction<double>(Reduction::kSum, 9, group.size(), largest_count);
-  ASSERT_TRUE(same_bits(values, expected));
+  ASSERT_TRUE(same_bits(values.values(), expected));
 }
 
-void check_destruction_waits(Communicator& group, std::int64_t largest_count) {
-  std::vector<float> values = values_of<float>(10, group.rank(), largest_count);
-  { const Pending pending = group.all_reduce(buffer_of_values(values), Reduction::kSum); }
+void check_destruction_waits(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
+  Placed<float> values(at, values_of<float>(10, group.rank(), largest_count));
+  { const Pending pending = group.all_reduce(values.buffer(), Reduction::kSum); }
   const auto expected = expected_reduction<float>(Reduction::kSum, 10, group.size(), largest_count);
-  ASSERT_TRUE(same_bits(values, expected));
+  ASSERT_TRUE(same_bits(values.values(), expected));
 }
 
-void check_split(Communicator& group, std::int64_t) {
+void check_split(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
   // Odd and even ranks, in reverse order.
   const auto half = group.split(group.rank() % 2, -group.rank());
   const int members = (group.size() + 1 - group.rank() % 2) / 2;
   ASSERT_EQ(half->size(), members);
   ASSERT_EQ(half->rank(), members - 1 - group.rank() / 2);
-  std::vector<std::int64_t> sum = {group.rank()};
-  half->all_reduce(buffer_of_values(sum), Reduction::kSum).wait();
+  Placed<std::int64_t> sum(at, {group.rank()});
+  half->all_reduce(sum.buffer(), Reduction::kSum).wait();
   std::int64_t expected = 0;
   for (int r = group.rank() % 2; r < group.size(); r += 2) expected += r;
-  ASSERT_EQ(sum[0], expected);
+  ASSERT_EQ(sum.values()[0], expected);
 
   const auto alone = group.split(group.rank(), 0);  // groups of one, and a group of a group
   ASSERT_EQ(alone->size(), 1);
@@ -269,49 +285,57 @@ void check_split(Communicator& group, std::int64_t) {
   ASSERT_EQ(duplicate->size(), group.size());
 }
 
-void check_many_small(Communicator& group, std::int64_t) {
+void check_many_small(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
   for (int i = 0; i < 1000; ++i) {
-    std::vector<std::int64_t> value = {group.rank() + i};
-    group.all_reduce(buffer_of_values(value), Reduction::kMax).wait();
-    ASSERT_EQ(value[0], group.size() - 1 + i);
+    Placed<std::int64_t> value(at, {group.rank() + i});
+    group.all_reduce(value.buffer(), Reduction::kMax).wait();
+    ASSERT_EQ(value.values()[0], group.size() - 1 + i);
   }
 }
 
-void check_many_in_flight(Communicator& group, std::int64_t) {
-  std::vector<std::int64_t> values(1000, group.rank());
+void check_many_in_flight(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
+  Placed<std::int64_t> values(at, std::vector<std::int64_t>(1000, group.rank()));
   std::vector<Pending> pending;
-  for (std::int64_t& value : values)
-    pending.push_back(group.all_reduce({&value, 1, DataType::kInt64}, Reduction::kSum));
+  for (int i = 0; i < 1000; ++i)
+    pending.push_back(group.all_reduce(values.part(i, 1), Reduction::kSum));
   for (Pending& one : pending) one.wait();
   const std::int64_t expected = group.size() * (group.size() - 1) / 2;
-  ASSERT_EQ(values, std::vector<std::int64_t>(1000, expected));
+  ASSERT_EQ(values.values(), std::vector<std::int64_t>(1000, expected));
 }
 
 // A broadcast of different roots in a row: a message overtaken by the next would show.
-void check_order(Communicator& group, std::int64_t) {
-  std::vector<std::int64_t> values(200);
-  std::vector<Pending> pending;
+void check_order(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
+  std::vector<std::int64_t> expected;
+  std::vector<std::int64_t> own;
   for (int i = 0; i < 200; ++i) {
-    const int root = i % group.size();
-    values[static_cast<std::size_t>(i)] = group.rank() == root ? i : -1;
-    pending.push_back(
-        group.broadcast({&values[static_cast<std::size_t>(i)], 1, DataType::kInt64}, root));
+    expected.push_back(i);
+    own.push_back(group.rank() == i % group.size() ? i : -1);
   }
+  Placed<std::int64_t> values(at, own);
+  std::vector<Pending> pending;
+  for (int i = 0; i < 200; ++i)
+    pending.push_back(group.broadcast(values.part(i, 1), i % group.size()));
   for (Pending& one : pending) one.wait();
-  for (int i = 0; i < 200; ++i) ASSERT_EQ(values[static_cast<std::size_t>(i)], i);
+  ASSERT_EQ(values.values(), expected);
 }
 
-void check_repeatable_bits(Communicator& group, std::int64_t largest_count) {
+void check_repeatable_bits(const PlacedGroup& at, std::int64_t largest_count) {
+  Communicator& group = at.communicator;
   std::optional<std::vector<float>> first;
   for (int repetition = 0; repetition < 5; ++repetition) {
-    std::vector<float> values = values_of<float>(11, group.rank(), largest_count);
-    group.all_reduce(buffer_of_values(values), Reduction::kSum).wait();
+    Placed<float> placed(at, values_of<float>(11, group.rank(), largest_count));
+    group.all_reduce(placed.buffer(), Reduction::kSum).wait();
+    const std::vector<float> values = placed.values();
     if (!first) first = values;
     ASSERT_TRUE(same_bits(values, *first)) << "repetition " << repetition;
   }
 }
 
-void check_barrier(Communicator& group, std::int64_t) {
+void check_barrier(const PlacedGroup& at, std::int64_t) {
+  Communicator& group = at.communicator;
   for (int i = 0; i < 20; ++i) group.barrier();
 }
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <span>
 
-#include "parallel/communicator/communicator.h"
+#include "tests/support/placed_values.h"
 
 namespace hetmoe::test {
 
@@ -12,7 +12,7 @@ namespace hetmoe::test {
 /// by plain loops in the test. `largest_count`: elements of the longest buffer to try.
 struct ConformanceCase {
   const char* name;
-  void (*check)(Communicator& group, std::int64_t largest_count);
+  void (*check)(const PlacedGroup& at, std::int64_t largest_count);
 };
 
 /// Every implementation passes all of them, in any order, on any number of ranks.

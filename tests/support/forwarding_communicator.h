@@ -15,6 +15,7 @@ class ForwardingCommunicator : public Communicator {
 
   int rank() const override { return inner_->rank(); }
   int size() const override { return inner_->size(); }
+  MemoryKind memory() const override { return inner_->memory(); }
   Pending all_reduce(Buffer values, Reduction reduction) override {
     return inner_->all_reduce(values, reduction);
   }

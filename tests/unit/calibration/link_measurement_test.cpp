@@ -29,6 +29,7 @@ class ModelledWorld final : public Communicator {
       : hosts_(std::move(hosts)), clock_(clock) {}
   int rank() const override { return 0; }
   int size() const override { return static_cast<int>(hosts_.size()); }
+  MemoryKind memory() const override { return MemoryKind::kHost; }
   Pending all_reduce(Buffer /*values*/, Reduction /*reduction*/) override { return {}; }
   Pending reduce_scatter_v(ConstBuffer, std::span<const std::int64_t>, Buffer) override {
     return {};

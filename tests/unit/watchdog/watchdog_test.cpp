@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -178,6 +179,28 @@ TEST_F(WatchdogTest, a_living_rank_that_hangs_elsewhere_is_asked_and_named_as_be
               ElementsAre(HasSubstr("; not there: rank 1 (in no collective for ")));
   for (const int rank : {0, 1, 2})
     EXPECT_TRUE(read_report(folder.path() / "collectives", {rank, 3, 1})) << rank;
+}
+
+TEST_F(WatchdogTest, an_error_of_a_device_ends_the_job_though_no_host_waits) {
+  const CountingClock clock(time_runs);
+  const CollectiveLog log(clock);
+  std::atomic<bool> has_failed = false;
+  WatchdogSettings with_device = settings_of(1, 0.1);
+  with_device.device_error = [&]() -> std::optional<std::string> {
+    if (has_failed) return "all_to_all_v (operation 7) on rank 1 of 3 did not end within 5 s";
+    return std::nullopt;
+  };
+  {
+    const Watchdog lowest(log, settings_of(0, 0.1), actions_of(0));
+    const Watchdog failing(log, with_device, actions_of(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    EXPECT_LT(world.first_failed_rank(), 0);
+    has_failed = true;
+    while (world.first_failed_rank() < 0) std::this_thread::yield();
+  }
+  EXPECT_THAT(outcome.reasons,
+              ElementsAre(AllOf(HasSubstr("all_to_all_v (operation 7) on rank 1 of 3 did not end"),
+                                HasSubstr("; no sign of life from rank 2"))));
 }
 
 // As a stopped rank 0 does that mpirun wakes in order to end it.
