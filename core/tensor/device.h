@@ -20,6 +20,9 @@ void use_gpu(int index);
 /// What the calling thread's operations on tensors of the GPU are enqueued on.
 gpu::Stream compute_stream();
 
+/// The host waits for all that the calling thread's compute stream has been given.
+void wait_for_gpu();
+
 /// Memory of the host that copies to and from the GPU do not wait for.
 at::Tensor empty_pinned(at::IntArrayRef sizes, at::ScalarType type);
 

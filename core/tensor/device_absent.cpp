@@ -6,6 +6,7 @@ namespace hetmoe {
 
 at::Device gpu_device() { HETMOE_CHECK(false, "a GPU without CUDA"); }
 void use_gpu(int index) { HETMOE_CHECK(false, "GPU ", index, " without CUDA"); }
+void wait_for_gpu() { HETMOE_CHECK(false, "waiting without CUDA"); }
 gpu::Stream compute_stream() { HETMOE_CHECK(false, "a stream without CUDA"); }
 
 }  // namespace hetmoe

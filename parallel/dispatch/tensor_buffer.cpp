@@ -26,8 +26,7 @@ DataType data_type(const at::Tensor& tensor) {
 }  // namespace
 
 ConstBuffer const_tensor_buffer(const at::Tensor& tensor) {
-  HETMOE_CHECK(tensor.is_contiguous() && tensor.device().is_cpu(), "tensor on ",
-               tensor.device().str(), tensor.is_contiguous() ? "" : ", not contiguous");
+  HETMOE_CHECK(tensor.is_contiguous(), "tensor is not contiguous");
   return {tensor.const_data_ptr(), tensor.numel(), data_type(tensor)};
 }
 

@@ -6,8 +6,8 @@
 
 namespace hetmoe {
 
-/// The memory of a tensor as a communicator sees it: the one place that checks contiguity, type and
-/// device. The tensor must outlive the collective.
+/// The memory of a tensor as a communicator sees it: the one place that checks contiguity and type.
+/// It must be the communicator's kind of memory. The tensor must outlive the collective.
 Buffer tensor_buffer(at::Tensor& tensor);
 ConstBuffer const_tensor_buffer(const at::Tensor& tensor);
 

@@ -33,7 +33,8 @@ DenseExchange::DenseExchange(Communicator& gradients, Communicator& parameters,
     owned_begins_.push_back(owned_begins_.back() + bucket.counts[gradients.rank()]);
   }
   if (has_peers()) {
-    owned_gradients_ = at::zeros({owned_elements()}, at::TensorOptions(at::kFloat));
+    owned_gradients_ =
+        at::zeros({owned_elements()}, at::TensorOptions(at::kFloat).device(store.device()));
   }
 }
 

@@ -32,7 +32,7 @@ struct OwnerState {
   at::Tensor exp_avg_sq;
 };
 
-/// All zero.
-OwnerState make_owner_state(std::int64_t elements, at::ScalarType compute_type);
+/// All zero, beside the compute copies.
+OwnerState make_owner_state(std::int64_t elements, at::ScalarType compute_type, at::Device device);
 
 }  // namespace hetmoe

@@ -30,12 +30,16 @@ Ownership::Ownership(Communicator& gradients, Communicator& parameters, Paramete
                "the store must be fp32 or bf16");
   HETMOE_CHECK(groups.ranks() == gradients.size(), groups.ranks(), " ranks in groups, ",
                gradients.size(), " in the world");
-  dense_ = make_owner_state(owned_dense_elements(buckets_)[gradients.rank()], store.type());
+  HETMOE_CHECK((gradients.memory() == MemoryKind::kHost) == store.device().is_cpu(),
+               "parameters on ", store.device().str(), ", which their communicator cannot read");
+  dense_ = make_owner_state(owned_dense_elements(buckets_)[gradients.rank()], store.type(),
+                            store.device());
   for (int layer = 0; layer < store.num_layers(); ++layer) {
     SliceLayout layout =
         layout_of(slices_owned_by(placement.layers[layer], layer, groups_, gradients.rank()));
     const std::int64_t elements = layout.elements();
-    layers_.push_back({std::move(layout), make_owner_state(elements, store.type())});
+    layers_.push_back(
+        {std::move(layout), make_owner_state(elements, store.type(), store.device())});
   }
   connect();
   list_owned();
@@ -144,10 +148,25 @@ Ownership::FillRows Ownership::initial_masters(std::uint64_t seed) {
 }
 
 void Ownership::assign(const FillRows& fill) {
-  for (OwnedRows& rows : owned_) fill(rows);
+  for (OwnedRows& rows : owned_) fill_owned(rows, fill);
   refresh_copies();
   for (const int block : blocks_by_need_) send_copies(block);
   wait_all();
+}
+
+/// Values come from files and generators of the host.
+void Ownership::fill_owned(OwnedRows& rows, const FillRows& fill) const {
+  if (store_.device().is_cpu()) return fill(rows);
+  OwnedRows here = rows;
+  for (at::Tensor OwnedRows::*part :
+       {&OwnedRows::master, &OwnedRows::exp_avg, &OwnedRows::exp_avg_sq}) {
+    here.*part = (rows.*part).to(at::kCPU);
+  }
+  fill(here);
+  for (at::Tensor OwnedRows::*part :
+       {&OwnedRows::master, &OwnedRows::exp_avg, &OwnedRows::exp_avg_sq}) {
+    (rows.*part).copy_(here.*part);
+  }
 }
 
 void Ownership::refresh_copies() {
@@ -175,22 +194,21 @@ void Ownership::reduce_gradients() {
 }
 
 double Ownership::owned_sum_of_squares() const {
-  double sum = 0;
-  for (const OwnedRows& rows : owned_) sum += sum_of_squares(floats(rows.gradient));
-  return sum;
+  std::vector<at::Tensor> gradients;
+  for (const OwnedRows& rows : owned_) gradients.push_back(rows.gradient);
+  return sum_of_squares(gradients);
 }
 
 void Ownership::update(int block, const AdamWStep& step) {
   wait(block);
   const bool has_copies = store_.type() != at::kFloat;
-  std::vector<AdamWPiece> pieces;
+  std::vector<AdamWTensors> pieces;
   for (const OwnedRows& rows : owned_of(block)) {
-    pieces.push_back({.master = rows.master.mutable_data_ptr<float>(),
-                      .gradient = rows.gradient.const_data_ptr<float>(),
-                      .exp_avg = rows.exp_avg.mutable_data_ptr<float>(),
-                      .exp_avg_sq = rows.exp_avg_sq.mutable_data_ptr<float>(),
-                      .copy = has_copies ? rows.copy.mutable_data_ptr<at::BFloat16>() : nullptr,
-                      .count = rows.master.numel(),
+    pieces.push_back({.master = rows.master,
+                      .gradient = rows.gradient,
+                      .exp_avg = rows.exp_avg,
+                      .exp_avg_sq = rows.exp_avg_sq,
+                      .copy = has_copies ? rows.copy : at::Tensor(),
                       .decays = rows.is_matrix});
   }
   adamw_update(pieces, step);

@@ -9,7 +9,7 @@
 #include "core/model/gradient_listener.h"
 #include "core/model/parameter_gate.h"
 #include "core/model/parameter_store.h"
-#include "core/optim/adamw.h"
+#include "core/optim/adamw_tensors.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/ownership/dense_exchange.h"
 #include "parallel/ownership/owned_rows.h"
@@ -45,7 +45,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   Ownership(Communicator& gradients, Communicator& parameters, ParameterStore& store,
             const Placement& placement, const ExpertGroups& groups);
 
-  /// Fills master and moments of rows that are owned here.
+  /// Fills master and moments of rows that are owned here; they are the host's while it does.
   using FillRows = std::function<void(OwnedRows& rows)>;
 
   /// Masters and moments as `fill` gives them (moments are 0 before), then compute copies sent to
@@ -116,6 +116,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   void list_dense(std::size_t bucket);
   void list_slices(int layer);
   void add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_begin);
+  void fill_owned(OwnedRows& rows, const FillRows& fill) const;
   void refresh_copies();
 
   void migrate_layer(int layer, const LayerPlacement& after);

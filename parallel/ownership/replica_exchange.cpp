@@ -3,15 +3,11 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <cstddef>
-#include <cstring>
 #include <map>
 #include <numeric>
-#include <span>
 #include <utility>
 
 #include "core/base/check.h"
-#include "parallel/communicator/rank_order_reduction.h"
 #include "parallel/dispatch/tensor_buffer.h"
 #include "parallel/ownership/slice_layout.h"
 #include "parallel/placement/owned_slices.h"
@@ -23,18 +19,13 @@ std::int64_t sum(const std::vector<std::int64_t>& counts) {
   return std::reduce(counts.begin(), counts.end());
 }
 
-std::byte* bytes(const at::Tensor& flat, std::int64_t element) {
-  return static_cast<std::byte*>(flat.mutable_data_ptr()) + element * flat.element_size();
-}
-
-/// Calls copy(place in the layer's buffer, place in the side's buffer, bytes), run after run.
+/// Calls copy(rows in the layer's buffer, the same in the side's buffer), run after run.
 template <typename Side, typename Copy>
 void for_each_run(const Side& side, const at::Tensor& layer, const at::Tensor& buffer, Copy copy) {
   std::int64_t next = 0;
   for (const auto& rows : side.rows) {
     for (const std::int64_t begin : rows.begins) {
-      copy(bytes(layer, begin), bytes(buffer, next),
-           static_cast<std::size_t>(rows.count * layer.element_size()));
+      copy(layer.narrow(0, begin, rows.count), buffer.narrow(0, next, rows.count));
       next += rows.count;
     }
   }
@@ -42,16 +33,21 @@ void for_each_run(const Side& side, const at::Tensor& layer, const at::Tensor& b
 
 template <typename Side>
 void pack(const Side& side, const at::Tensor& layer, const at::Tensor& buffer) {
-  for_each_run(side, layer, buffer, [](std::byte* in_layer, std::byte* in_buffer, std::size_t n) {
-    std::memcpy(in_buffer, in_layer, n);
-  });
+  for_each_run(side, layer, buffer,
+               [](const at::Tensor& in_layer, at::Tensor in_buffer) { in_buffer.copy_(in_layer); });
 }
 
 template <typename Side>
 void unpack(const Side& side, const at::Tensor& buffer, const at::Tensor& layer) {
-  for_each_run(side, layer, buffer, [](std::byte* in_layer, std::byte* in_buffer, std::size_t n) {
-    std::memcpy(in_layer, in_buffer, n);
-  });
+  for_each_run(side, layer, buffer,
+               [](at::Tensor in_layer, const at::Tensor& in_buffer) { in_layer.copy_(in_buffer); });
+}
+
+/// own = the sum of all parts, own among them, in the order given.
+void add_in_order(const std::vector<at::Tensor>& parts, at::Tensor own) {
+  at::Tensor sum = parts[0].clone();
+  for (std::size_t i = 1; i < parts.size(); ++i) sum.add_(parts[i]);
+  own.copy_(sum);
 }
 
 }  // namespace
@@ -88,7 +84,8 @@ ReplicaExchange::Layer ReplicaExchange::make_layer(int index, const LayerPlaceme
                      [](const Rows& a, const Rows& b) { return a.peer < b.peer; });
     side->counts.assign(static_cast<std::size_t>(gradients_.size()), 0);
     for (const Rows& rows : side->rows) side->counts[rows.peer] += kExpertMatrices * rows.count;
-    side->buffer = at::empty({sum(side->counts)}, at::TensorOptions(at::kFloat));
+    side->buffer =
+        at::empty({sum(side->counts)}, at::TensorOptions(at::kFloat).device(store_.device()));
   }
   layer.sums = sums_of(layer.owned);
   return layer;
@@ -129,20 +126,20 @@ void ReplicaExchange::finish_gradients(int index) {
   if (!layer.gradients_under_way) return;
   layer.gradients_under_way->wait();
   layer.gradients_under_way.reset();
-  auto* gradients = store_.slice_gradients(index).mutable_data_ptr<float>();
-  const auto* received = layer.owned.buffer.const_data_ptr<float>();
-  std::vector<const void*> sources;
+  const at::Tensor& gradients = store_.slice_gradients(index);
+  std::vector<at::Tensor> parts;
   for (const auto& [rows, others] : layer.sums) {
     const auto lower = std::partition_point(
         others.begin(), others.end(), [&](const auto& s) { return s.rank < gradients_.rank(); });
     for (int matrix = 0; matrix < kExpertMatrices; ++matrix) {
-      float* own = gradients + rows.begins[matrix];
-      sources.clear();
+      const at::Tensor own = gradients.narrow(0, rows.begins[matrix], rows.count);
+      parts.clear();
       for (const auto& source : others) {
-        sources.push_back(received + source.begin + matrix * rows.count);
+        parts.push_back(
+            layer.owned.buffer.narrow(0, source.begin + matrix * rows.count, rows.count));
       }
-      sources.insert(sources.begin() + (lower - others.begin()), own);
-      reduce_in_rank_order(DataType::kFloat32, Reduction::kSum, sources, own, rows.count);
+      parts.insert(parts.begin() + (lower - others.begin()), own);
+      add_in_order(parts, own);
     }
   }
 }

@@ -1,9 +1,11 @@
 #include "parallel/ownership/row_mover.h"
 
+#include <ATen/ops/empty.h>
+
 #include <algorithm>
-#include <span>
 
 #include "core/base/check.h"
+#include "parallel/dispatch/tensor_buffer.h"
 
 namespace hetmoe {
 namespace {
@@ -14,10 +16,9 @@ std::int64_t rows_per_round(std::int64_t row_elements, std::int64_t most_bytes) 
 }
 
 /// The rows of a transfer in one matrix.
-std::span<float> rows_in(const FlatRows& flat, const RowTransfer& rows, int matrix) {
+at::Tensor rows_in(const FlatRows& flat, const RowTransfer& rows, int matrix) {
   const std::int64_t offset = flat.layout.offset(rows.expert, rows.begin, rows.end, matrix);
-  return {flat.values.mutable_data_ptr<float>() + offset,
-          static_cast<std::size_t>(rows.rows() * flat.layout.columns())};
+  return flat.values.narrow(0, offset, rows.rows() * flat.layout.columns());
 }
 
 /// Elements that this rank exchanges with each other rank.
@@ -67,32 +68,31 @@ void RowMover::move_round(const std::vector<RowTransfer>& round, const FlatRows&
       counts_with(round, group_.size(), rank, &RowTransfer::from, &RowTransfer::to, row_elements_);
   const auto receive_counts =
       counts_with(round, group_.size(), rank, &RowTransfer::to, &RowTransfer::from, row_elements_);
-  std::vector<float> send(static_cast<std::size_t>(total(send_counts)));
-  std::vector<float> receive(static_cast<std::size_t>(total(receive_counts)));
+  const at::Tensor send = at::empty({total(send_counts)}, before.values.options());
+  at::Tensor receive = at::empty({total(receive_counts)}, before.values.options());
   auto next = begins(send_counts);
   for (const RowTransfer& transfer : round) {
     if (transfer.from != rank) continue;
     for (int matrix = 0; matrix < matrices; ++matrix) {
-      const std::span<float> source = rows_in(before, transfer, matrix);
+      const at::Tensor source = rows_in(before, transfer, matrix);
       if (transfer.to == rank) {
-        std::copy(source.begin(), source.end(), rows_in(after, transfer, matrix).begin());
+        rows_in(after, transfer, matrix).copy_(source);
       } else {
-        std::copy(source.begin(), source.end(), send.begin() + next[transfer.to]);
-        next[transfer.to] += static_cast<std::int64_t>(source.size());
+        send.narrow(0, next[transfer.to], source.numel()).copy_(source);
+        next[transfer.to] += source.numel();
       }
     }
   }
   group_
-      .all_to_all_v(const_buffer_of(std::span<const float>(send)), send_counts,
-                    buffer_of(std::span<float>(receive)), receive_counts)
+      .all_to_all_v(const_tensor_buffer(send), send_counts, tensor_buffer(receive), receive_counts)
       .wait();
   next = begins(receive_counts);
   for (const RowTransfer& transfer : round) {
     if (transfer.to != rank || transfer.from == rank) continue;
     for (int matrix = 0; matrix < matrices; ++matrix) {
-      const std::span<float> target = rows_in(after, transfer, matrix);
-      std::copy_n(receive.begin() + next[transfer.from], target.size(), target.begin());
-      next[transfer.from] += static_cast<std::int64_t>(target.size());
+      at::Tensor target = rows_in(after, transfer, matrix);
+      target.copy_(receive.narrow(0, next[transfer.from], target.numel()));
+      next[transfer.from] += target.numel();
     }
   }
 }

@@ -1,10 +1,12 @@
 #include "runtime/trainer/snapshot.h"
 
-#include <algorithm>
+#include <ATen/ops/empty.h>
+
 #include <array>
 #include <string>
 
 #include "core/base/check.h"
+#include "core/tensor/device.h"
 #include "runtime/checkpoint/checkpoint_reader.h"
 
 namespace hetmoe {
@@ -23,31 +25,33 @@ constexpr std::array<Kind, 3> kKinds = {{{"", &OwnedRows::master},
 
 std::vector<ShardRows> Snapshot::copy(const std::vector<OwnedRows>& owned,
                                       const TensorShapes& shapes) {
-  std::size_t needed = 0;
+  std::int64_t needed = 0;
   for (const OwnedRows& rows : owned) {
-    needed += kKinds.size() * static_cast<std::size_t>(rows.master.numel());
+    needed += static_cast<std::int64_t>(kKinds.size()) * rows.master.numel();
   }
-  if (needed > capacity_) {
+  const bool on_gpu = !owned.empty() && !owned[0].master.is_cpu();
+  if (!values_.defined() || needed > values_.numel()) {
     values_.reset();
-    values_ = std::make_unique_for_overwrite<float[]>(needed);
-    capacity_ = needed;
+    values_ = on_gpu ? empty_pinned({needed}, at::kFloat)
+                     : at::empty({needed}, at::TensorOptions(at::kFloat));
   }
   std::vector<ShardRows> copies;
-  float* target = values_.get();
+  std::int64_t next = 0;
   for (const OwnedRows& rows : owned) {
     const auto shape = shapes.find(rows.name);
     HETMOE_CHECK(shape != shapes.end(), "no shape of ", rows.name);
     for (const Kind& kind : kKinds) {
       const at::Tensor& values = rows.*kind.values;
-      std::copy_n(values.const_data_ptr<float>(), values.numel(), target);
+      values_.narrow(0, next, values.numel()).copy_(values, /*non_blocking=*/true);
       copies.push_back({.tensor = std::string(kind.prefix) + rows.name,
                         .shape = shape->second,
                         .begin = rows.row_begin,
                         .end = rows.row_end,
-                        .values = target});
-      target += values.numel();
+                        .values = values_.const_data_ptr<float>() + next});
+      next += values.numel();
     }
   }
+  if (on_gpu) wait_for_gpu();
   return copies;
 }
 

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
-#include <memory>
+#include <ATen/core/Tensor.h>
+
 #include <vector>
 
 #include "parallel/ownership/owned_rows.h"
@@ -20,8 +19,7 @@ class Snapshot {
   std::vector<ShardRows> copy(const std::vector<OwnedRows>& owned, const TensorShapes& shapes);
 
  private:
-  std::unique_ptr<float[]> values_;
-  std::size_t capacity_ = 0;
+  at::Tensor values_;  ///< fp32; pinned where it is filled from a GPU
 };
 
 /// Rows [begin, end) of the three kinds of one tensor, out of a checkpoint.

@@ -1,0 +1,86 @@
+#include "core/optim/adamw_tensors.h"
+
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+
+#include <vector>
+
+namespace hetmoe {
+namespace {
+
+AdamWPiece piece_of(const AdamWTensors& tensors) {
+  return {.master = tensors.master.mutable_data_ptr<float>(),
+          .gradient = tensors.gradient.const_data_ptr<float>(),
+          .exp_avg = tensors.exp_avg.mutable_data_ptr<float>(),
+          .exp_avg_sq = tensors.exp_avg_sq.mutable_data_ptr<float>(),
+          .copy = tensors.copy.defined() ? tensors.copy.mutable_data_ptr<at::BFloat16>() : nullptr,
+          .count = tensors.master.numel(),
+          .decays = tensors.decays};
+}
+
+/// Pieces that decay, or those that do not.
+void update_on_gpu(std::span<const AdamWTensors> pieces, const AdamWStep& step, bool decays) {
+  std::vector<at::Tensor> masters, gradients, first_moments, second_moments;
+  for (const AdamWTensors& piece : pieces) {
+    if (piece.decays != decays) continue;
+    masters.push_back(piece.master);
+    gradients.push_back(piece.gradient);
+    first_moments.push_back(piece.exp_avg);
+    second_moments.push_back(piece.exp_avg_sq);
+  }
+  if (masters.empty()) return;
+  const auto scalar = masters[0].options();
+  const std::vector<at::Tensor> updates(masters.size(),
+                                        at::full({}, static_cast<double>(step.update), scalar));
+  // Gradients are divided by it.
+  const at::Tensor divisor = at::full({}, 1.0 / step.gradient_scale, scalar);
+  at::_fused_adamw_(masters, gradients, first_moments, second_moments, /*max_exp_avg_sqs=*/{},
+                    updates, step.learning_rate, step.beta1, step.beta2,
+                    decays ? step.weight_decay : 0.0, step.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false, divisor);
+}
+
+void copy_on_gpu(std::span<const AdamWTensors> pieces) {
+  std::vector<at::Tensor> copies, masters;
+  for (const AdamWTensors& piece : pieces) {
+    if (!piece.copy.defined()) continue;
+    copies.push_back(piece.copy);
+    masters.push_back(piece.master);
+  }
+  if (!copies.empty()) at::_foreach_copy_(copies, masters, /*non_blocking=*/true);
+}
+
+}  // namespace
+
+void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step) {
+  if (pieces.empty()) return;
+  if (pieces[0].master.is_cpu()) {
+    std::vector<AdamWPiece> here;
+    for (const AdamWTensors& piece : pieces) here.push_back(piece_of(piece));
+    return adamw_update(here, step);
+  }
+  update_on_gpu(pieces, step, /*decays=*/true);
+  update_on_gpu(pieces, step, /*decays=*/false);
+  copy_on_gpu(pieces);
+}
+
+double sum_of_squares(std::span<const at::Tensor> values) {
+  double sum = 0;
+  if (values.empty()) return sum;
+  if (values[0].is_cpu()) {
+    for (const at::Tensor& part : values) {
+      sum += sum_of_squares(std::span<const float>(part.const_data_ptr<float>(),
+                                                   static_cast<std::size_t>(part.numel())));
+    }
+    return sum;
+  }
+  const std::vector<at::Tensor> parts(values.begin(), values.end());
+  const at::Tensor norms = at::stack(at::_foreach_norm(parts, 2, at::kDouble));
+  return at::sum(norms.square()).item<double>();
+}
+
+}  // namespace hetmoe

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+
+#include "core/optim/adamw.h"
+
+namespace hetmoe {
+
+/// AdamWPiece as tensors, of the host or of a GPU; copy undefined where the master is the copy.
+struct AdamWTensors {
+  at::Tensor master, gradient, exp_avg, exp_avg_sq;  ///< fp32, contiguous, equally long
+  at::Tensor copy;                                   ///< bf16
+  bool decays = false;
+};
+
+/// One AdamW update of all pieces (adamw.h). On a GPU LibTorch's fused one, which leaves clipped
+/// gradients behind; the host does not wait.
+void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step);
+
+/// Sum of squares of all of them in fp64, in a fixed order; non-finite if a value is. The host
+/// waits for a GPU.
+double sum_of_squares(std::span<const at::Tensor> values);
+
+}  // namespace hetmoe
