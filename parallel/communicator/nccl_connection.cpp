@@ -95,8 +95,11 @@ void NcclConnection::connect(const ncclUniqueId& id) {
   try {
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    const ncclResult_t result = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
-    check_nccl("ncclCommInitRankConfig", result, name, comm_);
+    {
+      const std::scoped_lock guard(mutex_);
+      const ncclResult_t result = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
+      check_nccl("ncclCommInitRankConfig", result, name, comm_);
+    }
     settle(name);
   } catch (const std::exception& error) {
     fail(error.what());
@@ -171,7 +174,7 @@ void NcclConnection::hold(Started& started) {
   {
     const std::scoped_lock guard(mutex_);
     work_.ask_for(started);
-    throw_error(Asks::kLibrary);  // hosts that never ask the device are not slowed down by it
+    throw_error(Asks::kLibrary);  // a host has better to do than to ask the device
   }
   started.ended.hold(options_.compute_stream());
 }
