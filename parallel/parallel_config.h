@@ -14,8 +14,9 @@ struct ParallelConfig {
 
   template <typename Visitor>
   void fields(Visitor& visit) {
-    visit.field("device", device, "", "Where tensors live. auto: the best that is built in.",
-                one_of({"auto", "cpu"}).later({"cuda"}));
+    visit.field("device", device, "",
+                "Where tensors live. auto: cuda where it is built in and every rank sees a GPU.",
+                one_of({"auto", "cpu", "cuda"}));
     visit.field("threads", threads, "threads",
                 "Per rank; 0: the cores of the rank's affinity mask over the ranks that share it.",
                 at_least(0, 4096));

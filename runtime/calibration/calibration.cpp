@@ -16,6 +16,7 @@
 #include "runtime/calibration/measurement.h"
 #include "runtime/calibration/median_cluster.h"
 #include "runtime/calibration/memory_measurement.h"
+#include "parallel/agreement.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/process_memory.h"
 
@@ -60,7 +61,13 @@ void Calibration::section(const std::string& text) {
 }
 
 void Calibration::choose() {
-  const ComputeChoice choice = choose_compute(request_.config, *control_, request_.clock);
+  RunConfig asked = request_.config;
+  if (asked.parallel.device == "cuda") {
+    throw AgreedError(ExitCode::kConfiguration,
+                      "parallel.device: 'cuda', but this version calibrates cpu only");
+  }
+  asked.parallel.device = "cpu";
+  const ComputeChoice choice = choose_compute(asked, *control_, request_.clock);
   for (const auto* lines : {&choice.notes, &choice.warnings}) {
     for (const std::string& line : *lines) section(line);
   }

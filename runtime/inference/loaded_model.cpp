@@ -8,7 +8,9 @@
 #include "core/model/decoder.h"
 #include "core/model/parameter_store.h"
 #include "core/model/workload.h"
+#include "core/tensor/device.h"
 #include "parallel/agreement.h"
+#include "parallel/communicator/nccl_communicator.h"
 #include "parallel/dispatch/placed_mixture.h"
 #include "parallel/placement/held_slices.h"
 #include "parallel/placement/plan_json.h"
@@ -26,13 +28,18 @@ namespace {
 
 /// With precision resolved. What the choice says about sequences per microbatch is for training, so
 /// it is asked with one for each rank.
-RunConfig with_compute_choice(RunConfig config, Communicator& control, const Clock& clock) {
+struct Computed {
+  RunConfig config;
+  bool on_gpu = false;
+};
+Computed with_compute_choice(RunConfig config, Communicator& control, const Clock& clock) {
   RunConfig asked = config;
   asked.train.global_batch = control.size();
   asked.train.microbatches = 1;
   keep_freed_memory();
-  config.train.precision = choose_compute(asked, control, clock).precision;
-  return config;
+  const ComputeChoice choice = choose_compute(asked, control, clock);
+  config.train.precision = choice.precision;
+  return {std::move(config), choice.device.on_gpu};
 }
 
 /// Slices for the loads that training saw last, without cluster, replicas or plan file: those were
@@ -53,6 +60,14 @@ Placement place(RunConfig config, const ExpertGroups& groups, const Loads& loads
 
 at::ScalarType compute_type(const RunConfig& config) {
   return config.train.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
+}
+
+std::unique_ptr<Communicator> dispatch_of(Communicator& world, const ExpertGroups& groups,
+                                          bool on_gpu, DeviceGroups& devices) {
+  auto dispatch = world.split(groups.group_of(world.rank()), world.rank());
+  if (!on_gpu) return dispatch;
+  return make_nccl_communicator(std::move(dispatch),
+                                {.compute_stream = compute_stream, .groups = &devices});
 }
 
 /// What a checkpoint says, before a model is made of it.
@@ -89,9 +104,11 @@ struct LoadedModel::Parts {
   std::filesystem::path checkpoint;
   std::int64_t step;
   std::unique_ptr<Communicator> control;
+  Computed computed;
+  const RunConfig& config = computed.config;
+  DeviceGroups devices;
   std::unique_ptr<Communicator> dispatch;  ///< the ranks of one expert group
-  RunConfig config;
-  Placement placement;  ///< over the ranks of a group
+  Placement placement;                     ///< over the ranks of a group
   ParameterStore parameters;
   PlacedMixture mixture;
   OpenParameterGate gate;
@@ -105,13 +122,16 @@ LoadedModel::Parts::Parts(std::unique_ptr<Saved> saved, Communicator& world, con
     : checkpoint(saved->reader.path()),
       step(saved->reader.manifest().step),
       control(world.split(0, world.rank())),
-      dispatch(world.split(saved->groups.group_of(world.rank()), world.rank())),
-      config(with_compute_choice(saved->config, *control, clock)),
+      computed(with_compute_choice(saved->config, *control, clock)),
+      devices(config.train.collective_seconds),
+      dispatch(dispatch_of(world, saved->groups, computed.on_gpu, devices)),
       placement(place(config, saved->groups, saved->reader.manifest().state.loads, *control)),
       parameters(config.model, slices_of_rank(placement, dispatch->rank()), compute_type(config),
-                 GradientMemory::kNone),
+                 GradientMemory::kNone, computed.on_gpu ? gpu_device() : at::Device(at::kCPU)),
       mixture(*dispatch, placement,
-              {.type = parameters.type(), .hidden_size = config.model.hidden_size}),
+              {.type = parameters.type(),
+               .hidden_size = config.model.hidden_size,
+               .on_gpu = computed.on_gpu}),
       forced(forced_workload(config.model, config.train.seed)),
       statistics(config.model.num_layers, config.model.experts.count),
       decoder(config.model, {.parameters = parameters,
@@ -163,7 +183,7 @@ double LoadedModel::loss_sum(std::span<const std::int32_t> tokens, std::int64_t 
 
 std::vector<float> LoadedModel::next_token_logits(std::span<const std::int32_t> tokens) {
   PassState pass = parts_->pass_over(tokens, {}, 0);
-  const at::Tensor logits = parts_->decoder.next_token_logits(pass).contiguous();
+  const at::Tensor logits = parts_->decoder.next_token_logits(pass).to(at::kCPU).contiguous();
   const auto* first = logits.const_data_ptr<float>();
   return {first, first + logits.numel()};
 }

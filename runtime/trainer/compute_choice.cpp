@@ -9,9 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <vector>
 
+#include "core/tensor/device.h"
 #include "parallel/communicator/rank_hosts.h"
 
 namespace hetmoe {
@@ -75,23 +77,27 @@ CoreUse core_use(Communicator& control, int hosts, int threads, int cores, int s
 }
 
 /// Seconds of one product, best of three after a warm-up.
-double product_seconds(at::ScalarType type, const Clock& clock) {
-  const at::Tensor a = at::ones({1024, 1024}, at::TensorOptions(type));
+double product_seconds(at::ScalarType type, const ComputeDevice& device, const Clock& clock) {
+  const at::Device there = device.on_gpu ? gpu_device() : at::Device(at::kCPU);
+  const at::Tensor a = at::ones({1024, 1024}, at::TensorOptions(type).device(there));
   at::Tensor out = at::mm(a, a);
+  if (device.on_gpu) wait_for_gpu();
   double best = 1e9;
   for (int i = 0; i < 3; ++i) {
     const double start = clock.monotonic_seconds();
     at::mm_out(out, a, a);
+    if (device.on_gpu) wait_for_gpu();
     best = std::min(best, clock.monotonic_seconds() - start);
   }
   return best;
 }
 
 /// Gain of bf16 over fp32, measured on rank 0, known to all.
-double measured_gain(Communicator& control, const Clock& clock) {
+double measured_gain(Communicator& control, const ComputeDevice& device, const Clock& clock) {
   std::array<double, 1> gain = {0};
   if (control.rank() == 0) {
-    gain[0] = product_seconds(at::kFloat, clock) / product_seconds(at::kBFloat16, clock);
+    gain[0] =
+        product_seconds(at::kFloat, device, clock) / product_seconds(at::kBFloat16, device, clock);
   }
   control.broadcast(buffer_of(std::span<double>(gain)), 0).wait();
   return gain[0];
@@ -102,10 +108,18 @@ std::string with_digits(double value) {
   return text.substr(0, text.find('.') + 3);
 }
 
+/// LibTorch takes what gives the same bits again. Without a size of its own, cuBLAS's room to work
+/// in depends on what else runs.
+void compute_deterministically() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+}
+
 }  // namespace
 
 ComputeChoice choose_compute(const RunConfig& config, Communicator& control, const Clock& clock) {
   ComputeChoice choice;
+  choice.device = choose_compute_device(config.parallel.device, control);
   const cpu_set_t mask = affinity_mask();
   const int cores = CPU_COUNT(&mask);
   const std::vector<int> hosts = hosts_of_ranks(control);
@@ -130,9 +144,11 @@ ComputeChoice choose_compute(const RunConfig& config, Communicator& control, con
   }
   at::set_num_threads(choice.threads);
   at::globalContext().setFlushDenormal(true);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  if (config.train.deterministic) compute_deterministically();
   choice.precision = config.train.precision;
   if (choice.precision == Precision::kAuto) {
-    const double gain = measured_gain(control, clock);
+    const double gain = measured_gain(control, choice.device, clock);
     choice.precision = gain >= kLeastGain ? Precision::kBf16 : Precision::kFp32;
     choice.notes.push_back("precision auto: bf16 products run at " + with_digits(gain) +
                            " times the rate of fp32 here, taking " +

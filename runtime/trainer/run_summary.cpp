@@ -93,7 +93,7 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.steps = parts.config.train.steps;
   summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
   summary.cores = parts.cores;
-  summary.device = "cpu";
+  summary.device = parts.device;
   add_update_traffic(parts, summary);
   summary.plan = plan_rows(parts.config, parts.plan.placement, parts.groups);
   return summary;

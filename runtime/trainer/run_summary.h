@@ -17,6 +17,7 @@ struct RunSummaryParts {
   const Plan& plan;
   ExpertGroups groups;
   CoreUse cores;
+  std::string device;  ///< of rank 0, for people
 };
 
 /// What people are told before step 1. Active parameters and shares of FLOPs under a uniform load.

@@ -54,6 +54,7 @@ std::unique_ptr<Watchdog> start_watchdog(const WatchedRun& run) {
       .identity = {run.world.rank(), run.world.size(), run.generation},
       .folder = run.directory.path() / "collectives",
       .deadlines = deadlines,
+      .device_error = [&devices = run.devices] { return devices.asynchronous_error(); },
       .look_seconds = std::clamp(shortest / 10, 0.05, 1.0),
       .grace_seconds = grace,
       .leave_seconds = grace + 15,
@@ -70,6 +71,7 @@ std::unique_ptr<Watchdog> start_watchdog(const WatchedRun& run) {
           },
       .end_job =
           [run](const std::string& text) {
+            run.devices.stop(text);
             const std::string folder = (run.directory.path() / "collectives").string();
             run.world.abort(text + " (reports: " + folder + ")", kCode);
           },

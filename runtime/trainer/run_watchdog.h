@@ -4,6 +4,7 @@
 
 #include "parallel/communicator/collective_log.h"
 #include "parallel/communicator/communicator.h"
+#include "parallel/communicator/device_groups.h"
 #include "runtime/metrics/rank_log.h"
 #include "runtime/metrics/run_directory.h"
 #include "runtime/trainer/train_config.h"
@@ -18,6 +19,7 @@ struct WatchedRun {
   const RunDirectory& directory;
   RankLog& rank_log;
   Communicator& world;
+  DeviceGroups& devices;
   int generation = 1;
 };
 

@@ -31,6 +31,7 @@ struct TrainConfig {
   double adam_epsilon = 1e-8;
   double clip_norm = 1.0;
   Precision precision = Precision::kAuto;
+  bool deterministic = false;
   std::string recompute = "none";
   std::uint64_t seed = 1;
   std::int64_t max_skipped_in_row = 10;
@@ -71,6 +72,8 @@ struct TrainConfig {
                 "Gradients of a larger norm are scaled to it; 0: no clipping.", at_least(0));
     visit.field("precision", precision, "",
                 "Numbers of the forward and backward pass. auto: the faster, measured at start.");
+    visit.field("deterministic", deterministic, "",
+                "On a GPU: equal runs give equal bits, at some cost. On a CPU they do anyhow.");
     visit.field("recompute", recompute, "", "Activations computed again in the backward pass.",
                 only_off("none"));
     visit.field("seed", seed, "", "Of initial values and of the order of the data.");

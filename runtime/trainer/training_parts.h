@@ -8,6 +8,7 @@
 #include "core/model/parameter_store.h"
 #include "parallel/communicator/collective_log.h"
 #include "parallel/communicator/communicator.h"
+#include "parallel/communicator/device_groups.h"
 #include "parallel/dispatch/placed_mixture.h"
 #include "parallel/dispatch/statistics_all_reduce.h"
 #include "parallel/ownership/ownership.h"
@@ -28,10 +29,18 @@ struct TrafficClasses {
   std::unique_ptr<Communicator> gradients;
   std::unique_ptr<Communicator> parameters;
 
+  /// `world` must outlive this.
   TrafficClasses(Communicator& world, const ExpertGroups& groups, CollectiveLog* log = nullptr);
+
+  /// From now on all but control go over the memory of this rank's GPU. `devices` knows what goes
+  /// on there and must outlive this. Collective, blocking, before anything else uses them.
+  void move_to_gpu(DeviceGroups& devices);
 
   /// Collectives from here on are recorded as this step's.
   void begin_step(std::int64_t step) const;
+
+ private:
+  Communicator& world_;
 };
 
 /// What one rank trains with, put together: parameters of the slices placed here, their owners, the

@@ -21,7 +21,8 @@ namespace {
 std::string started_text(const TrafficClasses& traffic, const ComputeChoice& compute) {
   return "rank " + std::to_string(traffic.control->rank()) + " of " +
          std::to_string(traffic.control->size()) + ", process " + std::to_string(getpid()) +
-         ", threads " + std::to_string(compute.threads) + ", cores " + compute.own_cores;
+         ", device " + compute.device.name + ", threads " + std::to_string(compute.threads) +
+         ", cores " + compute.own_cores;
 }
 
 /// The configuration that the run goes on with, and a checkpoint that fits it.
@@ -42,6 +43,7 @@ void run_training(const TrainingRequest& request) {
   collectively(request.world,
                [&] { groups = configured_groups(request.config, request.world.size()); });
   CollectiveLog collectives(request.clock);
+  DeviceGroups devices(request.config.train.collective_seconds);
   TrafficClasses traffic(request.world, groups, &collectives);
   const AgreedRun run = agreed_run(request, *traffic.control);
   const RunDirectory& directory = run.directory;
@@ -60,12 +62,14 @@ void run_training(const TrainingRequest& request) {
     collectively(*traffic.control, [&] { config = config_of_run(request, resume); });
     const ComputeChoice compute = choose_compute(config, *traffic.control, request.clock);
     config.train.precision = compute.precision;
+    if (compute.device.on_gpu) traffic.move_to_gpu(devices);
     rank_log->note(started_text(traffic, compute));
     const auto watchdog = start_watchdog({.train = config.train,
                                           .collectives = collectives,
                                           .directory = directory,
                                           .rank_log = *rank_log,
                                           .world = request.world,
+                                          .devices = devices,
                                           .generation = run.generation});
     MetricsExport metrics({.config = config.metrics,
                            .insecure = config.coordinator.insecure,

@@ -1,6 +1,8 @@
 // CUDA's runtime for one device that is not there (include/cuda_runtime.h).
 #include "tests/emulation/include/cuda_runtime.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -84,6 +86,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::strcpy(properties->name, "emulated device");
   std::memset(properties->uuid.bytes, 0x5e, sizeof properties->uuid.bytes);
+  const pid_t process = getpid();  // every process has a device of its own
+  std::memcpy(properties->uuid.bytes, &process, sizeof process);
   properties->totalGlobalMem = kDeviceBytes;
   properties->multiProcessorCount = 4;
   properties->major = 9;
