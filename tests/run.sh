@@ -2,7 +2,7 @@
 # Set-up, build, and every test that this machine can run. The last line is "N passed, N failed".
 set -euo pipefail
 
-readonly known_groups=(unit distributed integration faults slurm sanitizers fuzz other)
+readonly known_groups=(unit distributed integration faults slurm sanitizers fuzz cuda other)
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
@@ -11,8 +11,9 @@ readonly thread_targets=(unit_communicator unit_metrics unit_watchdog unit_coord
 
 usage() {
   cat <<TEXT
-usage: tests/run.sh [--group NAME]... [--full]
+usage: tests/run.sh [--group NAME]... [--full] [--gpu]
   --group NAME   only this group (default: all): ${known_groups[*]}
+  --gpu          also what needs a GPU, built with CUDA
   --full         also every header by itself, and the whole program under AddressSanitizer (slow)
 TEXT
 }
@@ -68,11 +69,29 @@ sanitize() {
   run_ctest "${preset}" "build-${preset}" -R "^(${names})\$"
 }
 
+# run_cuda GROUP: builds for GPUs in the same folder, where little differs, and runs what has this label.
+run_cuda() {
+  local was_on=0
+  if grep -qsx 'HETMOE_CUDA:BOOL=ON' build/CMakeCache.txt; then
+    was_on=1
+  fi
+  if timeout 1200 deploy/setup.sh --cuda --tests --target cuda_tests; then
+    run_ctest "$1" build -L "^$1\$"
+  else
+    printf 'run: the CUDA build failed\n' >&2
+    count "$1" 0 1 0
+  fi
+  if ((!was_on)); then
+    cmake --preset release -D HETMOE_CUDA=OFF >/dev/null && cmake --build --preset release --target hetmoe
+  fi
+}
+
 run_group() {
   case $1 in
     unit | distributed | integration | faults | slurm) run_ctest "$1" build -L "^$1\$" ;;
     # A test without a group is run all the same.
-    other) run_ctest other build -LE '^(unit|distributed|integration|faults|slurm|bench)$' ;;
+    other) run_ctest other build -LE '^(unit|distributed|integration|faults|slurm|bench|cuda|gpu)$' ;;
+    cuda | gpu) run_cuda "$1" ;;
     sanitizers)
       export UBSAN_OPTIONS=print_stacktrace=1
       sanitize asan "${address_targets[@]}"
@@ -113,9 +132,11 @@ run_group() {
 
 groups=()
 full=0
+gpu=0
 while (($# > 0)); do
   case $1 in
     --full) full=1 ;;
+    --gpu) gpu=1 ;;
     --group)
       (($# > 1)) || fail "--group needs a name: ${known_groups[*]}"
       [[ " ${known_groups[*]} " == *" $2 "* ]] || fail "no group '$2': ${known_groups[*]}"
@@ -135,6 +156,9 @@ if ((${#groups[@]} == 0)); then
 fi
 if ((full)); then
   groups+=(headers whole-program)
+fi
+if ((gpu)); then
+  groups+=(gpu)
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

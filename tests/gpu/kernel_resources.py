@@ -19,10 +19,16 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTED = "sm_90a"
 
 
+def nvcc():
+    """The one that the program is built with, or else the one on the PATH."""
+    ours = sorted(ROOT.glob(".deps/python/lib/python3*/site-packages/nvidia/cu13/bin/nvcc"))
+    return str(ours[0]) if ours else "nvcc"
+
+
 def compiled(source, architectures):
     """What nvcc says while it compiles, names demangled."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["nvcc", "-std=c++20", "-O3", "--resource-usage", f"-I{ROOT}"]
+        command = [nvcc(), "-std=c++20", "-O3", "--resource-usage", f"-I{ROOT}"]
         command += ["-isystem", str(ROOT / "core/gpu/cuda")]
         command += [f"-gencode=arch=compute_{a},code=sm_{a}" for a in architectures]
         command += ["-c", str(source), "-o", f"{folder}/kernel.o"]

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "parallel/communicator/communicator.h"
+#include "tests/support/same_bits.h"
 
 namespace hetmoe::test {
 
@@ -53,13 +54,6 @@ std::vector<T> values_of(int seed, int rank, std::int64_t count) {
     }
   }
   return values;
-}
-
-/// Equal bit for bit, NaN and signed zero included.
-template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() &&
-         (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
 }
 
 /// Lengths around what implementations treat differently: none, one, odd, a block, several blocks.

@@ -8,7 +8,6 @@
 #include <random>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/elements.h"
 
@@ -91,9 +90,9 @@ TEST(GpuBucketSort, items_with_a_negative_key_are_dropped) {
 TEST(GpuBucketSort, a_bucket_may_have_all_items_and_others_none) { check(Integers(600, 2), 4); }
 
 TEST(GpuBucketSort, no_items_launch_nothing_and_leave_counts_of_zero) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   EXPECT_THAT(sort_on_device({}, 3).count, testing::ElementsAre(0, 0, 0));
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace

@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 #include <kernel_language.h>
+#include <turns.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -46,22 +46,6 @@ std::vector<T> random_elements(std::size_t count, double scale = 1, unsigned see
   std::vector<T> values;
   for (std::size_t i = 0; i < count; ++i) values.push_back(element<T>(scale * normal(random)));
   return values;
-}
-
-template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
-}
-
-/// Runs `compute` with threads and blocks in both orders: a vector that differs is a race.
-template <typename Compute>
-auto same_in_any_turns(Compute compute) {
-  emulation::take_turns(emulation::Turns::kDescending);
-  const auto descending = compute();
-  emulation::take_turns(emulation::Turns::kAscending);
-  const auto ascending = compute();
-  EXPECT_TRUE(same_bits(ascending, descending)) << "the result depends on who comes first";
-  return ascending;
 }
 
 }  // namespace hetmoe::test

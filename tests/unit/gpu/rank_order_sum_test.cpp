@@ -1,6 +1,7 @@
 #include "parallel/communicator/rank_order_sum.h"
 
 #include <gtest/gtest.h>
+#include <turns.h>
 
 #include <algorithm>
 #include <array>
@@ -8,8 +9,6 @@
 #include <limits>
 
 #include "parallel/communicator/rank_order_reduction.h"
-#include "tests/emulation/streams.h"
-#include "tests/emulation/thread_block.h"
 #include "tests/support/conformance_values.h"
 #include "tests/unit/gpu/device_array.h"
 
@@ -91,13 +90,11 @@ void check(const Layout& layout) {
   for (const Reduction reduction : {Reduction::kSum, Reduction::kMin, Reduction::kMax}) {
     std::vector<T> expected(static_cast<std::size_t>(layout.count));
     reduce_in_rank_order(data_type_of<T>(), reduction, sources, expected.data(), layout.count);
-    for (const auto turns : {emulation::Turns::kAscending, emulation::Turns::kDescending}) {
-      emulation::take_turns(turns);
-      EXPECT_TRUE(same_bits(reduced_on_device(layout, reduction, values), expected))
-          << "count " << layout.count << " own " << layout.own_rank << " first " << layout.first
-          << " reduction " << static_cast<int>(reduction);
-      emulation::take_turns(emulation::Turns::kAscending);
-    }
+    const auto got =
+        same_in_any_turns([&] { return reduced_on_device(layout, reduction, values); });
+    EXPECT_TRUE(same_bits(got, expected))
+        << "count " << layout.count << " own " << layout.own_rank << " first " << layout.first
+        << " reduction " << static_cast<int>(reduction);
   }
 }
 
@@ -141,9 +138,9 @@ TEST(RankOrderSumKernel, a_nan_wins) {
 }
 
 TEST(RankOrderSumKernel, nothing_to_reduce_launches_nothing) {
-  const auto launches = emulation::observed().launches;
+  const auto launches = launches_so_far();
   gpu::rank_order_sum({}, nullptr);
-  EXPECT_EQ(emulation::observed().launches, launches);
+  EXPECT_EQ(launches_so_far(), launches);
 }
 
 }  // namespace

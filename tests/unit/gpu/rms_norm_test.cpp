@@ -5,7 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/elements.h"
 
@@ -207,11 +206,11 @@ TEST(GpuRmsNorm, gradients_are_those_of_finite_differences) {
 }
 
 TEST(GpuRmsNorm, no_rows_launch_nothing_and_need_no_scratch) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   float* none = nullptr;
   gpu::rms_norm_forward<float>(none, none, none, none, 0, 8, kEpsilon, nullptr);
   gpu::rms_norm_backward<float>({.columns = 8}, none, none, none, none, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
   EXPECT_EQ(gpu::rms_norm_scratch_floats(0, 8), 0);
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/elements.h"
 
@@ -138,10 +137,10 @@ TEST(GpuRotary, angles_of_far_positions_are_exact) {
 }
 
 TEST(GpuRotary, no_rows_launch_nothing) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   gpu::split_and_rotate<float>({0, 5, 1, 1, 8}, {}, nullptr, {}, nullptr);
   gpu::rotate_back_and_join<float>({0, 5, 1, 1, 8}, {}, {}, nullptr, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "core/kernels/gpu/router_arithmetic.h"
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/elements.h"
 #include "tests/unit/gpu/routed_on_device.h"
 
@@ -172,13 +171,13 @@ TEST(GpuRouter, candidates_are_ordered_by_probability_then_by_lower_expert) {
 }
 
 TEST(GpuRouter, no_tokens_launch_nothing) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   const gpu::RoutedTokens none{.tokens = 0, .experts = 8};
   gpu::route_select(nullptr, top_k(2), none, nullptr);
   gpu::route_list(none, true, nullptr);
   gpu::route_statistics(none, nullptr, nullptr, nullptr, nullptr);
   gpu::route_backward(none, {}, nullptr, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/elements.h"
 
@@ -154,12 +153,12 @@ TEST(GpuRows, a_buffer_that_is_not_aligned_is_read_element_by_element) {
 }
 
 TEST(GpuRows, no_rows_launch_nothing) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   float* none = nullptr;
   gpu::gather_rows(none, nullptr, none, 0, 8, nullptr);
   gpu::scatter_rows(none, nullptr, none, 0, 8, nullptr);
   gpu::sum_rows<float>(none, {}, none, none, 8, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "core/tensor/device.h"
-#include "tests/emulation/streams.h"
 #include "tests/support/gradient_check.h"
 
 namespace hetmoe {
@@ -100,7 +99,8 @@ class OneDecoder {
 
  private:
   static std::unique_ptr<Mixture> make_mixture(at::Device device, at::ScalarType) {
-    if (!device.is_cpu()) return make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_model()));
+    if (!device.is_cpu())
+      return make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_model()));
     return std::make_unique<HostMixture>(make_cpu_expert_kernels(),
                                          make_local_token_dispatcher(slices_of_model()));
   }
@@ -133,7 +133,8 @@ class OneDecoder {
 
 double distance(const at::Tensor& got, const at::Tensor& expected) {
   const at::Tensor difference = got.to(at::kCPU).to(at::kDouble) - expected.to(at::kDouble);
-  return difference.norm().item<double>() / (expected.to(at::kDouble).norm().item<double>() + 1e-12);
+  return difference.norm().item<double>() /
+         (expected.to(at::kDouble).norm().item<double>() + 1e-12);
 }
 
 class GpuDecoder : public testing::TestWithParam<ModelCase> {};
@@ -144,8 +145,9 @@ TEST_P(GpuDecoder, losses_gradients_and_statistics_are_those_of_the_cpu) {
   OneDecoder here(GetParam(), at::kCPU);
   EXPECT_NEAR(there.train(), here.train(), tolerance * (1 + here.evaluate()));
   for (const TensorSpec& spec : here.store().dense_specs()) {
-    EXPECT_LT(distance(there.store().dense(spec.name).gradient, here.store().dense(spec.name).gradient),
-              tolerance)
+    EXPECT_LT(
+        distance(there.store().dense(spec.name).gradient, here.store().dense(spec.name).gradient),
+        tolerance)
         << spec.name;
   }
   for (int layer = 0; layer < 2; ++layer) {

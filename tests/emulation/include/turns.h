@@ -1,0 +1,27 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+
+#include "tests/emulation/streams.h"
+#include "tests/emulation/thread_block.h"
+#include "tests/support/same_bits.h"
+
+namespace hetmoe::test {
+
+constexpr bool kCountsLaunches = true;
+inline std::uint64_t launches_so_far() { return emulation::observed().launches; }
+
+/// Runs `compute` with threads and blocks in both orders: a vector that differs is a race.
+template <typename Compute>
+auto same_in_any_turns(Compute compute) {
+  emulation::take_turns(emulation::Turns::kDescending);
+  const auto descending = compute();
+  emulation::take_turns(emulation::Turns::kAscending);
+  const auto ascending = compute();
+  EXPECT_TRUE(same_bits(ascending, descending)) << "the result depends on who comes first";
+  return ascending;
+}
+
+}  // namespace hetmoe::test

@@ -1,0 +1,80 @@
+"""The whole program on a GPU beside the same on the CPU. The GPU is one that a CPU plays (tests/emulation)."""
+
+import json
+import os
+import pathlib
+import subprocess
+import unittest
+
+from command_line import HETMOE, CommandLineCase, mpirun
+
+EMULATED = pathlib.Path(os.environ.get("HETMOE_EMULATED", HETMOE.parent / "hetmoe_emulated"))
+ON_GPU = ["--set", "parallel.device=cuda"]
+# Sums are taken in another order than on the CPU.
+TOLERANCE = 1e-5
+
+
+class OnGpu(CommandLineCase):
+    def run_program(self, program, *arguments, ranks=1, code=0):
+        command = [str(program), *arguments]
+        done = subprocess.run(mpirun(ranks, *command) if ranks > 1 else command, cwd=self.folder, env=self.environment,
+                              text=True, timeout=240, capture_output=True, check=False)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout
+
+    def train(self, program, run, *settings, ranks=1):
+        return self.run_program(program, "train", "small.yaml", "--run-dir", run, *settings, ranks=ranks)
+
+    def metrics(self, run):
+        lines = (self.folder / run / "metrics.jsonl").read_text().splitlines()
+        return [line for line in map(json.loads, lines) if "loss" in line]
+
+    def assert_same_training(self, run, expected_run, tolerance=TOLERANCE):
+        got, expected = self.metrics(run), self.metrics(expected_run)
+        self.assertEqual([line["step"] for line in got], [line["step"] for line in expected])
+        for line, reference in zip(got, expected):
+            values = [line["loss"], line["grad_norm"], *line["aux"].values()]
+            references = [reference["loss"], reference["grad_norm"], *reference["aux"].values()]
+            for value, wanted in zip(values, references):
+                self.assertLess(abs(value - wanted), tolerance * (1 + abs(wanted)), (line, reference))
+            self.assertEqual(line["flops_max_over_mean"], reference["flops_max_over_mean"])
+
+    def test_training_gives_the_losses_norms_and_balance_of_the_cpu(self):
+        self.train(HETMOE, "cpu")
+        header = self.train(EMULATED, "gpu", *ON_GPU)
+        self.assertIn("fp32 on emulated device", header)
+        self.assert_same_training("gpu", "cpu")
+
+    def test_a_gpu_is_taken_of_its_own_accord_where_there_is_one(self):
+        self.assertIn("on emulated device", self.train(EMULATED, "gpu"))
+        self.assertIn("on cpu", self.train(EMULATED, "cpu", "--set", "parallel.device=cpu"))
+
+    def test_bf16_top_p_and_several_microbatches(self):
+        settings = ["--set", "model.router.kind=top_p", "--set", "train.precision=bf16",
+                    "--set", "train.microbatches=2", "--set", "model.router.entropy=0.03"]
+        self.train(HETMOE, "cpu", *settings)
+        self.train(EMULATED, "gpu", *ON_GPU, *settings)
+        self.assert_same_training("gpu", "cpu", tolerance=2e-2)
+
+    def test_a_run_goes_on_from_the_cpu_to_a_gpu_and_back(self):
+        longer = [["--set", f"train.steps={steps}"] for steps in (6, 4, 2)]
+        self.train(HETMOE, "straight", *longer[0])
+        self.train(HETMOE, "moving", *longer[2])
+        self.train(EMULATED, "moving", *ON_GPU, *longer[1])
+        self.train(HETMOE, "moving", *longer[0])
+        self.assert_same_training("moving", "straight")
+        verified = self.run_program(HETMOE, "checkpoint", "verify", "moving")
+        self.assertIn("step-00000006", verified)
+
+    def test_the_loss_of_a_checkpoint_is_that_of_the_cpu(self):
+        self.train(HETMOE, "run")
+        tokens = [list(range(3, 19)), [7, 7, 1]]
+        asked = ["evaluate", "run", "--tokens", json.dumps(tokens), "--json"]
+        here = json.loads(self.run_program(HETMOE, *asked))
+        there = json.loads(self.run_program(EMULATED, *asked, *ON_GPU))
+        self.assertEqual(there["tokens"], here["tokens"])
+        self.assertLess(abs(there["loss"] - here["loss"]), TOLERANCE * here["loss"])
+
+
+if __name__ == "__main__":
+    unittest.main()
