@@ -14,21 +14,22 @@ constexpr unsigned kThreads = 256;
 /// Where one selection's values lie.
 template <typename T>
 struct Place {
-  std::int64_t width;
+  int width;
   std::int64_t hidden;  ///< its first element in the hidden buffer
 };
 
 template <typename T>
 __device__ Place<T> place_of(const SwigluRows<T>& rows, std::int64_t selection) {
   // The last slice that begins at or before it; an empty one begins where the next does.
-  std::int64_t low = 0;
-  std::int64_t high = rows.num_slices;
+  unsigned low = 0;
+  auto high = static_cast<unsigned>(rows.num_slices);
   while (high - low > 1) {
-    const std::int64_t middle = (low + high) / 2;
+    const unsigned middle = (low + high) / 2;
     (rows.slices[middle].selection_begin <= selection ? low : high) = middle;
   }
   const SliceSpan& slice = rows.slices[low];
-  return {slice.width, slice.hidden_begin + (selection - slice.selection_begin) * slice.width};
+  return {static_cast<int>(slice.width),
+          slice.hidden_begin + (selection - slice.selection_begin) * slice.width};
 }
 
 template <typename T, int N>
@@ -39,7 +40,7 @@ __global__ void __launch_bounds__(kThreads)
   const float gate = rows.gate[selection];
   const T* g = gate_up + 2 * place.hidden;
   const T* u = g + place.width;
-  for (std::int64_t i = threadIdx.x * N; i < place.width; i += kThreads * N) {
+  for (int i = static_cast<int>(threadIdx.x) * N; i < place.width; i += kThreads * N) {
     const Pack<T, N> gs = read_pack<N>(g + i);
     const Pack<T, N> us = read_pack<N>(u + i);
     Pack<T, N> out;
@@ -60,7 +61,7 @@ __global__ void __launch_bounds__(kThreads)
   T* u = g + place.width;
   T* z = dhidden + place.hidden;
   float sum = 0;
-  for (std::int64_t i = threadIdx.x * N; i < place.width; i += kThreads * N) {
+  for (int i = static_cast<int>(threadIdx.x) * N; i < place.width; i += kThreads * N) {
     auto gs = read_pack<N>(g + i);
     auto us = read_pack<N>(u + i);
     auto zs = read_pack<N>(z + i);
