@@ -1,11 +1,18 @@
 #include "core/gpu/upload_ring.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "core/base/check.h"
 
 namespace hetmoe::gpu {
+namespace {
+
+// Freeing what has become too small waits for the device: places begin with room for most uploads.
+constexpr std::size_t kLeastRoomBytes = std::size_t{16} << 10;
+
+}  // namespace
 
 UploadRing::UploadRing(int places) : places_(static_cast<std::size_t>(places)) {
   HETMOE_CHECK(places > 1, places, " places");
@@ -18,7 +25,7 @@ const void* UploadRing::upload(const void* values, std::size_t size_bytes, Strea
   next_ = (next_ + 1) % places_.size();
   if (!place.read.reached()) place.read.wait();
   if (place.host.size_bytes() < size_bytes) {
-    const std::size_t room = std::bit_ceil(size_bytes);
+    const std::size_t room = std::max(kLeastRoomBytes, std::bit_ceil(size_bytes));
     place.host = PinnedMemory(room);
     place.device = DeviceMemory(room);
   }

@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/kernels/adapter_packed.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/on_gpu/adapters.h"
 #include "core/kernels/row_copy.h"
 
 namespace hetmoe {
@@ -41,6 +42,11 @@ void clear(Adapters& adapters) {
   }
 }
 
+gpu::GroupedProducts& checked(gpu::GroupedProducts* products) {
+  HETMOE_CHECK(products != nullptr, "adapters on a GPU need its products");
+  return *products;
+}
+
 void add_column_sums(const at::Tensor& rows, at::Tensor sums) {
   sums.add_(at::sum(rows, {0}, /*keepdim=*/false, sums.scalar_type()));
 }
@@ -53,8 +59,8 @@ Adapters Adapters::narrow(std::int64_t begin, std::int64_t count) const {
 }
 
 Adapters empty_gradients_of(const Adapters& adapters) {
-  const auto options =
-      at::TensorOptions(adapters.down.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+  const auto options = adapters.down.options().dtype(
+      adapters.down.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   return {at::empty(adapters.down.sizes(), options), at::empty(adapters.up.sizes(), options),
           at::empty(adapters.down_bias.sizes(), options),
           at::empty(adapters.up_bias.sizes(), options)};
@@ -66,9 +72,14 @@ Adapters zero_gradients_of(const Adapters& adapters) {
   return gradients;
 }
 
+std::unique_ptr<gpu::GroupedProducts> make_group_products(at::Device device) {
+  return device.is_cpu() ? nullptr : on_gpu::make_group_products();
+}
+
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
-                               const Adapters& adapters) {
+                               const Adapters& adapters, gpu::GroupedProducts* products) {
   check_shapes(x, groups, adapters);
+  if (!x.is_cpu()) return on_gpu::adapter_forward(x, groups, adapters, checked(products));
   at::Tensor y = result_like(x, groups);
   at::Tensor hidden =
       at::empty({static_cast<std::int64_t>(groups.token.size()), adapters.rank()}, x.options());
@@ -88,10 +99,14 @@ AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
 
 at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                             const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients,
-                            GradientSum sum) {
+                            GradientSum sum, gpu::GroupedProducts* products) {
   check_shapes(x, groups, adapters);
   HETMOE_CHECK(gradients.size() == adapters.size() && dy.is_contiguous(), gradients.size(),
                " gradients of ", adapters.size(), " adapters");
+  if (!x.is_cpu()) {
+    return on_gpu::adapter_backward(dy, x, groups, adapters, hidden, gradients, sum,
+                                    checked(products));
+  }
   at::Tensor dx = result_like(x, groups);
   if (can_pack_adapters(x, adapters)) {
     packed_adapter_backward(dy, x, groups, adapters, hidden, gradients, sum, dx);

@@ -2,6 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
+#include "core/kernels/gpu/grouped_products.h"
 #include "core/kernels/token_groups.h"
 
 namespace hetmoe {
@@ -33,14 +36,19 @@ struct AdapterForward {
   at::Tensor hidden;  ///< [grouped tokens, r], in order of the groups: for backward
 };
 
+/// `products` of the functions below for tensors of a device: on a GPU handles of cuBLAS with their
+/// memory, used by one thread at a time; a CPU needs none, null.
+std::unique_ptr<gpu::GroupedProducts> make_group_products(at::Device device);
+
 /// Group g of the tokens goes through adapter g. Shape: x [T, D]; weights of x's type, contiguous.
 /// bf16 products sum in fp32 and round once, to the hidden layer and to y.
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
-                               const Adapters& adapters);
+                               const Adapters& adapters, gpu::GroupedProducts* products = nullptr);
 
 /// Gives dx [T, D], type of x, and the gradients of the weights, token after token (fp32; fp64).
 at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                             const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients,
-                            GradientSum sum = GradientSum::kContinue);
+                            GradientSum sum = GradientSum::kContinue,
+                            gpu::GroupedProducts* products = nullptr);
 
 }  // namespace hetmoe

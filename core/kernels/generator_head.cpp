@@ -13,6 +13,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/packed_product.h"
 #include "core/kernels/vector_math.h"
 
@@ -33,7 +34,7 @@ constexpr std::int64_t kChunk = 256;
 constexpr std::int64_t kSegments = 16;
 
 bool can_pack(const at::Tensor& code) {
-  return code.scalar_type() == at::kBFloat16 && packed_products_available() &&
+  return code.is_cpu() && code.scalar_type() == at::kBFloat16 && packed_products_available() &&
          code.size(1) % PackedMatrix::kDepthMultiple == 0;
 }
 
@@ -217,7 +218,10 @@ at::Tensor generator_head_backward(const at::Tensor& dout, const at::Tensor& cod
   const at::Tensor narrow = dout.to(code.scalar_type());
   add_weight_gradient(narrow, code, head.weight_gradient);
   head.bias_gradient.add_(at::sum(dout, {0}));
-  return at::mm(narrow, head.weight).to(dout.scalar_type());
+  if (code.is_cpu()) return at::mm(narrow, head.weight).to(dout.scalar_type());
+  at::Tensor dcode = at::zeros(code.sizes(), dout.options());
+  on_gpu::add_product(narrow, head.weight, dcode);
+  return dcode;
 }
 
 Adapters generate_adapters(const at::Tensor& code, const AdapterHeads& heads) {

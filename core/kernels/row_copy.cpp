@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/base/check.h"
+#include "core/kernels/on_gpu/rows.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -29,6 +30,7 @@ HETMOE_VECTORIZED void add_row(const at::BFloat16* x, float* sum, std::int64_t n
 }  // namespace
 
 at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index) {
+  if (!x.is_cpu()) return on_gpu::gather_rows(x, on_gpu::uploaded_index(index));
   HETMOE_CHECK(x.is_contiguous(), "rows must be contiguous");
   const std::int64_t rows = static_cast<std::int64_t>(index.size());
   const std::int64_t row_bytes = x.size(1) * static_cast<std::int64_t>(x.element_size());
@@ -44,6 +46,7 @@ at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index)
 }
 
 void put_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& target) {
+  if (!x.is_cpu()) return on_gpu::put_rows(x, on_gpu::uploaded_index(index), target);
   HETMOE_CHECK(x.is_contiguous() && target.is_contiguous() && x.size(1) == target.size(1) &&
                    x.scalar_type() == target.scalar_type() &&
                    x.size(0) == static_cast<std::int64_t>(index.size()),
@@ -75,6 +78,7 @@ void add_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tens
 }
 
 void add_repeated_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum) {
+  if (!x.is_cpu()) return on_gpu::add_repeated_rows(x, index, sum);
   HETMOE_CHECK(x.is_contiguous() && sum.is_contiguous() && x.size(1) == sum.size(1) &&
                    x.size(0) == static_cast<std::int64_t>(index.size()),
                "x has ", x.size(0), " rows, index ", index.size());

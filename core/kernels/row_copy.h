@@ -7,6 +7,8 @@
 
 namespace hetmoe {
 
+// For tensors of any device; the index of a GPU's is copied aside first.
+
 /// Rows of x [R, D] in the order of `index`: [n, D], type of x.
 at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index);
 
@@ -15,10 +17,11 @@ at::Tensor gather_rows(const at::Tensor& x, std::span<const std::int64_t> index)
 void put_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& target);
 
 /// sum[index[i]] += x[i], for x [n, D] and sum [R, D] of the wide type (fp32 for bf16). An index
-/// must not occur twice in one call.
+/// must not occur twice in one call. On a CPU.
 void add_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum);
 
 /// The same where an index may occur again: rows are added in order of i (threads share columns).
+/// On a GPU the index must ascend.
 void add_repeated_rows(const at::Tensor& x, std::span<const std::int64_t> index, at::Tensor& sum);
 
 }  // namespace hetmoe

@@ -61,7 +61,8 @@ struct FreeAdapters::Context final : HyperContext {
 };
 
 FreeAdapters::FreeAdapters(const ModelConfig& config, const ParameterStore& parameters)
-    : adapters_(num_adapters(config.hyper, config.experts.count)) {
+    : adapters_(num_adapters(config.hyper, config.experts.count)),
+      products_(make_group_products(parameters.device())) {
   const std::int64_t features = config.hidden_size;
   const std::int64_t rank = config.hyper.rank;
   for (int layer = 0; layer < config.num_layers; ++layer) {
@@ -97,7 +98,7 @@ HyperExpert::Output FreeAdapters::forward(int layer, const at::Tensor& x, const 
   context->passes = passes(routing);
   PassSum sum(x.scalar_type());
   for (const TokenGroups& groups : context->passes) {
-    AdapterForward pass = adapter_forward(x, groups, layers_[layer].values);
+    AdapterForward pass = adapter_forward(x, groups, layers_[layer].values, products_.get());
     sum.add(pass.y);
     context->hidden.push_back(std::move(pass.hidden));
   }
@@ -110,7 +111,7 @@ HyperExpert::Gradient FreeAdapters::backward(int layer, const at::Tensor& dy, co
   PassSum sum(x.scalar_type());
   for (std::size_t pass = 0; pass < saved.passes.size(); ++pass) {
     sum.add(adapter_backward(dy, x, saved.passes[pass], layers_[layer].values, saved.hidden[pass],
-                             layers_[layer].gradients));
+                             layers_[layer].gradients, GradientSum::kContinue, products_.get()));
   }
   return {sum.take(), {}};
 }

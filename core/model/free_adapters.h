@@ -26,6 +26,7 @@ class FreeAdapters final : public HyperExpert {
   std::vector<TokenGroups> passes(const Routing& routing) const;
 
   std::int64_t adapters_;
+  std::unique_ptr<gpu::GroupedProducts> products_;
   std::vector<Layer> layers_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/factorised_adapter.h"
+#include "core/kernels/on_gpu/rows.h"
 #include "core/model/hyper_parameters.h"
 #include "core/model/parameter_specs.h"
 
@@ -17,8 +18,24 @@ namespace {
 
 enum class Form { kAllSets, kOccurringSets, kFactorised };
 
-/// [T, 1]: the router's probability of every token's selected set, in the type of y.
-at::Tensor selected_mass(const Routing& routing, const at::Tensor& y) {
+/// selected_mass on a GPU, fp32: a sum of elements per token, by lists of one length.
+at::Tensor selected_mass_on_gpu(const Routing& routing) {
+  const std::int64_t experts = routing.probabilities.size(1);
+  std::int64_t most = 1;
+  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+    most = std::max(most, routing.offset[t + 1] - routing.offset[t]);
+  }
+  std::vector<std::int32_t> element(routing.tokens() * most, -1);
+  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+    for (std::int64_t s = routing.offset[t]; s < routing.offset[t + 1]; ++s) {
+      element[t * most + s - routing.offset[t]] =
+          static_cast<std::int32_t>(t * experts + routing.expert[s]);
+    }
+  }
+  return on_gpu::sum_elements(routing.probabilities, element, most);
+}
+
+at::Tensor selected_mass_on_cpu(const Routing& routing) {
   std::vector<double> mass(routing.tokens());
   const at::Tensor probabilities = routing.probabilities.to(at::kDouble);
   const auto* p = probabilities.const_data_ptr<double>();
@@ -27,13 +44,19 @@ at::Tensor selected_mass(const Routing& routing, const at::Tensor& y) {
       mass[t] += p[routing.expert[s]];
     }
   }
-  return at::tensor(mass, at::TensorOptions(at::kDouble)).to(y.scalar_type()).unsqueeze(1);
+  return at::tensor(mass, at::TensorOptions(at::kDouble).device(at::kCPU));
 }
 
-std::vector<double> row_products(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor sums = at::sum(a.to(at::kDouble).mul(b), {1});
-  const auto* values = sums.const_data_ptr<double>();
-  return {values, values + sums.numel()};
+/// [T, 1]: the router's probability of every token's selected set, in the type of y.
+at::Tensor selected_mass(const Routing& routing, const at::Tensor& y) {
+  const at::Tensor mass =
+      y.is_cpu() ? selected_mass_on_cpu(routing) : selected_mass_on_gpu(routing);
+  return mass.to(y.scalar_type()).unsqueeze(1);
+}
+
+/// [T], fp64; on a GPU fp32.
+at::Tensor row_products(const at::Tensor& a, const at::Tensor& b) {
+  return at::sum(a.to(a.is_cpu() ? at::kDouble : at::kFloat).mul(b), {1});
 }
 
 }  // namespace
@@ -53,7 +76,8 @@ GeneratedExpert::GeneratedExpert(const ModelConfig& config, ParameterStore& para
     : config_(config),
       hypernetwork_(config, parameters),
       wait_(std::move(wait)),
-      type_(parameters.type()) {
+      type_(parameters.type()),
+      products_(make_group_products(parameters.device())) {
   if (config.router.kind == RouterKind::kTopK) {
     sets_ = number_of_sets(config.experts.count, config.router.top_k);
   }
@@ -101,7 +125,7 @@ AdapterForward GeneratedExpert::forward_of_occurring_sets(int layer, const at::T
     return factorised_adapter_forward(x, context.groups, context.code, hypernetwork_.heads());
   }
   context.weights = generate_adapters(context.code, hypernetwork_.heads());
-  return adapter_forward(x, context.groups, context.weights);
+  return adapter_forward(x, context.groups, context.weights, products_.get());
 }
 
 HyperExpert::Output GeneratedExpert::forward(int layer, const at::Tensor& x, const Routing& routing,
@@ -111,7 +135,7 @@ HyperExpert::Output GeneratedExpert::forward(int layer, const at::Tensor& x, con
   if (takes_all_sets(pass.microbatch)) {
     context->weights = weights_of_all_sets(layer, pass);
     context->groups = tokens_of_all_sets(routing, config_.experts.count, config_.router.top_k);
-    result = adapter_forward(x, context->groups, context->weights);
+    result = adapter_forward(x, context->groups, context->weights, products_.get());
   } else {
     result = forward_of_occurring_sets(layer, x, routing, *context, pass);
   }
@@ -144,7 +168,8 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
     all_sets_->has_gradients[layer] = true;
     Adapters gradients = all_sets_->gradients.narrow(layer * sets_, sets_);
     return adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients,
-                            continues ? GradientSum::kContinue : GradientSum::kBegin);
+                            continues ? GradientSum::kContinue : GradientSum::kBegin,
+                            products_.get());
   }
   at::Tensor dx, dcode;
   if (context.form == Form::kFactorised) {
@@ -155,7 +180,7 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
   } else {
     Adapters gradients = empty_gradients_of(context.weights);
     dx = adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients,
-                          GradientSum::kBegin);
+                          GradientSum::kBegin, products_.get());
     dcode = generate_adapters_backward(gradients, context.code, hypernetwork_.heads());
   }
   hypernetwork_.encode_backward(dcode, context.encoded);

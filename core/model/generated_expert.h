@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -53,6 +54,7 @@ class GeneratedExpert final : public HyperExpert {
   Hypernetwork hypernetwork_;
   WaitForHypernetwork wait_;
   at::ScalarType type_;
+  std::unique_ptr<gpu::GroupedProducts> products_;
   std::int64_t sets_ = 0;  ///< C(E, K) with Top-K, else 0
   std::optional<AllSets> all_sets_;
 };

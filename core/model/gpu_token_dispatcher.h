@@ -12,7 +12,8 @@ namespace hetmoe {
 
 /// TokenExchange (token_dispatcher.h) on a GPU: the same eight calls in the same order, enqueued;
 /// what they give may be used by what follows on the compute stream. The host waits once, in
-/// finish_dispatch: how many rows come is known to the GPU alone until then.
+/// finish_dispatch: how many rows come is known to the GPU alone until then. By then all has
+/// happened that the compute stream was given before start_dispatch.
 class GpuTokenExchange {
  public:
   virtual ~GpuTokenExchange() = default;

@@ -16,6 +16,12 @@ at::ScalarType wide_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
+/// None of what is undefined.
+std::span<const double> values_of(const at::Tensor& tensor) {
+  if (!tensor.defined()) return {};
+  return {tensor.const_data_ptr<double>(), static_cast<std::size_t>(tensor.numel())};
+}
+
 class HostMoeLayer final : public MoeLayer {
  public:
   HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
@@ -29,8 +35,7 @@ class HostMoeLayer final : public MoeLayer {
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
-  at::Tensor router_backward(std::span<const double> dgates, std::span<const double> dmass,
-                             Saved& saved);
+  at::Tensor router_backward(std::span<const double> dgates, const at::Tensor& dmass, Saved& saved);
   double token_units(const ReceivedTokens& received) const;
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
 
@@ -161,11 +166,11 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
-at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates,
-                                         std::span<const double> dmass, Saved& saved) {
+at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const at::Tensor& dmass,
+                                         Saved& saved) {
   const auto wide = wide_type(saved.x);
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
-  const at::Tensor dlogits = route_backward(saved.routing, {dgates, dmass},
+  const at::Tensor dlogits = route_backward(saved.routing, {dgates, values_of(dmass)},
                                             {.config = router_config_,
                                              .relative_width = relative_width_,
                                              .global_selected = statistics.selected,

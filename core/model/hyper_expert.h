@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <memory>
-#include <vector>
 
 #include "core/model/microbatch.h"
 #include "core/model/model_config.h"
@@ -29,15 +28,16 @@ class HyperExpert {
     at::Tensor y;  ///< [T, D], compute type
     std::unique_ptr<HyperContext> context;
   };
-  /// Shape: x [T, D], compute type; must stay as it is until backward.
+  /// Shape: x [T, D], compute type; must stay as it is until backward. On a GPU: enqueued, the host
+  /// does not wait; of `routing` the lists, which are the host's, and the probabilities are used.
   virtual Output forward(int layer, const at::Tensor& x, const Routing& routing,
                          PassState& pass) = 0;
 
   struct Gradient {
     at::Tensor dx;  ///< [T, D], compute type
-    /// [T], of the router's probability mass of the selected set; empty: the router learns nothing
-    /// from the small expert.
-    std::vector<double> dmass;
+    /// [T] fp64, on a GPU fp32: of the router's probability mass of the selected set; undefined:
+    /// the router learns nothing from the small expert.
+    at::Tensor dmass;
   };
   /// Adds to the parameters' gradients, or remembers what finish_gradients will add.
   virtual Gradient backward(int layer, const at::Tensor& dy, const at::Tensor& x,

@@ -7,12 +7,22 @@
 #include <ATen/ops/tensor.h>
 
 #include <string>
+#include <vector>
+
+#include "core/tensor/device.h"
 
 namespace hetmoe {
 namespace {
 
 at::Tensor mask_positive(const at::Tensor& gradient, const at::Tensor& relu) {
   return gradient.mul(relu.gt(0));
+}
+
+/// Values of the host on `device`, which nobody waits for.
+at::Tensor values_on(at::Device device, const std::vector<double>& values, at::ScalarType type) {
+  if (device.is_cpu()) return at::tensor(values, at::TensorOptions(type).device(device));
+  const std::vector<float> narrow(values.begin(), values.end());
+  return uploaded(std::span<const float>(narrow), at::kFloat);
 }
 
 }  // namespace
@@ -58,10 +68,11 @@ Hypernetwork::Encoded Hypernetwork::encode(int layer, const ExpertSets& sets) co
   const Layer& parameters = layers_[layer];
   Encoded encoded;
   encoded.layer = layer;
-  encoded.coefficients = at::tensor(embedding_coefficients(sets, num_experts_, config_.conditioning,
-                                                           config_.aggregate),
-                                    at::TensorOptions(wide_))
-                             .view({sets.size(), num_experts_});
+  encoded.coefficients =
+      values_on(layer_embedding_.value.device(),
+                embedding_coefficients(sets, num_experts_, config_.conditioning, config_.aggregate),
+                wide_)
+          .view({sets.size(), num_experts_});
   encoded.selection = at::mm(encoded.coefficients, parameters.embedding.value.to(wide_));
   encoded.processed = apply(parameters.process, encoded.selection).relu_();
   const at::Tensor layer_code = layer_embedding_.value[layer].to(wide_);

@@ -6,6 +6,7 @@ set(gpu_kernel_sources
   cublas_handle.cpp
   dispatch.cu
   exclusive_sum.cu
+  group_sums.cu
   rms_norm.cu
   rotary.cu
   route_backward.cu

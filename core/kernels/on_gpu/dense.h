@@ -18,7 +18,9 @@ RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, do
 at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
                              const at::Tensor& inverse_rms, at::Tensor& weight_gradient);
 
-/// gradient += dy^T x, summed in fp32 whatever the type of x.
+/// sum += a b, in fp32 whatever the type of a and b. Shape: a [n, k], b [k, m], sum [n, m] fp32.
+void add_product(const at::Tensor& a, const at::Tensor& b, at::Tensor& sum);
+/// gradient += dy^T x, the same way.
 void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient);
 
 at::Tensor embedding_forward(const at::Tensor& table, std::span<const std::int32_t> tokens);

@@ -10,6 +10,8 @@
 #include "core/kernels/gpu/rows.h"
 #include "core/kernels/gpu/swiglu.h"
 #include "core/kernels/on_gpu/pointers.h"
+#include "core/kernels/on_gpu/products.h"
+#include "core/kernels/on_gpu/rows.h"
 #include "core/tensor/device.h"
 
 namespace hetmoe::on_gpu {
@@ -40,16 +42,6 @@ std::int64_t hidden_elements(std::span<const SliceSpan> spans) {
                        : spans.back().hidden_begin + spans.back().selections * spans.back().width;
 }
 
-at::Tensor gathered(const at::Tensor& x, const at::Tensor& row) {
-  at::Tensor out = at::empty({row.size(0), x.size(1)}, x.options());
-  with_element(x, [&](auto element) {
-    using T = decltype(element);
-    gpu::gather_rows<T>(data<T>(x), data<std::int32_t>(row), mutable_data<T>(out), out.size(0),
-                        out.size(1), compute_stream());
-  });
-  return out;
-}
-
 at::Tensor summed(const at::Tensor& by_place, const at::Tensor& places_of_row) {
   at::Tensor out = at::empty({places_of_row.size(0), by_place.size(1)}, by_place.options());
   with_element(out, [&](auto element) {
@@ -63,34 +55,6 @@ at::Tensor summed(const at::Tensor& by_place, const at::Tensor& places_of_row) {
   return out;
 }
 
-/// A matrix [rows, columns] for every slice: part of a larger tensor, rows one after another.
-struct Part {
-  const void* begin;
-  std::int64_t columns;
-};
-
-template <typename T>
-const void* at_element(const at::Tensor& tensor, std::int64_t element) {
-  return data<T>(tensor) + element;
-}
-
-gpu::Product product(Part a, Part b, Part c, std::int64_t rows, std::int64_t columns,
-                     std::int64_t depth) {
-  return {.a = a.begin,
-          .b = b.begin,
-          .c = const_cast<void*>(c.begin),
-          .rows = rows,
-          .columns = columns,
-          .depth = depth,
-          .a_stride = a.columns,
-          .b_stride = b.columns,
-          .c_stride = c.columns};
-}
-
-gpu::Number number_of(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kFloat ? gpu::Number::kFloat32 : gpu::Number::kBFloat16;
-}
-
 /// What the products of one slice read and write.
 template <typename T>
 struct SliceParts {
@@ -99,14 +63,12 @@ struct SliceParts {
   std::int64_t features;
 
   Part rows(const at::Tensor& by_place) const {
-    return {at_element<T>(by_place, span.selection_begin * features), features};
+    return part_at(by_place, span.selection_begin * features, features);
   }
   Part gate_up(const at::Tensor& flat) const {
-    return {at_element<T>(flat, 2 * span.hidden_begin), 2 * span.width};
+    return part_at(flat, 2 * span.hidden_begin, 2 * span.width);
   }
-  Part hidden(const at::Tensor& flat) const {
-    return {at_element<T>(flat, span.hidden_begin), span.width};
-  }
+  Part hidden(const at::Tensor& flat) const { return part_at(flat, span.hidden_begin, span.width); }
   Part weight(const at::Tensor& matrix) const { return {data<T>(matrix), features}; }
   Part gradient(const at::Tensor& matrix) const { return {data<float>(matrix), features}; }
 };
@@ -148,7 +110,7 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
   const gpu::Number number = number_of(x);
   context.places = std::move(places);
   context.slices = uploaded(std::as_bytes(std::span(spans)), at::kByte);
-  context.in = gathered(x, context.places.row);
+  context.in = gather_rows(x, context.places.row);
   context.gate_up = at::empty({2 * hidden_elements(spans)}, x.options());
   at::Tensor hidden = at::empty({hidden_elements(spans)}, x.options());
   at::Tensor out = at::empty_like(context.in);
@@ -175,7 +137,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
   const std::vector<SliceSpan> spans = spans_of(slices, context.places);
   const std::int64_t features = dy.size(1);
   const gpu::Number number = number_of(dy);
-  at::Tensor dout = gathered(dy, context.places.row);
+  at::Tensor dout = gather_rows(dy, context.places.row);
   at::Tensor dhidden = at::empty({hidden_elements(spans)}, dy.options());
   at::Tensor dgate = at::empty_like(context.places.gate);
   with_element(dy, [&](auto element) {

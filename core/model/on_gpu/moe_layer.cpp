@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "core/model/forced_experts.h"
 #include "core/model/gpu_mixture.h"
 #include "core/model/on_gpu/router.h"
+#include "core/model/on_gpu/selected_experts.h"
 #include "core/model/router.h"
 #include "core/tensor/device.h"
 
@@ -30,7 +32,7 @@ class GpuMoeLayer final : public MoeLayer {
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
-  at::Tensor router_backward(const at::Tensor& dgate, Saved& saved);
+  at::Tensor router_backward(const at::Tensor& dgate, const at::Tensor& dmass, Saved& saved);
   double token_units(const on_gpu::SlicePlaces& places) const;
 
   RouterConfig router_config_;
@@ -42,6 +44,7 @@ class GpuMoeLayer final : public MoeLayer {
   on_gpu::Experts& experts_;
   GpuTokenDispatcher& dispatcher_;
   const Clock& clock_;
+  HyperExpert* hyper_;
 };
 
 struct GpuMoeLayer::Saved {
@@ -50,6 +53,8 @@ struct GpuMoeLayer::Saved {
   GpuRouting routing;
   std::unique_ptr<GpuTokenExchange> exchange;
   on_gpu::ExpertsContext experts;
+  Routing selected;  ///< for the small expert alone
+  std::unique_ptr<HyperContext> hyper;
 };
 
 struct GpuMoeLayer::Autograd : torch::autograd::Function<GpuMoeLayer::Autograd> {
@@ -87,9 +92,8 @@ GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerPar
       parameters_(parts.parameters),
       experts_(experts),
       dispatcher_(dispatcher),
-      clock_(parts.clock) {
-  HETMOE_CHECK(parts.hyper == nullptr, "the small expert on a GPU");
-}
+      clock_(parts.clock),
+      hyper_(parts.hyper) {}
 
 at::Tensor GpuMoeLayer::forward(const at::Tensor& x, PassState& pass) {
   return Autograd::apply(x, this, &pass);
@@ -101,6 +105,8 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
   saved.routing = on_gpu::route(at::mm(x.to(at::kFloat), router_.value.to(at::kFloat).t()),
                                 router_config_, forced_experts(layer_, router_config_, pass));
   on_gpu::add_statistics(saved.routing, relative_width_there_, pass.gpu.statistics[layer_]);
+  std::optional<on_gpu::SelectedExperts> selected;
+  if (hyper_ != nullptr) selected.emplace(saved.routing);
   saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
   GpuTokenExchange::Received received;
   {
@@ -108,26 +114,40 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
     received = saved.exchange->finish_dispatch();
   }
   if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(received.places);
-  const at::Tensor y = experts_.forward(received.x, parameters_.layer_weights(layer_),
-                                        std::move(received.places), saved.experts);
-  saved.exchange->start_combine(y);
-  return saved.exchange->finish_combine();
+  saved.exchange->start_combine(experts_.forward(received.x, parameters_.layer_weights(layer_),
+                                                 std::move(received.places), saved.experts));
+  // The host groups tokens by the sets that came with its wait while the GPU is busy with experts;
+  // the small expert then computes while rows travel back.
+  HyperExpert::Output hyper;
+  if (hyper_ != nullptr) {
+    saved.selected = selected->routing();
+    hyper = hyper_->forward(layer_, x, saved.selected, pass);
+    saved.hyper = std::move(hyper.context);
+  }
+  at::Tensor y = saved.exchange->finish_combine();
+  return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
 at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   saved.exchange->start_dispatch_gradient(dy);
+  HyperExpert::Gradient hyper;
+  if (hyper_ != nullptr) {
+    hyper = hyper_->backward(layer_, dy, saved.x, saved.selected, *saved.hyper);
+  }
   const at::Tensor dy_received = saved.exchange->finish_dispatch_gradient();
   const on_gpu::ExpertsGradient experts =
       experts_.backward(dy_received, parameters_.layer_weights(layer_), saved.experts);
   saved.exchange->start_combine_gradient(experts.dx, experts.dgate);
   const GpuTokenExchange::Gradient gradient = saved.exchange->finish_combine_gradient();
-  return gradient.dx.add(router_backward(gradient.dgate, saved));
+  at::Tensor dx = gradient.dx.add(router_backward(gradient.dgate, hyper.dmass, saved));
+  return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
-at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, Saved& saved) {
+at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, const at::Tensor& dmass,
+                                        Saved& saved) {
   const PassState& pass = *saved.pass;
   const at::Tensor dlogits =
-      on_gpu::route_backward(saved.routing, dgate, {},
+      on_gpu::route_backward(saved.routing, dgate, dmass,
                              {.config = router_config_,
                               .relative_width = relative_width_,
                               .global_selected = pass.gpu.statistics[layer_].narrow(

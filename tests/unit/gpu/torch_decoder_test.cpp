@@ -21,6 +21,7 @@ struct ModelCase {
   bool qk_norm = false;
   bool tied = false;
   RouterConfig router;
+  HyperConfig hyper;
 };
 
 ModelConfig model_of(const ModelCase& c) {
@@ -37,6 +38,7 @@ ModelConfig model_of(const ModelCase& c) {
   config.experts.count = 5;
   config.experts.widths = {8, 1, 16, 3, 24};
   config.router = c.router;
+  config.hyper = c.hyper;
   return config;
 }
 
@@ -78,19 +80,31 @@ class OneDecoder {
     sequences_ = c.sequences;
   }
 
+  /// Both microbatches of a step; statistics are those of the second.
   double train() {
     store_.zero_gradients();
-    PassState pass = make_pass();
-    const double loss = decoder_.forward(pass);
-    decoder_.backward(pass);
+    double loss = 0;
+    for (std::int64_t index = 0; index < 2; ++index) {
+      PassState pass = make_pass(index);
+      loss += decoder_.forward(pass);
+      decoder_.backward(pass);
+    }
     return loss;
   }
+  /// How often the host waits in one.
+  std::uint64_t waits_of_a_microbatch() {
+    const std::uint64_t before = emulation::observed().host_waits;
+    PassState pass = make_pass(1);
+    decoder_.forward(pass);
+    decoder_.backward(pass);
+    return emulation::observed().host_waits - before;
+  }
   double evaluate() {
-    PassState pass = make_pass();
+    PassState pass = make_pass(1);
     return decoder_.evaluate(pass);
   }
   at::Tensor next_token_logits() {
-    PassState pass = make_pass();
+    PassState pass = make_pass(1);
     return decoder_.next_token_logits(pass).to(at::kCPU);
   }
 
@@ -105,7 +119,7 @@ class OneDecoder {
                                          make_local_token_dispatcher(slices_of_model()));
   }
 
-  PassState make_pass() {
+  PassState make_pass(std::int64_t index) {
     statistics_.clear();
     return {.microbatch = {.sequences = sequences_,
                            .length = kLength,
@@ -114,7 +128,7 @@ class OneDecoder {
                            .document_begin = document_begin_,
                            .global_tokens = 2 * std::max<std::int64_t>(sequences_, 1) * kLength,
                            .microbatches = 2,
-                           .index = 1},
+                           .index = index},
             .statistics = &statistics_,
             .seconds = {}};
   }
@@ -174,6 +188,24 @@ RouterConfig top_p() {
   return router;
 }
 
+HyperConfig small_expert(HyperKind kind = HyperKind::kGenerated, bool gated = false) {
+  return {.enabled = true,
+          .kind = kind,
+          .rank = 5,
+          .hidden = 7,
+          .embedding = 4,
+          .process = 6,
+          .input = 3,
+          .layer_embedding = 2,
+          .gated = gated};
+}
+
+HyperConfig without_memory() {
+  HyperConfig hyper = small_expert();
+  hyper.memory_limit = 1;
+  return hyper;
+}
+
 RouterConfig released() {
   RouterConfig router;
   router.penalty_form = PenaltyForm::kReleasedCode;
@@ -181,14 +213,46 @@ RouterConfig released() {
   return router;
 }
 
+/// For the counts of each layer, the loss and the statistics.
+TEST(GpuDecoderOfTwoLayers, the_host_waits_once_per_layer_and_twice_for_what_it_is_told) {
+  for (const ModelCase& c :
+       {ModelCase{.name = "alone"},
+        ModelCase{.name = "generated", .hyper = small_expert(HyperKind::kGenerated, true)},
+        ModelCase{.name = "factorised", .router = top_p(), .hyper = without_memory()},
+        ModelCase{.name = "adapters",
+        .router = top_p(),
+        .hyper = small_expert(HyperKind::kExpertAdapters)}}) {
+    OneDecoder decoder(c, gpu_device());
+    decoder.train();  // what is made once, and memory that has grown
+    EXPECT_EQ(decoder.waits_of_a_microbatch(), 2U + 2U) << c.name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Models, GpuDecoder,
-    testing::Values(ModelCase{.name = "top_k"}, ModelCase{.name = "bf16", .type = at::kBFloat16},
-                    ModelCase{.name = "top_p", .router = top_p()},
-                    ModelCase{.name = "released_code", .router = released()},
-                    ModelCase{.name = "documents", .documents = true},
-                    ModelCase{.name = "normalised_heads_and_tied", .qk_norm = true, .tied = true},
-                    ModelCase{.name = "no_tokens", .sequences = 0}),
+    testing::Values(
+        ModelCase{.name = "top_k"}, ModelCase{.name = "bf16", .type = at::kBFloat16},
+        ModelCase{.name = "top_p", .router = top_p()},
+        ModelCase{.name = "released_code", .router = released()},
+        ModelCase{.name = "documents", .documents = true},
+        ModelCase{.name = "normalised_heads_and_tied", .qk_norm = true, .tied = true},
+        ModelCase{.name = "no_tokens", .sequences = 0},
+        ModelCase{.name = "generated", .hyper = small_expert()},
+        ModelCase{.name = "generated_gated", .hyper = small_expert(HyperKind::kGenerated, true)},
+        ModelCase{.name = "generated_bf16",
+                  .type = at::kBFloat16,
+                  .hyper = small_expert(HyperKind::kGenerated, true)},
+        ModelCase{.name = "generated_top_p_gated",
+                  .router = top_p(),
+                  .hyper = small_expert(HyperKind::kGenerated, true)},
+        ModelCase{.name = "factorised", .hyper = without_memory()},
+        ModelCase{.name = "one_adapter", .hyper = small_expert(HyperKind::kSharedAdapter)},
+        ModelCase{.name = "adapters_of_experts",
+                  .router = top_p(),
+                  .hyper = small_expert(HyperKind::kExpertAdapters)},
+        ModelCase{.name = "generated_without_tokens",
+                  .sequences = 0,
+                  .hyper = small_expert(HyperKind::kGenerated, true)}),
     [](const auto& context) { return std::string(context.param.name); });
 
 }  // namespace
