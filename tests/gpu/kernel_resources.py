@@ -67,7 +67,7 @@ def main():
     parser.add_argument("--check", type=pathlib.Path, metavar="README")
     parser.add_argument("architectures", nargs="*", default=["80", "90a", "100"])
     arguments = parser.parse_args()
-    sources = sorted((ROOT / "core/kernels/gpu").glob("*.cu"))
+    sources = sorted(ROOT.glob("core/kernels/gpu/*.cu")) + sorted(ROOT.glob("parallel/communicator/*.cu"))
     found = {f"sm_{architecture}": {} for architecture in arguments.architectures}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for source, text in zip(sources, pool.map(lambda one: compiled(one, arguments.architectures), sources)):
