@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <kernel_language.h>
-#include <turns.h>
+#include <observed_device.h>
 
 #include <cstddef>
 #include <cstdint>

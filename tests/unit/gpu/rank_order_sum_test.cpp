@@ -1,7 +1,7 @@
 #include "parallel/communicator/rank_order_sum.h"
 
 #include <gtest/gtest.h>
-#include <turns.h>
+#include <observed_device.h>
 
 #include <algorithm>
 #include <array>

@@ -2,6 +2,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+#include <observed_device.h>
 
 #include <limits>
 
@@ -9,7 +10,6 @@
 #include "core/kernels/on_gpu/rows.h"
 #include "core/kernels/row_copy.h"
 #include "core/tensor/device.h"
-#include "tests/emulation/streams.h"
 #include "tests/support/gradient_check.h"
 
 namespace hetmoe {
@@ -85,9 +85,9 @@ class GpuAdapter : public testing::TestWithParam<AdapterCase> {};
 TEST_P(GpuAdapter, values_and_gradients_are_those_of_the_cpu_and_the_host_does_not_wait) {
   const double limit = tolerance(GetParam().type);
   const auto products = make_group_products(gpu_device());
-  const std::uint64_t waits = emulation::observed().host_waits;
+  const std::uint64_t waits = test::host_waits_so_far();
   const AdapterResult there = run_adapters(GetParam(), gpu_device(), products.get());
-  EXPECT_EQ(emulation::observed().host_waits, waits);
+  EXPECT_EQ(test::host_waits_so_far(), waits);
   const AdapterResult here = run_adapters(GetParam(), at::kCPU, nullptr);
   expect_same(there.y, here.y, limit);
   expect_same(there.dx, here.dx, limit);
@@ -147,7 +147,7 @@ TEST(GpuGeneratorHead, adapters_and_gradients_are_those_of_the_cpu) {
       AdapterHeads there = heads_on(gpu_device(), kFeatures, kRank, kHidden, type);
       AdapterHeads here = heads_on(at::kCPU, kFeatures, kRank, kHidden, type);
       const at::Tensor code = test_values("code", {rows, kHidden}).to(type);
-      const std::uint64_t waits = emulation::observed().host_waits;
+      const std::uint64_t waits = test::host_waits_so_far();
       const Adapters made = generate_adapters(code.to(gpu_device()), there);
       const Adapters expected = generate_adapters(code, here);
       const auto gradient = [&](at::Device device) {
@@ -159,7 +159,7 @@ TEST(GpuGeneratorHead, adapters_and_gradients_are_those_of_the_cpu) {
       };
       const at::Tensor dcode =
           generate_adapters_backward(gradient(gpu_device()), code.to(gpu_device()), there);
-      EXPECT_EQ(emulation::observed().host_waits, waits);
+      EXPECT_EQ(test::host_waits_so_far(), waits);
       const at::Tensor expected_dcode = generate_adapters_backward(gradient(at::kCPU), code, here);
       expect_same(made.down, expected.down, tolerance(type));
       expect_same(made.up, expected.up, tolerance(type));
@@ -189,9 +189,9 @@ TEST(GpuFactorisedAdapter, values_and_gradients_are_those_of_the_cpu) {
             dy.to(device), x.to(device), groups, code.to(device), forward.hidden, heads);
         return std::pair(std::move(forward.y), std::move(backward));
       };
-      const std::uint64_t waits = emulation::observed().host_waits;
+      const std::uint64_t waits = test::host_waits_so_far();
       const auto [y, gradient] = run(gpu_device(), there);
-      EXPECT_EQ(emulation::observed().host_waits, waits);
+      EXPECT_EQ(test::host_waits_so_far(), waits);
       const auto [expected_y, expected] = run(at::kCPU, here);
       expect_same(y, expected_y, tolerance(type));
       expect_same(gradient.dx, expected.dx, tolerance(type));

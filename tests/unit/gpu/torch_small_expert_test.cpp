@@ -3,11 +3,11 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+#include <observed_device.h>
 
 #include "core/model/hyper_expert.h"
 #include "core/model/router.h"
 #include "core/tensor/device.h"
-#include "tests/emulation/streams.h"
 #include "tests/support/gradient_check.h"
 
 namespace hetmoe {
@@ -119,9 +119,9 @@ TEST_P(GpuSmallExpert, values_and_gradients_are_those_of_the_cpu_and_the_host_do
   const Routing routing_there = there.here(routing);
   for (int microbatch = 0; microbatch < 2; ++microbatch) {
     for (int layer = 0; layer < kLayers; ++layer) {
-      const std::uint64_t waits = emulation::observed().host_waits;
+      const std::uint64_t waits = test::host_waits_so_far();
       const SmallExpert::Pass pass = there.run(microbatch, layer, routing_there);
-      EXPECT_EQ(emulation::observed().host_waits, waits);
+      EXPECT_EQ(test::host_waits_so_far(), waits);
       const SmallExpert::Pass expected = here.run(microbatch, layer, routing);
       EXPECT_EQ(pass.y.scalar_type(), c.type);
       expect_same(pass.y, expected.y, c.type, "y");
@@ -132,9 +132,9 @@ TEST_P(GpuSmallExpert, values_and_gradients_are_those_of_the_cpu_and_the_host_do
       expect_same(pass.dmass, expected.dmass, c.type, "dmass");
     }
   }
-  const std::uint64_t waits = emulation::observed().host_waits;
+  const std::uint64_t waits = test::host_waits_so_far();
   there.finish();
-  EXPECT_EQ(emulation::observed().host_waits, waits);
+  EXPECT_EQ(test::host_waits_so_far(), waits);
   here.finish();
   for (const TensorSpec& spec : here.store().dense_specs()) {
     if (spec.name.find("hyper") == std::string::npos) continue;

@@ -10,7 +10,8 @@
 
 namespace hetmoe::test {
 
-constexpr bool kCountsLaunches = true;
+constexpr bool kIsObserved = true;
+inline std::uint64_t host_waits_so_far() { return emulation::observed().host_waits; }
 inline std::uint64_t launches_so_far() { return emulation::observed().launches; }
 
 /// Runs `compute` with threads and blocks in both orders: a vector that differs is a race.

@@ -10,7 +10,8 @@
 namespace hetmoe::test {
 
 /// Only the emulated device counts.
-constexpr bool kCountsLaunches = false;
+constexpr bool kIsObserved = false;
+inline std::uint64_t host_waits_so_far() { return 0; }
 inline std::uint64_t launches_so_far() { return 0; }
 
 /// Runs `compute` several times: a GPU takes its own turns, and a vector that differs is a race.
