@@ -121,7 +121,7 @@ CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Te
   if (!x.is_cpu()) {
     on_gpu::CrossEntropy there =
         on_gpu::cross_entropy(x, head, targets, gradient_scale, &head_gradient);
-    return {there.loss_sum.item<double>(), std::move(there.dx)};
+    return {Deferred(std::move(there.loss_sum)), std::move(there.dx)};
   }
   result.dx = at::empty_like(x);
   result.loss_sum = for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient);

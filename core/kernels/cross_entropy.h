@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <span>
 
+#include "core/tensor/deferred.h"
+
 namespace hetmoe {
 
 struct CrossEntropyResult {
-  double loss_sum = 0;  ///< nats, summed over the rows (not averaged)
+  Deferred loss_sum;  ///< nats, summed over the rows (not averaged)
   at::Tensor dx;        ///< [T, D], type of x; undefined in evaluation
 };
 

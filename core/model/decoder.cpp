@@ -140,7 +140,7 @@ at::Tensor Decoder::normalise_heads(const at::Tensor& qkv, const Block& block) c
                  1);
 }
 
-double Decoder::forward(PassState& pass) {
+Deferred Decoder::forward(PassState& pass) {
   HETMOE_CHECK(pass.microbatch.global_tokens > 0 && pass.microbatch.microbatches > 0,
                "global tokens ", pass.microbatch.global_tokens);
   const at::AutoGradMode with_gradients(true);
@@ -150,15 +150,10 @@ double Decoder::forward(PassState& pass) {
   CrossEntropyResult loss = cross_entropy_with_gradient(
       top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient);
   dtop_ = std::move(loss.dx);
-  fetch_statistics(pass);
   return loss.loss_sum;
 }
 
 void Decoder::backward(PassState& pass) {
-  if (!embedding_.value.is_cpu()) {
-    const std::span<const double> global = pass.statistics->values();
-    pass.gpu.statistics = uploaded(global, at::kDouble).view(pass.gpu.statistics.sizes());
-  }
   torch::autograd::backward({top_}, {dtop_});
   if (hyper_ && pass.microbatch.is_last()) hyper_->finish_gradients();
   if (has_hypernetwork(config_) && pass.microbatch.is_last()) {

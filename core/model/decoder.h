@@ -15,6 +15,7 @@
 #include "core/model/moe_layer.h"
 #include "core/model/parameter_gate.h"
 #include "core/model/parameter_store.h"
+#include "core/tensor/deferred.h"
 
 namespace hetmoe {
 
@@ -38,8 +39,9 @@ class Decoder {
   /// Training: gives the sum of the token cross entropies (nats, this rank) and leaves all that
   /// backward needs. The gradient is that of
   ///   (cross entropy / global tokens + weighted auxiliary losses) / microbatches.
-  /// Fills pass.statistics with this rank's sums. Collective: all ranks, zero sequences as well.
-  double forward(PassState& pass);
+  /// Fills pass.statistics with this rank's sums, on a GPU pass.gpu.statistics; these must be
+  /// global before backward. Collective: all ranks, zero sequences as well.
+  Deferred forward(PassState& pass);
 
   /// Adds the gradients of all parameters to the store. pass.statistics must be global by now. In
   /// the last microbatch of a step tells the listener as each block's gradients are complete.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -53,12 +55,15 @@ class StatisticsReducer {
  public:
   virtual ~StatisticsReducer() = default;
   virtual void all_reduce(std::span<double> values) = 0;
+  /// Of a GPU, fp64. The host does not wait.
+  virtual void all_reduce(at::Tensor& values) = 0;
 };
 
 /// One rank: sums are what they are.
 class LocalStatisticsReducer final : public StatisticsReducer {
  public:
   void all_reduce(std::span<double> /*values*/) override {}
+  void all_reduce(at::Tensor& /*values*/) override {}
 };
 
 }  // namespace hetmoe

@@ -68,10 +68,10 @@ void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step) {
   copy_on_gpu(pieces);
 }
 
-double sum_of_squares(std::span<const at::Tensor> values) {
-  double sum = 0;
-  if (values.empty()) return sum;
+Deferred sum_of_squares(std::span<const at::Tensor> values) {
+  if (values.empty()) return 0;
   if (values[0].is_cpu()) {
+    double sum = 0;
     for (const at::Tensor& part : values) {
       sum += sum_of_squares(std::span<const float>(part.const_data_ptr<float>(),
                                                    static_cast<std::size_t>(part.numel())));
@@ -80,7 +80,7 @@ double sum_of_squares(std::span<const at::Tensor> values) {
   }
   const std::vector<at::Tensor> parts(values.begin(), values.end());
   const at::Tensor norms = at::stack(at::_foreach_norm(parts, 2, at::kDouble));
-  return at::sum(norms.square()).item<double>();
+  return Deferred(at::sum(norms.square()).view({1}));
 }
 
 }  // namespace hetmoe

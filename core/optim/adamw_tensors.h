@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/optim/adamw.h"
+#include "core/tensor/deferred.h"
 
 namespace hetmoe {
 
@@ -19,8 +20,7 @@ struct AdamWTensors {
 /// gradients behind; the host does not wait.
 void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step);
 
-/// Sum of squares of all of them in fp64, in a fixed order; non-finite if a value is. The host
-/// waits for a GPU.
-double sum_of_squares(std::span<const at::Tensor> values);
+/// Sum of squares of all of them in fp64, in a fixed order; non-finite if a value is.
+Deferred sum_of_squares(std::span<const at::Tensor> values);
 
 }  // namespace hetmoe

@@ -193,7 +193,7 @@ void Ownership::reduce_gradients() {
   completed_ = 0;
 }
 
-double Ownership::owned_sum_of_squares() const {
+Deferred Ownership::owned_sum_of_squares() const {
   std::vector<at::Tensor> gradients;
   for (const OwnedRows& rows : owned_) gradients.push_back(rows.gradient);
   return sum_of_squares(gradients);

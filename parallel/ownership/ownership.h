@@ -64,7 +64,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   void reduce_gradients();
 
   /// Sum of squares of the summed gradients owned here. Local.
-  double owned_sum_of_squares() const;
+  Deferred owned_sum_of_squares() const;
 
   /// In the order in which the next forward pass needs them.
   std::span<const int> blocks() const { return blocks_by_need_; }

@@ -1,5 +1,6 @@
 #include "runtime/trainer/step.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
@@ -42,9 +43,11 @@ void split_pass(double pass_seconds, LayerSeconds layers, double& pass, PhaseSec
 
 struct TrainingStep::Totals {
   StepOutcome outcome;
-  double loss_sum = 0;        ///< nats, this rank until agreed
-  double sum_of_squares = 0;  ///< of owned gradients, this rank until agreed
+  double loss_sum = 0;      ///< nats, this rank
+  Deferred sum_of_squares;  ///< of owned gradients, this rank
   double non_finite = 0;
+  /// What the GPU still counts: by microbatch the loss and the global statistics.
+  std::vector<at::Tensor> losses_there, statistics_there;
 };
 
 TrainingStep::TrainingStep(const StepParts& parts)
@@ -127,11 +130,18 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
                  .token_units = token_units_,
                  .forced = forced_ ? &*forced_ : nullptr};
   router_statistics_.clear();
-  totals.loss_sum += parts_.decoder.forward(pass);
+  const Deferred loss = parts_.decoder.forward(pass);
   split_pass(clock.lap(), pass.seconds, seconds.forward, seconds);
 
-  parts_.statistics.all_reduce(router_statistics_.values());
-  add_statistics(pass, totals);
+  if (loss.there().defined()) {
+    parts_.statistics.all_reduce(pass.gpu.statistics);
+    totals.losses_there.push_back(loss.there());
+    totals.statistics_there.push_back(pass.gpu.statistics);
+  } else {
+    totals.loss_sum += loss.value();
+    parts_.statistics.all_reduce(router_statistics_.values());
+    add_statistics(totals);
+  }
   seconds.other += clock.lap();
 
   pass.seconds = {};
@@ -139,15 +149,19 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
   split_pass(clock.lap(), pass.seconds, seconds.backward, seconds);
 }
 
-void TrainingStep::add_statistics(const PassState& pass, Totals& totals) const {
+/// Of one microbatch, global by now.
+void TrainingStep::add_statistics(Totals& totals) const {
   StepOutcome& outcome = totals.outcome;
+  const TrainConfig& train = parts_.config.train;
   const int layers = parts_.config.model.num_layers;
-  const double weight = 1.0 / static_cast<double>(pass.microbatch.microbatches);
+  const double weight = 1.0 / static_cast<double>(train.microbatches);
+  const std::int64_t global_tokens =
+      train.global_batch / train.microbatches * train.sequence_length;
   outcome.load.resize(layers);
   for (int layer = 0; layer < layers; ++layer) {
     const ConstLayerStatistics statistics = std::as_const(router_statistics_).layer(layer);
-    const AuxiliaryLosses losses = auxiliary_losses(parts_.config.model.router, relative_width_,
-                                                    statistics, pass.microbatch.global_tokens);
+    const AuxiliaryLosses losses =
+        auxiliary_losses(parts_.config.model.router, relative_width_, statistics, global_tokens);
     outcome.parameter_penalty += weight * losses.parameter_penalty;
     outcome.load_balance += weight * losses.load_balance;
     outcome.router_entropy += weight * losses.router_entropy;
@@ -160,8 +174,29 @@ void TrainingStep::add_statistics(const PassState& pass, Totals& totals) const {
   }
 }
 
+/// The only place where the host waits for the GPU besides the split sizes of every dispatch.
+double TrainingStep::fetch_from_gpu(Totals& totals) {
+  std::vector<at::Tensor> there;
+  const bool owns_any = totals.sum_of_squares.there().defined();
+  if (owns_any) there.push_back(totals.sum_of_squares.there());
+  there.insert(there.end(), totals.losses_there.begin(), totals.losses_there.end());
+  there.insert(there.end(), totals.statistics_there.begin(), totals.statistics_there.end());
+  const std::vector<double> values = fetched(there);
+  auto next = values.begin() + (owns_any ? 1 : 0);
+  for (std::size_t i = 0; i < totals.losses_there.size(); ++i) totals.loss_sum += *next++;
+  for (std::size_t i = 0; i < totals.statistics_there.size(); ++i) {
+    const std::span<double> statistics = router_statistics_.values();
+    std::copy_n(next, statistics.size(), statistics.begin());
+    next += static_cast<std::ptrdiff_t>(statistics.size());
+    add_statistics(totals);
+  }
+  return owns_any ? values[0] : 0.0;
+}
+
 TrainingStep::Totals TrainingStep::agree(Totals totals) {
-  std::array<double, 3> values = {totals.loss_sum, totals.sum_of_squares, totals.non_finite};
+  const bool on_gpu = !totals.losses_there.empty();
+  const double sum_of_squares = on_gpu ? fetch_from_gpu(totals) : totals.sum_of_squares.value();
+  std::array<double, 3> values = {totals.loss_sum, sum_of_squares, totals.non_finite};
   parts_.control.all_reduce(buffer_of(std::span<double>(values)), Reduction::kSum).wait();
   const TrainConfig& train = parts_.config.train;
   StepOutcome& outcome = totals.outcome;

@@ -71,7 +71,8 @@ class TrainingStep {
   void accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals);
   Totals agree(Totals totals);
   void update_and_send(const AdamWStep& update, PhaseSeconds& seconds);
-  void add_statistics(const PassState& pass, Totals& totals) const;
+  double fetch_from_gpu(Totals& totals);
+  void add_statistics(Totals& totals) const;
   void measure_balance(StepOutcome& outcome);
 
   StepParts parts_;

@@ -69,7 +69,7 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
     : parameters_(config.model, slices_of_rank(placement, traffic.dispatch->rank()),
                   compute_type(config), GradientMemory::kHeld, device_of(traffic)),
       ownership_(*traffic.gradients, *traffic.parameters, parameters_, placement, traffic.groups),
-      statistics_(*traffic.control),
+      statistics_(*traffic.control, *traffic.gradients),
       mixture_(*traffic.dispatch, placement,
                {.type = parameters_.type(),
                 .hidden_size = config.model.hidden_size,

@@ -90,7 +90,7 @@ class SmallDecoder {
 
   double forward_and_backward() {
     PassState pass = make_pass();
-    const double cross_entropy = decoder_.forward(pass);
+    const double cross_entropy = decoder_.forward(pass).value();
     decoder_.backward(pass);
     return cross_entropy;
   }

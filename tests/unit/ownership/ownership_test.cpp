@@ -226,7 +226,8 @@ TEST(Ownership, SumsTheSameWhetherBlocksWereReportedOrNot) {
       EXPECT_TRUE(
           reported.ownership.owned()[i].gradient.equal(silent.ownership.owned()[i].gradient));
     }
-    EXPECT_EQ(reported.ownership.owned_sum_of_squares(), silent.ownership.owned_sum_of_squares());
+    EXPECT_EQ(reported.ownership.owned_sum_of_squares().value(),
+              silent.ownership.owned_sum_of_squares().value());
   });
 }
 
