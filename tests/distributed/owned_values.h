@@ -27,7 +27,8 @@ inline Values values_of_owners(const RunConfig& config, const Ownership& ownersh
   }
   for (const OwnedRows& rows : ownership.owned()) {
     std::vector<double>& values = all.at(rows.name);
-    const at::Tensor kinds[] = {rows.master, rows.exp_avg, rows.exp_avg_sq};
+    const at::Tensor kinds[] = {rows.master.to(at::kCPU), rows.exp_avg.to(at::kCPU),
+                                rows.exp_avg_sq.to(at::kCPU)};
     for (int kind = 0; kind < 3; ++kind) {
       for (std::int64_t i = 0; i < kinds[kind].numel(); ++i) {
         values[kind * values.size() / 3 + rows.row_begin * rows.columns + i] +=

@@ -32,7 +32,7 @@ void expect_same_gradients(const Ownership& ownership, const OneRank& expected, 
     const at::Tensor part = whole.narrow(0, rows.row_begin, rows.row_end - rows.row_begin);
     const double scale = whole.abs().max().item<double>();
     const double difference =
-        rows.gradient.view({-1, rows.columns}).sub(part).abs().max().item<double>();
+        rows.gradient.to(at::kCPU).view({-1, rows.columns}).sub(part).abs().max().item<double>();
     EXPECT_LT(difference, 1e-5 * scale + 2e-6 * norm)
         << rows.name << " from row " << rows.row_begin;
     EXPECT_GT(scale, 1e-6) << rows.name;

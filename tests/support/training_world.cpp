@@ -77,14 +77,34 @@ Placement replicated_placement(const ModelConfig& model, int ranks) {
   return {std::vector<LayerPlacement>(model.num_layers, layer)};
 }
 
+namespace {
+
+TrafficClasses traffic_of(const RunConfig& config, Communicator& world, DeviceGroups* devices) {
+  TrafficClasses traffic(world, configured_groups(config, world.size()));
+  if (devices != nullptr) traffic.move_to_gpu(*devices);
+  return traffic;
+}
+
+}  // namespace
+
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement)
     : TrainingWorld(config, world, placement, Ownership::initial_masters(config.train.seed)) {}
 
 TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
                              const Placement& placement, const Ownership::FillRows& first)
+    : TrainingWorld(config, world, placement, first, nullptr) {}
+
+TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
+                             const Placement& placement, DeviceGroups& devices)
+    : TrainingWorld(config, world, placement, Ownership::initial_masters(config.train.seed),
+                    &devices) {}
+
+TrainingWorld::TrainingWorld(const RunConfig& config, Communicator& world,
+                             const Placement& placement, const Ownership::FillRows& first,
+                             DeviceGroups* devices)
     : config_(config),
-      traffic_(world, configured_groups(config, world.size())),
+      traffic_(traffic_of(config, world, devices)),
       reader_(config.train.seed, config.model.vocab_size, config.train.sequence_length,
               config.train.global_batch),
       parts_(config_, traffic_, placement, reader_, clock_, first) {}

@@ -33,6 +33,9 @@ class TrainingWorld {
   /// With other first values than the configured seed gives.
   TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement,
                 const Ownership::FillRows& first);
+  /// On this rank's GPU, where `devices` knows what goes on.
+  TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement,
+                DeviceGroups& devices);
 
   StepOutcome step(std::int64_t number) { return parts_.step().run(number); }
   void migrate(const Placement& placement) { parts_.migrate(placement); }
@@ -46,6 +49,9 @@ class TrainingWorld {
   void resume(std::int64_t updates) { parts_.step().resume(updates); }
 
  private:
+  TrainingWorld(const RunConfig& config, Communicator& world, const Placement& placement,
+                const Ownership::FillRows& first, DeviceGroups* devices);
+
   RunConfig config_;
   TrafficClasses traffic_;
   RandomBatchReader reader_;
