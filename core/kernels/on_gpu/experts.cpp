@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/kernels/gpu/rows.h"
 #include "core/kernels/gpu/swiglu.h"
 #include "core/kernels/on_gpu/pointers.h"
+#include "core/kernels/on_gpu/rows.h"
 #include "core/tensor/device.h"
 
 namespace hetmoe::on_gpu {
@@ -38,29 +38,6 @@ std::vector<SliceSpan> spans_of(std::span<const SliceWeights> slices, const Slic
 std::int64_t hidden_elements(std::span<const SliceSpan> spans) {
   return spans.empty() ? 0
                        : spans.back().hidden_begin + spans.back().selections * spans.back().width;
-}
-
-at::Tensor gathered(const at::Tensor& x, const at::Tensor& row) {
-  at::Tensor out = at::empty({row.size(0), x.size(1)}, x.options());
-  with_element(x, [&](auto element) {
-    using T = decltype(element);
-    gpu::gather_rows<T>(data<T>(x), data<std::int32_t>(row), mutable_data<T>(out), out.size(0),
-                        out.size(1), compute_stream());
-  });
-  return out;
-}
-
-at::Tensor summed(const at::Tensor& by_place, const at::Tensor& places_of_row) {
-  at::Tensor out = at::empty({places_of_row.size(0), by_place.size(1)}, by_place.options());
-  with_element(out, [&](auto element) {
-    using T = decltype(element);
-    gpu::sum_rows<T>(data<T>(by_place),
-                     {.positions = data<std::int32_t>(places_of_row),
-                      .sums = out.size(0),
-                      .capacity = places_of_row.size(1)},
-                     nullptr, mutable_data<T>(out), out.size(1), compute_stream());
-  });
-  return out;
 }
 
 /// A matrix [rows, columns] for every slice: part of a larger tensor, rows one after another.
@@ -148,7 +125,7 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
   const gpu::Number number = number_of(x);
   context.places = std::move(places);
   context.slices = uploaded(std::as_bytes(std::span(spans)), at::kByte);
-  context.in = gathered(x, context.places.row);
+  context.in = gathered(x, context.places.row, context.places.row.size(0));
   context.gate_up = at::empty({2 * hidden_elements(spans)}, x.options());
   at::Tensor hidden = at::empty({hidden_elements(spans)}, x.options());
   at::Tensor out = at::empty_like(context.in);
@@ -175,7 +152,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
   const std::vector<SliceSpan> spans = spans_of(slices, context.places);
   const std::int64_t features = dy.size(1);
   const gpu::Number number = number_of(dy);
-  at::Tensor dout = gathered(dy, context.places.row);
+  at::Tensor dout = gathered(dy, context.places.row, context.places.row.size(0));
   at::Tensor dhidden = at::empty({hidden_elements(spans)}, dy.options());
   at::Tensor dgate = at::empty_like(context.places.gate);
   with_element(dy, [&](auto element) {
