@@ -1,0 +1,420 @@
+// The exchange between emulated GPUs beside the exchange between hosts, on the same routing.
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+#include <random>
+#include <string>
+
+#include "core/tensor/device.h"
+#include "parallel/communicator/nccl_communicator.h"
+#include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/dispatch/gpu_all_to_all.h"
+#include "parallel/placement/held_slices.h"
+#include "tests/emulation/streams.h"
+#include "tests/support/gradient_check.h"
+#include "tests/support/mpi_world.h"
+
+namespace hetmoe::test {
+namespace {
+
+constexpr int kExperts = 7;
+constexpr std::int64_t kWidth = 6;  // of every expert
+constexpr std::int64_t kMostSelected = 3;
+
+enum class Routed { kRandom, kAllToOne, kNothing };
+enum class Placed { kWhole, kCut, kOnOneRank, kReplicated };
+
+struct DispatchCase {
+  const char* name;
+  Routed routed = Routed::kRandom;
+  Placed placed = Placed::kWhole;
+  at::ScalarType type = at::kFloat;
+  std::int64_t features = 5;
+};
+
+void PrintTo(const DispatchCase& c, std::ostream* out) { *out << c.name; }
+
+/// The ranks' slices, sorted as a placement is.
+Placement placement_of(Placed placed, int ranks) {
+  Placement placement;
+  placement.layers.resize(1);
+  auto& slices = placement.layers[0].slices;
+  for (int e = 0; e < kExperts; ++e) {
+    const int rank = placed == Placed::kOnOneRank ? ranks / 2 : e % ranks;
+    const int other = (rank + 1) % ranks;
+    if (placed == Placed::kCut && e % 2 == 0) {
+      slices.push_back({e, rank, 0, 2});
+      slices.push_back({e, other, 2, 3});
+      slices.push_back({e, rank, 3, kWidth});
+    } else if (placed == Placed::kReplicated && e % 2 == 0 && ranks > 1) {
+      slices.push_back({e, rank, 0, 2});
+      slices.push_back({e, std::min(rank, other), 2, kWidth, 0.25});
+      slices.push_back({e, std::max(rank, other), 2, kWidth, 0.75});
+    } else {
+      slices.push_back({e, rank, 0, kWidth});
+    }
+  }
+  return placement;
+}
+
+/// What `rank` routes: one to three experts a token, whose gates sum to 1 in every type. Rank 1 has
+/// no tokens.
+Routing routing_of(Routed routed, int rank) {
+  std::mt19937 random(static_cast<unsigned>(17 + rank));
+  Routing routing;
+  routing.offset.push_back(0);
+  const int tokens = rank == 1 || routed == Routed::kNothing ? 0 : 5 + 4 * rank;
+  for (int t = 0; t < tokens; ++t) {
+    if (routed == Routed::kAllToOne) {
+      routing.expert.push_back(kExperts - 1);
+      routing.gate.push_back(1);
+    } else {
+      std::vector<std::int32_t> experts = {0, 1, 2, 3, 4, 5, 6};
+      std::shuffle(experts.begin(), experts.end(), random);
+      experts.resize(1 + random() % kMostSelected);
+      std::sort(experts.begin(), experts.end());
+      double left = 1;
+      for (std::size_t i = 0; i < experts.size(); ++i) {
+        const double gate = i + 1 == experts.size() ? left : (1 + random() % 15) / 32.0;
+        routing.expert.push_back(experts[i]);
+        routing.gate.push_back(gate);
+        left -= gate;
+      }
+    }
+    routing.offset.push_back(routing.selections());
+  }
+  return routing;
+}
+
+/// The same on the device, with room that says nothing after the last selection.
+GpuRouting there(const Routing& routing) {
+  const auto room = static_cast<std::size_t>(routing.tokens() * kMostSelected);
+  std::vector<std::int32_t> offset(routing.offset.begin(), routing.offset.end());
+  std::vector<std::int32_t> expert = routing.expert;
+  std::vector<float> gate(routing.gate.begin(), routing.gate.end());
+  expert.resize(room, 1 << 30);
+  gate.resize(room, -1e30F);
+  GpuRouting on_gpu;
+  on_gpu.probabilities =
+      at::empty({routing.tokens(), kExperts}, at::TensorOptions(at::kFloat).device(gpu_device()));
+  on_gpu.offset = uploaded(std::span<const std::int32_t>(offset), at::kInt);
+  on_gpu.expert = uploaded(std::span<const std::int32_t>(expert), at::kInt);
+  on_gpu.gate = uploaded(std::span<const float>(gate), at::kFloat);
+  on_gpu.most_per_token = kMostSelected;
+  return on_gpu;
+}
+
+/// Values whose first column names rank and token.
+at::Tensor values_of(const char* name, const DispatchCase& c, int rank) {
+  const std::int64_t tokens = routing_of(c.routed, rank).tokens();
+  at::Tensor values =
+      test_values((std::string(name) + std::to_string(rank)).c_str(), {tokens, c.features});
+  for (std::int64_t t = 0; t < tokens; ++t) values[t][0] = 32 * rank + t;
+  return values.to(c.type);
+}
+
+/// All that an exchange gives, on the host; selections by slice, then as rows came.
+struct Exchanged {
+  at::Tensor x, y, dy, dx;
+  std::vector<std::int64_t> row, slice;
+  std::vector<double> gate, dgates;
+};
+
+/// Whole numbers that tell rank, slice and row apart.
+std::vector<double> gate_gradients_of(const Exchanged& exchanged, int rank) {
+  std::vector<double> dgates;
+  for (std::size_t i = 0; i < exchanged.row.size(); ++i) {
+    dgates.push_back(10000.0 * (rank + 1) + 200.0 * static_cast<double>(exchanged.slice[i]) +
+                     exchanged.x[exchanged.row[i]][0].item<double>());
+  }
+  return dgates;
+}
+
+Exchanged exchange_on_host(TokenDispatcher& dispatcher, const DispatchCase& c, int rank) {
+  Exchanged result;
+  const auto exchange =
+      dispatcher.start_dispatch(0, values_of("x", c, rank), routing_of(c.routed, rank));
+  const ReceivedTokens& received = exchange->finish_dispatch();
+  std::vector<std::size_t> by_slice(received.row.size());
+  std::iota(by_slice.begin(), by_slice.end(), 0);
+  std::stable_sort(by_slice.begin(), by_slice.end(), [&](std::size_t a, std::size_t b) {
+    return received.slice[a] < received.slice[b];
+  });
+  for (const std::size_t i : by_slice) {
+    result.row.push_back(received.row[i]);
+    result.slice.push_back(received.slice[i]);
+    result.gate.push_back(received.gate[i]);
+  }
+  result.x = received.x;
+  exchange->start_combine(received.x.mul(rank + 3));
+  result.y = exchange->finish_combine();
+  exchange->start_dispatch_gradient(values_of("dy", c, rank));
+  result.dy = exchange->finish_dispatch_gradient();
+  const std::vector<double> sorted = gate_gradients_of(result, rank);
+  std::vector<double> dgates(sorted.size());
+  for (std::size_t i = 0; i < by_slice.size(); ++i) dgates[by_slice[i]] = sorted[i];
+  exchange->start_combine_gradient(result.dy.mul(rank + 5), dgates);
+  TokenExchange::Gradient gradient = exchange->finish_combine_gradient();
+  result.dx = gradient.dx;
+  result.dgates = gradient.dgates;
+  return result;
+}
+
+template <typename To, typename T>
+std::vector<To> values_in(const at::Tensor& tensor) {
+  const at::Tensor here = tensor.to(at::kCPU).contiguous();
+  const T* begin = here.const_data_ptr<T>();
+  return {begin, begin + here.numel()};
+}
+
+/// Every row names its places in order, and nothing else.
+void check_places_of_rows(const on_gpu::SlicePlaces& places, std::int64_t rows) {
+  const auto row = values_in<std::int64_t, std::int32_t>(places.row);
+  const auto of_row = values_in<std::int64_t, std::int32_t>(places.of_row);
+  const std::int64_t room = places.of_row.size(1);
+  ASSERT_EQ(places.of_row.size(0), rows);
+  std::vector<std::int64_t> expected(static_cast<std::size_t>(rows * room), -1);
+  std::vector<std::int64_t> used(static_cast<std::size_t>(rows), 0);
+  for (std::size_t place = 0; place < row.size(); ++place) {
+    std::int64_t& next = used.at(static_cast<std::size_t>(row[place]));
+    ASSERT_LT(next, room);
+    expected[static_cast<std::size_t>(row[place] * room + next++)] =
+        static_cast<std::int64_t>(place);
+  }
+  EXPECT_EQ(of_row, expected);
+}
+
+Exchanged exchange_on_gpu(GpuTokenDispatcher& dispatcher, const DispatchCase& c, int rank) {
+  Exchanged result;
+  const Routing routing = routing_of(c.routed, rank);
+  const auto exchange =
+      dispatcher.start_dispatch(0, values_of("x", c, rank).to(gpu_device()), there(routing));
+  const GpuTokenExchange::Received received = exchange->finish_dispatch();
+  exchange->start_combine(received.x.mul(rank + 3));
+  result.y = exchange->finish_combine().to(at::kCPU);
+  check_places_of_rows(received.places, received.x.size(0));
+  result.x = received.x.to(at::kCPU);
+  result.row = values_in<std::int64_t, std::int32_t>(received.places.row);
+  result.gate = values_in<double, float>(received.places.gate);
+  for (std::size_t s = 0; s < received.places.of_slice.size(); ++s) {
+    result.slice.insert(result.slice.end(), static_cast<std::size_t>(received.places.of_slice[s]),
+                        static_cast<std::int64_t>(s));
+  }
+  const at::Tensor dy_there = values_of("dy", c, rank).to(gpu_device());
+  exchange->start_dispatch_gradient(dy_there);
+  const at::Tensor dy = exchange->finish_dispatch_gradient();
+  result.dy = dy.to(at::kCPU);
+  const std::vector<double> dgates = gate_gradients_of(result, rank);
+  const std::vector<float> narrow(dgates.begin(), dgates.end());
+  exchange->start_combine_gradient(dy.mul(rank + 5),
+                                   uploaded(std::span<const float>(narrow), at::kFloat));
+  const GpuTokenExchange::Gradient gradient = exchange->finish_combine_gradient();
+  result.dx = gradient.dx.to(at::kCPU);
+  result.dgates = values_in<double, float>(gradient.dgate.narrow(0, 0, routing.selections()));
+  return result;
+}
+
+/// To the bit: both add in rank order and round once.
+void expect_same(const Exchanged& got, const Exchanged& expected) {
+  EXPECT_EQ(got.row, expected.row);
+  EXPECT_EQ(got.slice, expected.slice);
+  EXPECT_EQ(got.gate, expected.gate);
+  EXPECT_TRUE(got.x.equal(expected.x));
+  EXPECT_TRUE(got.y.equal(expected.y));
+  EXPECT_TRUE(got.dy.equal(expected.dy));
+  EXPECT_TRUE(got.dx.equal(expected.dx));
+  EXPECT_EQ(got.dgates, expected.dgates);
+}
+
+class GpuDispatch : public testing::TestWithParam<DispatchCase> {
+ protected:
+  int ranks() const { return test_world().size(); }
+  int rank() const { return test_world().rank(); }
+  Communicator& hosts() { return test_world(); }
+  Communicator& devices() { return *devices_; }
+  Placement placement() const { return placement_of(GetParam().placed, ranks()); }
+
+ private:
+  DeviceGroups groups_{60};
+  std::unique_ptr<Communicator> devices_ = make_nccl_communicator(
+      test_world().split(0, test_world().rank()),
+      {.compute_stream = &compute_stream, .groups = &groups_, .scratch_bytes = 1 << 16});
+};
+
+/// Which replica serves a token is not what the hosts choose.
+class GpuDispatchOfReplicas : public GpuDispatch {};
+class GpuDispatchBesideHosts : public GpuDispatch {};
+
+TEST_P(GpuDispatchBesideHosts, gives_what_the_hosts_exchange_gives) {
+  const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
+  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  expect_same(exchange_on_gpu(*on_gpu, GetParam(), rank()),
+              exchange_on_host(*on_host, GetParam(), rank()));
+}
+
+TEST_P(GpuDispatch, follows_another_placement) {
+  const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
+  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  exchange_on_gpu(*on_gpu, GetParam(), rank());
+  for (const Placed next : {Placed::kCut, Placed::kWhole}) {
+    on_host->follow(placement_of(next, ranks()));
+    on_gpu->follow(placement_of(next, ranks()));
+    expect_same(exchange_on_gpu(*on_gpu, GetParam(), rank()),
+                exchange_on_host(*on_host, GetParam(), rank()));
+  }
+}
+
+/// Sum over the places of each row of gate * part of the expert, [R, 1] fp32 on the host.
+at::Tensor row_weights(const GpuTokenExchange::Received& received, const Placement& placement,
+                       int rank) {
+  at::Tensor weights = at::zeros({received.x.size(0), 1}, at::TensorOptions(at::kFloat));
+  const auto row = values_in<std::int64_t, std::int32_t>(received.places.row);
+  const auto gate = values_in<float, float>(received.places.gate);
+  const auto held = held_slices(placement.layers[0], 0, rank);
+  std::size_t place = 0;
+  for (std::size_t s = 0; s < held.size(); ++s) {
+    for (std::int64_t i = 0; i < received.places.of_slice[s]; ++i, ++place) {
+      weights.mutable_data_ptr<float>()[row[place]] +=
+          gate[place] * static_cast<float>(held[s].slice.width()) / kWidth;
+    }
+  }
+  return weights;
+}
+
+TEST_P(GpuDispatch, experts_that_copy_give_the_tokens_back) {
+  const DispatchCase c = GetParam();
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const at::Tensor x = values_of("x", c, rank());
+  const auto exchange =
+      dispatcher->start_dispatch(0, x.to(gpu_device()), there(routing_of(c.routed, rank())));
+  const GpuTokenExchange::Received received = exchange->finish_dispatch();
+  const at::Tensor weights = row_weights(received, placement(), rank()).to(gpu_device());
+  const auto weighted = [&](const at::Tensor& rows) {
+    return rows.to(at::kFloat).mul(weights).to(c.type);
+  };
+  exchange->start_combine(weighted(received.x));
+  const at::Tensor y = exchange->finish_combine();
+  exchange->start_dispatch_gradient(x.mul(2).to(gpu_device()));
+  const at::Tensor dy = exchange->finish_dispatch_gradient();
+  exchange->start_combine_gradient(weighted(dy), received.places.gate);
+  const GpuTokenExchange::Gradient gradient = exchange->finish_combine_gradient();
+  const double tolerance = c.type == at::kFloat ? 1e-6 : 1e-2;
+  ASSERT_EQ(y.sizes(), x.sizes());
+  EXPECT_LT(relative_difference(y.to(at::kCPU), x), tolerance);
+  EXPECT_LT(relative_difference(gradient.dx.to(at::kCPU), x.mul(2)), tolerance);
+}
+
+/// Runs of rows of the expert that the placement has.
+std::int64_t runs_of(const Placement& placement, std::int32_t expert) {
+  double runs = 0;
+  for (const PlacedSlice& slice : placement.layers[0].slices) {
+    if (slice.expert == expert) runs += slice.share;
+  }
+  return std::lround(runs);
+}
+
+TEST_P(GpuDispatchOfReplicas, one_replica_of_each_run_of_rows_serves_a_selection) {
+  const Routing routing = routing_of(GetParam().routed, rank());
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto exchange = dispatcher->start_dispatch(
+      0, values_of("x", GetParam(), rank()).to(gpu_device()), there(routing));
+  const GpuTokenExchange::Received received = exchange->finish_dispatch();
+  check_places_of_rows(received.places, received.x.size(0));
+  exchange->start_combine(received.x);
+  exchange->finish_combine();
+  exchange->start_dispatch_gradient(values_of("dy", GetParam(), rank()).to(gpu_device()));
+  const at::Tensor dy = exchange->finish_dispatch_gradient();
+  exchange->start_combine_gradient(dy, received.places.gate);
+  const auto dgates = values_in<float, float>(exchange->finish_combine_gradient().dgate);
+  for (std::size_t s = 0; s < routing.expert.size(); ++s) {
+    const auto runs = static_cast<float>(runs_of(placement(), routing.expert[s]));
+    EXPECT_FLOAT_EQ(dgates[s], runs * static_cast<float>(routing.gate[s])) << s;
+  }
+}
+
+/// Rows and pairs that one rank sends to another.
+struct Sent {
+  std::int64_t rows = 0;
+  std::int64_t pairs = 0;
+};
+
+Sent sent_between(Routed routed, const Placement& placement, int from, int to) {
+  Sent sent;
+  const Routing routing = routing_of(routed, from);
+  const auto held = held_slices(placement.layers[0], 0, to);
+  for (std::int64_t t = 0; t < routing.tokens(); ++t) {
+    std::int64_t pairs = 0;
+    for (std::int64_t s = routing.offset[t]; s < routing.offset[t + 1]; ++s) {
+      pairs += std::count_if(held.begin(), held.end(), [&](const HeldSlice& one) {
+        return one.slice.expert == routing.expert[s];
+      });
+    }
+    sent.pairs += pairs;
+    sent.rows += pairs > 0 ? 1 : 0;
+  }
+  return sent;
+}
+
+TEST_P(GpuDispatchBesideHosts, sends_the_bytes_that_the_header_says) {
+  const DispatchCase c = GetParam();
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  exchange_on_gpu(*dispatcher, c, rank());
+  const std::int64_t row_bytes = c.features * (c.type == at::kFloat ? 4 : 2);
+  ExchangedBytes expected;
+  for (int peer = 0; peer < ranks(); ++peer) {
+    if (peer == rank()) continue;
+    const Sent out = sent_between(c.routed, placement(), rank(), peer);
+    const Sent in = sent_between(c.routed, placement(), peer, rank());
+    expected.dispatch += 12 * out.pairs + 2 * out.rows * row_bytes;
+    expected.combine += 4 * in.pairs + 2 * in.rows * row_bytes;
+  }
+  EXPECT_EQ(dispatcher->bytes_sent().dispatch, expected.dispatch);
+  EXPECT_EQ(dispatcher->bytes_sent().combine, expected.combine);
+}
+
+TEST_P(GpuDispatch, the_host_waits_once_and_not_before_it_must) {
+  const DispatchCase c = GetParam();
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const at::Tensor x = values_of("x", c, rank()).to(gpu_device());
+  const GpuRouting routing = there(routing_of(c.routed, rank()));
+  const std::uint64_t before = emulation::observed().host_waits;
+  const auto exchange = dispatcher->start_dispatch(0, x, routing);
+  EXPECT_EQ(emulation::observed().host_waits, before);
+  const GpuTokenExchange::Received received = exchange->finish_dispatch();
+  EXPECT_EQ(emulation::observed().host_waits, before + 1);
+  exchange->start_combine(received.x);
+  exchange->finish_combine();
+  exchange->start_dispatch_gradient(x);
+  const at::Tensor dy = exchange->finish_dispatch_gradient();
+  exchange->start_combine_gradient(dy, received.places.gate);
+  exchange->finish_combine_gradient();
+  EXPECT_EQ(emulation::observed().host_waits, before + 1);
+}
+
+const auto kWithoutReplicas = testing::Values(
+    DispatchCase{.name = "whole"},
+    DispatchCase{.name = "whole_bf16", .type = at::kBFloat16, .features = 37},
+    DispatchCase{.name = "cut", .placed = Placed::kCut, .features = 16},
+    DispatchCase{.name = "cut_bf16", .placed = Placed::kCut, .type = at::kBFloat16},
+    DispatchCase{.name = "on_one_rank", .placed = Placed::kOnOneRank},
+    DispatchCase{.name = "all_to_one", .routed = Routed::kAllToOne},
+    DispatchCase{.name = "all_to_one_cut", .routed = Routed::kAllToOne, .placed = Placed::kCut},
+    DispatchCase{.name = "no_tokens", .routed = Routed::kNothing, .placed = Placed::kCut});
+const auto kWithReplicas = testing::Values(
+    DispatchCase{.name = "replicated", .placed = Placed::kReplicated},
+    DispatchCase{.name = "replicated_bf16", .placed = Placed::kReplicated, .type = at::kBFloat16});
+
+std::string name_of(const testing::TestParamInfo<DispatchCase>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Placed, GpuDispatch, kWithoutReplicas, name_of);
+INSTANTIATE_TEST_SUITE_P(Replicated, GpuDispatch, kWithReplicas, name_of);
+INSTANTIATE_TEST_SUITE_P(Placed, GpuDispatchBesideHosts, kWithoutReplicas, name_of);
+INSTANTIATE_TEST_SUITE_P(Replicated, GpuDispatchOfReplicas, kWithReplicas, name_of);
+
+}  // namespace
+}  // namespace hetmoe::test
