@@ -15,6 +15,7 @@
 #include "parallel/dispatch/all_to_all_token_dispatcher.h"
 #include "parallel/dispatch/gpu_all_to_all.h"
 #include "parallel/placement/held_slices.h"
+#include "tests/emulation/device_memory.h"
 #include "tests/emulation/streams.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/mpi_world.h"
@@ -257,6 +258,15 @@ TEST_P(GpuDispatchBesideHosts, gives_what_the_hosts_exchange_gives) {
               exchange_on_host(*on_host, GetParam(), rank()));
 }
 
+TEST_P(GpuDispatchBesideHosts, gives_the_same_whatever_memory_held_before) {
+  const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
+  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  emulation::mark_new_memory(0x01);
+  const Exchanged got = exchange_on_gpu(*on_gpu, GetParam(), rank());
+  emulation::mark_new_memory(0xff);
+  expect_same(got, exchange_on_host(*on_host, GetParam(), rank()));
+}
+
 TEST_P(GpuDispatch, follows_another_placement) {
   const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
   const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
@@ -337,6 +347,26 @@ TEST_P(GpuDispatchOfReplicas, one_replica_of_each_run_of_rows_serves_a_selection
   }
 }
 
+TEST_P(GpuDispatchOfReplicas, a_replica_serves_its_share_of_every_ranks_tokens_to_within_one) {
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto exchange =
+      dispatcher->start_dispatch(0, values_of("x", GetParam(), rank()).to(gpu_device()),
+                                 there(routing_of(GetParam().routed, rank())));
+  const GpuTokenExchange::Received received = exchange->finish_dispatch();
+  const auto held = held_slices(placement().layers[0], 0, rank());
+  for (std::size_t s = 0; s < held.size(); ++s) {
+    double share = 0;
+    double sources = 0;
+    for (int source = 0; source < ranks(); ++source) {
+      const auto experts = routing_of(GetParam().routed, source).expert;
+      const auto selections = std::count(experts.begin(), experts.end(), held[s].slice.expert);
+      share += held[s].share * static_cast<double>(selections);
+      sources += selections > 0 ? 1 : 0;
+    }
+    EXPECT_NEAR(static_cast<double>(received.places.of_slice[s]), share, sources) << s;
+  }
+}
+
 /// Rows and pairs that one rank sends to another.
 struct Sent {
   std::int64_t rows = 0;
@@ -407,6 +437,9 @@ const auto kWithoutReplicas = testing::Values(
     DispatchCase{.name = "no_tokens", .routed = Routed::kNothing, .placed = Placed::kCut});
 const auto kWithReplicas = testing::Values(
     DispatchCase{.name = "replicated", .placed = Placed::kReplicated},
+    DispatchCase{.name = "replicated_all_to_one",
+                 .routed = Routed::kAllToOne,
+                 .placed = Placed::kReplicated},
     DispatchCase{.name = "replicated_bf16", .placed = Placed::kReplicated, .type = at::kBFloat16});
 
 std::string name_of(const testing::TestParamInfo<DispatchCase>& info) { return info.param.name; }

@@ -25,12 +25,12 @@ AllToAllTokenExchange::AllToAllTokenExchange(Traffic& traffic, const PlacedLayer
 
 GpuTokenExchange::Received AllToAllTokenExchange::finish_dispatch() {
   counts_ = count_exchange_.wait();
-  const at::Tensor wire = start_wire();
+  start_wire();
   start_to_experts(std::exchange(x_, at::Tensor()));
   const ReceivedPlacing placing(counts_, pairs_per_row_);
   metadata_->wait();
   source_.wire.reset();
-  ReceivedPlaces received = placing.place(wire);
+  ReceivedPlaces received = placing.place(std::exchange(wire_in_, at::Tensor()));
   place_of_pair_ = std::move(received.of_pair);
   return {.x = finish_rows(), .places = std::move(received.places)};
 }
@@ -64,16 +64,14 @@ GpuTokenExchange::Gradient AllToAllTokenExchange::finish_combine_gradient() {
   return {.dx = summed(finish_rows(), source_.token_rows), .dgate = std::move(dgate)};
 }
 
-/// Gives what comes: filled once metadata_ has been waited for.
-at::Tensor AllToAllTokenExchange::start_wire() {
+void AllToAllTokenExchange::start_wire() {
   constexpr std::int64_t kBytes = sizeof(gpu::PairOnWire);
-  at::Tensor wire = at::empty({sum(counts_.pairs_from_rank) * kBytes}, source_.wire.options());
+  wire_in_ = at::empty({sum(counts_.pairs_from_rank) * kBytes}, source_.wire.options());
   metadata_.emplace(traffic_.exchange(
       Traffic::kDispatch,
       const_tensor_buffer(source_.wire.narrow(0, 0, sum(counts_.pairs_to_rank) * kBytes)),
-      times(counts_.pairs_to_rank, kBytes), tensor_buffer(wire),
+      times(counts_.pairs_to_rank, kBytes), tensor_buffer(wire_in_),
       times(counts_.pairs_from_rank, kBytes)));
-  return wire;
 }
 
 void AllToAllTokenExchange::start_to_experts(const at::Tensor& rows) {

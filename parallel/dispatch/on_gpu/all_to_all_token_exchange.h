@@ -28,7 +28,7 @@ class AllToAllTokenExchange final : public GpuTokenExchange {
   Gradient finish_combine_gradient() override;
 
  private:
-  at::Tensor start_wire();
+  void start_wire();
   void start_to_experts(const at::Tensor& rows);
   void start_back(const at::Tensor& partial);
   void start_rows(Traffic::Direction direction, const at::Tensor& rows, const Counts& to_rank,
@@ -42,7 +42,7 @@ class AllToAllTokenExchange final : public GpuTokenExchange {
   CountExchange count_exchange_;
   ExchangedCounts counts_;
   at::Tensor place_of_pair_;  ///< of the pairs that came
-  at::Tensor rows_out_, rows_in_, dgates_out_, dgates_in_;
+  at::Tensor wire_in_, rows_out_, rows_in_, dgates_out_, dgates_in_;
   // Last: destroyed first, so that nothing is under way when the buffers go.
   std::optional<Pending> metadata_;
   std::optional<Pending> rows_;

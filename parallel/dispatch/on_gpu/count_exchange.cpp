@@ -57,8 +57,6 @@ void CountExchange::start_copies() {
   sent_on_host_.copy_(sent_, /*non_blocking=*/true);
   received_on_host_.copy_(received_, /*non_blocking=*/true);
   copied_.record(compute_stream());
-  sent_.reset();
-  received_.reset();
 }
 
 ExchangedCounts CountExchange::wait() {
@@ -71,8 +69,9 @@ ExchangedCounts CountExchange::wait() {
     received.read(layer_.slices_here(), counts.rows_from_rank, counts.pairs_from_rank,
                   &counts.pairs_of_slice);
   }
-  sent_on_host_.reset();
-  received_on_host_.reset();
+  for (at::Tensor* tensor : {&sent_, &received_, &sent_on_host_, &received_on_host_}) {
+    tensor->reset();
+  }
   return counts;
 }
 
