@@ -11,7 +11,6 @@
 #include "parallel/placement/held_slices.h"
 
 namespace hetmoe {
-
 namespace {
 
 /// `placed`, which `follow` tells where to send from then on.
