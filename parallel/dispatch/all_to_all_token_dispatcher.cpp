@@ -4,48 +4,16 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <numeric>
 #include <optional>
 
 #include "core/base/check.h"
 #include "core/kernels/row_copy.h"
 #include "parallel/dispatch/dispatch_pattern.h"
 #include "parallel/dispatch/tensor_buffer.h"
+#include "parallel/dispatch/traffic.h"
 
 namespace hetmoe {
 namespace {
-
-using Counts = std::vector<std::int64_t>;
-
-std::int64_t sum(const Counts& counts) { return std::reduce(counts.begin(), counts.end()); }
-
-Counts times(const Counts& counts, std::int64_t factor) {
-  Counts product = counts;
-  for (std::int64_t& count : product) count *= factor;
-  return product;
-}
-
-using Direction = std::int64_t ExchangedBytes::*;
-constexpr Direction kDispatch = &ExchangedBytes::dispatch;
-constexpr Direction kCombine = &ExchangedBytes::combine;
-
-/// Counts payload to other ranks.
-class Traffic {
- public:
-  explicit Traffic(Communicator& group) : group_(group) {}
-  Communicator& group() const { return group_; }
-  const ExchangedBytes& bytes_sent() const { return bytes_sent_; }
-
-  Pending exchange(Direction direction, ConstBuffer send, const Counts& send_counts, Buffer receive,
-                   const Counts& receive_counts) {
-    bytes_sent_.*direction += (sum(send_counts) - send_counts[group_.rank()]) * bytes_of(send.type);
-    return group_.all_to_all_v(send, send_counts, receive, receive_counts);
-  }
-
- private:
-  Communicator& group_;
-  ExchangedBytes bytes_sent_;
-};
 
 class AllToAllTokenExchange final : public TokenExchange {
  public:
@@ -60,7 +28,7 @@ class AllToAllTokenExchange final : public TokenExchange {
     wire_.resize(sum(selections_from_rank_));
     rows_out_ = gather_rows(x, pattern_.token);
     metadata_.emplace(start_wire());
-    received_.x = start_rows(kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
+    received_.x = start_rows(Traffic::kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
   }
 
   const ReceivedTokens& finish_dispatch() override {
@@ -72,7 +40,7 @@ class AllToAllTokenExchange final : public TokenExchange {
 
   void start_combine(const at::Tensor& partial) override {
     rows_out_ = partial.contiguous();
-    rows_in_ = start_rows(kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
+    rows_in_ = start_rows(Traffic::kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
   }
 
   at::Tensor finish_combine() override {
@@ -82,7 +50,7 @@ class AllToAllTokenExchange final : public TokenExchange {
 
   void start_dispatch_gradient(const at::Tensor& dy) override {
     rows_out_ = gather_rows(dy, pattern_.token);
-    rows_in_ = start_rows(kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
+    rows_in_ = start_rows(Traffic::kDispatch, rows_out_, pattern_.rows_to_rank, rows_from_rank_);
   }
 
   at::Tensor finish_dispatch_gradient() override {
@@ -96,10 +64,10 @@ class AllToAllTokenExchange final : public TokenExchange {
     dgates_out_.assign(dgates.begin(), dgates.end());
     dgates_in_.resize(pattern_.selection.size());
     metadata_.emplace(traffic_.exchange(
-        kCombine, const_buffer_of<double>(dgates_out_), selections_from_rank_,
+        Traffic::kCombine, const_buffer_of<double>(dgates_out_), selections_from_rank_,
         buffer_of<double>(std::span<double>(dgates_in_)), pattern_.selections_to_rank));
     rows_out_ = partial.contiguous();
-    rows_in_ = start_rows(kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
+    rows_in_ = start_rows(Traffic::kCombine, rows_out_, rows_from_rank_, pattern_.rows_to_rank);
   }
 
   Gradient finish_combine_gradient() override {
@@ -136,7 +104,7 @@ class AllToAllTokenExchange final : public TokenExchange {
   Pending start_wire() {
     constexpr std::int64_t kBytes = sizeof(SelectionOnWire);
     return traffic_.exchange(
-        kDispatch,
+        Traffic::kDispatch,
         {pattern_.wire.data(), sum(pattern_.selections_to_rank) * kBytes, DataType::kByte},
         times(pattern_.selections_to_rank, kBytes),
         {wire_.data(), static_cast<std::int64_t>(wire_.size()) * kBytes, DataType::kByte},
@@ -159,7 +127,7 @@ class AllToAllTokenExchange final : public TokenExchange {
   }
 
   /// Starts sending rows; the result is filled when finish_rows returns.
-  at::Tensor start_rows(Direction direction, const at::Tensor& rows, const Counts& send,
+  at::Tensor start_rows(Traffic::Direction direction, const at::Tensor& rows, const Counts& send,
                         const Counts& receive) {
     at::Tensor in = at::empty({sum(receive), columns_}, rows.options());
     rows_pending_.emplace(traffic_.exchange(direction, const_tensor_buffer(rows),

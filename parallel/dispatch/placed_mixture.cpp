@@ -7,27 +7,37 @@
 #include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "parallel/dispatch/all_to_all_token_dispatcher.h"
+#include "parallel/dispatch/gpu_all_to_all.h"
 #include "parallel/placement/held_slices.h"
 
 namespace hetmoe {
+namespace {
+
+/// `placed`, which `follow` tells where to send from then on.
+template <typename Dispatcher, typename Placed>
+std::unique_ptr<Dispatcher> followed(std::unique_ptr<Placed> placed,
+                                     std::function<void(const Placement&)>& follow) {
+  follow = [there = placed.get()](const Placement& next) { there->follow(next); };
+  return placed;
+}
+
+}  // namespace
 
 PlacedMixture::PlacedMixture(Communicator& group, const Placement& placement,
                              const MixtureKind& kind) {
+  const bool is_alone = group.size() == 1;
   if (kind.on_gpu) {
-    HETMOE_CHECK(group.size() == 1, "several GPUs");
-    mixture_ = make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_rank(placement, 0)));
+    mixture_ = make_gpu_mixture(
+        is_alone ? make_local_gpu_token_dispatcher(slices_of_rank(placement, 0))
+                 : followed<GpuTokenDispatcher>(
+                       make_all_to_all_gpu_token_dispatcher(group, placement), follow_));
     return;
   }
-  std::unique_ptr<TokenDispatcher> dispatcher;
-  if (group.size() == 1) {
-    dispatcher = make_local_token_dispatcher(slices_of_rank(placement, 0));
-  } else {
-    auto placed = make_all_to_all_token_dispatcher(group, placement);
-    follow_ = [there = placed.get()](const Placement& next) { there->follow(next); };
-    dispatcher = std::move(placed);
-  }
-  mixture_ = std::make_unique<HostMixture>(make_expert_kernels(kind.type, kind.hidden_size),
-                                           std::move(dispatcher));
+  mixture_ = std::make_unique<HostMixture>(
+      make_expert_kernels(kind.type, kind.hidden_size),
+      is_alone
+          ? make_local_token_dispatcher(slices_of_rank(placement, 0))
+          : followed<TokenDispatcher>(make_all_to_all_token_dispatcher(group, placement), follow_));
 }
 
 void PlacedMixture::follow(const Placement& placement) {

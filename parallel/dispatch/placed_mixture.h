@@ -21,7 +21,8 @@ struct MixtureKind {
 /// The mixture whose tokens go where a placement says.
 class PlacedMixture {
  public:
-  /// `group` (the expert group, this class of traffic alone) must outlive it.
+  /// `group` (the expert group, this class of traffic alone; of the memory that the kind computes
+  /// in) must outlive it.
   PlacedMixture(Communicator& group, const Placement& placement, const MixtureKind& kind);
 
   Mixture& get() { return *mixture_; }

@@ -75,6 +75,11 @@ class DeviceMemory {
     return kDeviceBytes - used_;
   }
 
+  void mark_with(unsigned char byte) {
+    const std::scoped_lock guard(lock_);
+    mark_ = byte;
+  }
+
   void enter() {
     lock_.lock();
     open();
@@ -92,7 +97,7 @@ class DeviceMemory {
 
   void mark(std::size_t offset, std::size_t size) {
     open();
-    std::memset(begin_ + offset, 0xff, std::min(size, kMarkedBytes));
+    std::memset(begin_ + offset, mark_, std::min(size, kMarkedBytes));
     close();
   }
 
@@ -109,6 +114,7 @@ class DeviceMemory {
   std::map<std::size_t, Block> blocks_;  ///< by offset
   std::size_t used_ = 0;
   int depth_ = 0;
+  unsigned char mark_ = 0xff;
 };
 
 // Lives as long as the process: LibTorch frees tensors when statics go.
@@ -120,6 +126,7 @@ DeviceMemory& memory() {
 }  // namespace
 
 void* allocate_on_device(std::size_t size) { return memory().allocate(size); }
+void mark_new_memory(unsigned char byte) { memory().mark_with(byte); }
 bool free_on_device(void* pointer) { return memory().free(pointer); }
 bool is_on_device(const void* pointer, std::size_t size) {
   return memory().contains(pointer, size);

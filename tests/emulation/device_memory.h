@@ -14,6 +14,8 @@ constexpr std::size_t kDeviceBytes = std::size_t{4} << 30;
 /// Null when nothing of this size is left. The first MiB is 0xff bytes, NaN as fp32, fp64 and
 /// bf16; again when it is freed.
 void* allocate_on_device(std::size_t size);
+/// Other bytes than 0xff from now on: where -1, which is 0xff too, would hide what was not written.
+void mark_new_memory(unsigned char byte);
 /// False if nothing was allocated there.
 bool free_on_device(void* pointer);
 

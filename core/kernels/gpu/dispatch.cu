@@ -26,14 +26,35 @@ __device__ std::int32_t first_at(const std::int32_t* row_rank, std::int64_t begi
   return static_cast<std::int32_t>(end);
 }
 
-__global__ void list_pairs_kernel(Selections selections, SliceServers servers, TokenPairs pairs) {
+__global__ void list_experts_kernel(Selections selections, std::int64_t room, std::int32_t* key) {
+  const std::int64_t s = own_item();
+  if (s >= room) return;
+  key[s] = s < selections.offset[selections.tokens] ? selections.expert[s] : -1;
+}
+
+/// Which server of a run serves the selection.
+__device__ std::int32_t chosen_server(const SliceServers& servers, const ExpertOrder& order,
+                                      std::int32_t run, std::int32_t expert,
+                                      std::int32_t selection) {
+  std::int32_t server = servers.server_begin[run];
+  const std::int32_t last = servers.server_begin[run + 1] - 1;
+  if (server == last) return server;
+  const double count = order.begin[expert + 1] - order.begin[expert];
+  const double middle = order.position[selection] - order.begin[expert] + 0.5;
+  while (server < last && middle >= servers.share_end[server] * count) ++server;
+  return server;
+}
+
+__global__ void list_pairs_kernel(Selections selections, SliceServers servers, ExpertOrder order,
+                                  TokenPairs pairs) {
   const std::int64_t token = own_item();
   if (token >= selections.tokens) return;
   const std::int64_t begin = token * pairs.pairs_per_token;
   std::int64_t pair = begin;
   for (std::int32_t s = selections.offset[token]; s < selections.offset[token + 1]; ++s) {
     const std::int32_t expert = selections.expert[s];
-    for (std::int32_t i = servers.begin[expert]; i < servers.begin[expert + 1]; ++i, ++pair) {
+    for (std::int32_t run = servers.begin[expert]; run < servers.begin[expert + 1]; ++run, ++pair) {
+      const std::int32_t i = chosen_server(servers, order, run, expert, s);
       const std::int32_t first = first_at(pairs.row_rank, begin, pair, servers.rank[i]);
       pairs.slice[pair] = servers.slice[i];
       pairs.selection[pair] = s;
@@ -145,11 +166,17 @@ __global__ void sum_gate_gradients_kernel(Selections selections, TokenPairs pair
 
 }  // namespace
 
-void list_pairs(const Selections& selections, const SliceServers& servers, const TokenPairs& pairs,
-                Stream stream) {
+void list_experts(const Selections& selections, std::int64_t room, std::int32_t* key,
+                  Stream stream) {
+  if (room == 0) return;
+  launch("list_experts", grid_of(room), stream, &list_experts_kernel, selections, room, key);
+}
+
+void list_pairs(const Selections& selections, const SliceServers& servers, const ExpertOrder& order,
+                const TokenPairs& pairs, Stream stream) {
   if (selections.tokens == 0) return;
   launch("list_pairs", grid_of(selections.tokens), stream, &list_pairs_kernel, selections, servers,
-         pairs);
+         order, pairs);
 }
 
 void write_wire(const Selections& selections, const TokenPairs& pairs, const SourceLists& lists,

@@ -10,11 +10,14 @@ namespace hetmoe::gpu {
 /// token goes to. Every token has room for `pairs_per_token` of them; pair i of token t is
 /// t * pairs_per_token + i, in order of expert and then of rows. All pointers are the device's.
 
-/// The slices of every expert, without replicas. Slices of a layer are numbered rank by rank.
+/// Who computes the rows of every expert. An expert is cut into runs of rows; a token goes to one
+/// server of each run. Slices of a layer are numbered rank by rank.
 struct SliceServers {
-  const std::int32_t* begin = nullptr;  ///< [experts + 1] in the two below
-  const std::int32_t* rank = nullptr;   ///< that computes it
-  const std::int32_t* slice = nullptr;  ///< its number
+  const std::int32_t* begin = nullptr;         ///< [experts + 1] in the runs
+  const std::int32_t* server_begin = nullptr;  ///< [runs + 1] in those below; replicas: several
+  const std::int32_t* rank = nullptr;          ///< that computes it
+  const std::int32_t* slice = nullptr;         ///< its number
+  const double* share_end = nullptr;           ///< shares of the run's servers up to this one
 };
 
 /// The selections of tokens (router.h).
@@ -25,6 +28,16 @@ struct Selections {
   const float* gate = nullptr;           ///< [selections]
 };
 
+/// Selections sorted by expert (bucket_sort.h): needed where there are replicas, null elsewhere.
+struct ExpertOrder {
+  const std::int32_t* position = nullptr;  ///< [selections]
+  const std::int32_t* begin = nullptr;     ///< [experts + 1]
+};
+
+/// The keys of that sort: key[s] = expert[s], -1 from the last selection up to `room`.
+void list_experts(const Selections& selections, std::int64_t room, std::int32_t* key,
+                  Stream stream);
+
 /// [tokens * pairs_per_token] each; where a token has fewer pairs, slice is -1.
 struct TokenPairs {
   std::int64_t pairs_per_token = 0;
@@ -34,8 +47,10 @@ struct TokenPairs {
   std::int32_t* first = nullptr;     ///< that first pair
 };
 
-void list_pairs(const Selections& selections, const SliceServers& servers, const TokenPairs& pairs,
-                Stream stream);
+/// Of n selections of an expert number p goes to the first replica whose share_end * n is above
+/// p + 1/2: each gets its share to within one.
+void list_pairs(const Selections& selections, const SliceServers& servers, const ExpertOrder& order,
+                const TokenPairs& pairs, Stream stream);
 
 /// A pair as it travels, sorted by slice and then by token.
 struct PairOnWire {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/kernels/gpu/rows.h"
 #include "core/kernels/gpu/swiglu.h"
 #include "core/kernels/on_gpu/pointers.h"
 #include "core/kernels/on_gpu/products.h"
@@ -40,19 +39,6 @@ std::vector<SliceSpan> spans_of(std::span<const SliceWeights> slices, const Slic
 std::int64_t hidden_elements(std::span<const SliceSpan> spans) {
   return spans.empty() ? 0
                        : spans.back().hidden_begin + spans.back().selections * spans.back().width;
-}
-
-at::Tensor summed(const at::Tensor& by_place, const at::Tensor& places_of_row) {
-  at::Tensor out = at::empty({places_of_row.size(0), by_place.size(1)}, by_place.options());
-  with_element(out, [&](auto element) {
-    using T = decltype(element);
-    gpu::sum_rows<T>(data<T>(by_place),
-                     {.positions = data<std::int32_t>(places_of_row),
-                      .sums = out.size(0),
-                      .capacity = places_of_row.size(1)},
-                     nullptr, mutable_data<T>(out), out.size(1), compute_stream());
-  });
-  return out;
 }
 
 /// What the products of one slice read and write.
@@ -129,7 +115,7 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
                          features, s.span.width);
         }));
   });
-  return summed(out, context.places.of_row);
+  return sum_rows(out, context.places.of_row);
 }
 
 ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> slices,
@@ -167,7 +153,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
                          s.span.selections, features, 2 * s.span.width);
         }));
   });
-  return {summed(dout, context.places.of_row), std::move(dgate)};
+  return {sum_rows(dout, context.places.of_row), std::move(dgate)};
 }
 
 }  // namespace hetmoe::on_gpu

@@ -35,6 +35,19 @@ at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& index) {
   return out;
 }
 
+at::Tensor sum_rows(const at::Tensor& x, const at::Tensor& positions) {
+  at::Tensor out = at::empty({positions.size(0), x.size(1)}, x.options());
+  with_element(out, [&](auto element) {
+    using T = decltype(element);
+    gpu::sum_rows<T>(data<T>(x),
+                     {.positions = data<std::int32_t>(positions),
+                      .sums = out.size(0),
+                      .capacity = positions.size(1)},
+                     nullptr, mutable_data<T>(out), out.size(1), compute_stream());
+  });
+  return out;
+}
+
 void put_rows(const at::Tensor& x, const at::Tensor& index, at::Tensor& target) {
   HETMOE_CHECK(x.scalar_type() == target.scalar_type() && x.size(1) == target.size(1) &&
                    x.size(0) == index.size(0),

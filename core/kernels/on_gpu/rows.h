@@ -14,6 +14,9 @@ at::Tensor uploaded_index(std::span<const std::int64_t> index);
 
 /// Rows of x [R, D] in the order of `index` [n] int32.
 at::Tensor gather_rows(const at::Tensor& x, const at::Tensor& index);
+/// [sums, D]: the rows of x that each line of `positions` [sums, n] int32 names, added in fp32 in
+/// its order and rounded once; < 0: none.
+at::Tensor sum_rows(const at::Tensor& x, const at::Tensor& positions);
 /// target[index[i]] = x[i]; no index may occur twice.
 void put_rows(const at::Tensor& x, const at::Tensor& index, at::Tensor& target);
 /// sum[index[i]] += x[i], sum [R, D] fp32; the index must ascend and may repeat.

@@ -62,9 +62,9 @@ class LocalGpuTokenExchange final : public GpuTokenExchange {
 };
 
 /// Every expert's slices here, by row; a layer's are numbered as they lie in the store.
-std::vector<std::vector<std::vector<ServerTable::Server>>> servers_of(
+std::vector<std::vector<std::vector<ServerTable::Run>>> servers_of(
     const std::vector<Slice>& slices) {
-  std::vector<std::vector<std::vector<ServerTable::Server>>> layers;
+  std::vector<std::vector<std::vector<ServerTable::Run>>> layers;
   std::int32_t number = 0;
   for (const Slice& slice : slices) {
     const auto layer = static_cast<std::size_t>(slice.layer);
@@ -74,7 +74,7 @@ std::vector<std::vector<std::vector<ServerTable::Server>>> servers_of(
       number = 0;
     }
     if (expert >= layers[layer].size()) layers[layer].resize(expert + 1);
-    layers[layer][expert].push_back({0, number++});
+    layers[layer][expert].push_back({{.rank = 0, .slice = number++}});
   }
   return layers;
 }

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <span>
 
+#include "core/base/check.h"
 #include "core/kernels/gpu/bucket_sort.h"
+#include "core/kernels/gpu/exclusive_sum.h"
 #include "core/kernels/on_gpu/pointers.h"
 #include "core/tensor/device.h"
 
@@ -19,30 +21,40 @@ at::Tensor integers(const std::vector<std::int32_t>& values) {
 
 }  // namespace
 
-ServerTable::ServerTable(const std::vector<std::vector<Server>>& of_expert) {
-  std::vector<std::int32_t> begin = {0}, rank, slice;
-  for (const std::vector<Server>& servers : of_expert) {
-    for (const Server& server : servers) {
-      rank.push_back(server.rank);
-      slice.push_back(server.slice);
+ServerTable::ServerTable(const std::vector<std::vector<Run>>& of_expert) {
+  std::vector<std::int32_t> begin = {0}, server_begin = {0}, rank, slice;
+  std::vector<double> share_end;
+  for (const std::vector<Run>& runs : of_expert) {
+    for (const Run& run : runs) {
+      double shares = 0;
+      for (const Server& server : run) {
+        rank.push_back(server.rank);
+        slice.push_back(server.slice);
+        share_end.push_back(shares += server.share);
+      }
+      server_begin.push_back(static_cast<std::int32_t>(rank.size()));
     }
-    begin.push_back(static_cast<std::int32_t>(rank.size()));
-    most_slices_ = std::max(most_slices_, static_cast<std::int64_t>(servers.size()));
+    begin.push_back(static_cast<std::int32_t>(server_begin.size() - 1));
+    most_runs_ = std::max(most_runs_, static_cast<std::int64_t>(runs.size()));
   }
-  num_slices_ = static_cast<std::int64_t>(rank.size());
   begin_ = integers(begin);
+  server_begin_ = integers(server_begin);
   rank_ = integers(rank);
   slice_ = integers(slice);
+  share_end_ = uploaded(std::span<const double>(share_end), at::kDouble);
 }
 
 gpu::SliceServers ServerTable::servers() const {
   return {.begin = data<std::int32_t>(begin_),
+          .server_begin = data<std::int32_t>(server_begin_),
           .rank = data<std::int32_t>(rank_),
-          .slice = data<std::int32_t>(slice_)};
+          .slice = data<std::int32_t>(slice_),
+          .share_end = data<double>(share_end_)};
 }
 
 Buckets sort_by_bucket(const at::Tensor& key, std::int64_t buckets) {
   const std::int64_t items = key.numel();
+  HETMOE_CHECK(buckets >= 1 && buckets <= gpu::kMostBuckets, buckets, " buckets to sort into");
   Buckets sorted{at::empty({buckets}, key.options()), at::empty_like(key)};
   const at::Tensor order = at::empty_like(key);
   const at::Tensor scratch = at::empty({gpu::bucket_sort_scratch(items, buckets)}, key.options());
@@ -56,17 +68,37 @@ Buckets sort_by_bucket(const at::Tensor& key, std::int64_t buckets) {
   return sorted;
 }
 
+at::Tensor begins_of(const at::Tensor& count) {
+  const std::int64_t buckets = count.numel();
+  at::Tensor begin = at::empty({buckets + 1}, count.options());
+  const at::Tensor scratch = at::empty({gpu::exclusive_sum_scratch(buckets)}, count.options());
+  gpu::exclusive_sum(data<std::int32_t>(count), buckets, mutable_data<std::int32_t>(begin),
+                     mutable_data<std::int32_t>(scratch), compute_stream());
+  return begin;
+}
+
 PlacedPairs::PlacedPairs(const GpuRouting& routing, const ServerTable& table)
     : offset(routing.offset),
       expert(routing.expert),
       gate(routing.gate),
-      pairs_per_token(routing.most_per_token * table.most_slices()) {
+      pairs_per_token(routing.most_per_token * table.most_runs()) {
   const std::int64_t room = routing.tokens() * pairs_per_token;
   slice = at::empty({room}, expert.options());
   selection = at::empty_like(slice);
   row_rank = at::empty_like(slice);
   first = at::empty_like(slice);
-  gpu::list_pairs(selections(), table.servers(), pairs(), compute_stream());
+  Buckets by_expert;
+  at::Tensor expert_begin;
+  gpu::ExpertOrder order;
+  if (table.has_replicas()) {
+    const at::Tensor key = at::empty_like(expert);
+    gpu::list_experts(selections(), key.numel(), mutable_data<std::int32_t>(key), compute_stream());
+    by_expert = sort_by_bucket(key, table.num_experts());
+    expert_begin = begins_of(by_expert.count);
+    order = {.position = data<std::int32_t>(by_expert.position),
+             .begin = data<std::int32_t>(expert_begin)};
+  }
+  gpu::list_pairs(selections(), table.servers(), order, pairs(), compute_stream());
   Buckets sorted = sort_by_bucket(slice, table.num_slices());
   position = std::move(sorted.position);
   count = std::move(sorted.count);

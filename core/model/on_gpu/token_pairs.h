@@ -13,23 +13,28 @@ namespace hetmoe::on_gpu {
 /// The slices of every expert of a layer and their ranks, on the GPU (gpu::SliceServers).
 class ServerTable {
  public:
-  /// One entry per slice: who computes it, and its number among the layer's slices, rank by rank.
+  /// One entry per slice: who computes it, its number among the layer's slices, rank by rank, and
+  /// for which part of the tokens.
   struct Server {
     std::int32_t rank = 0;
     std::int32_t slice = 0;
+    double share = 1;
   };
+  /// The servers of the same rows; more than one are replicas, whose shares sum to 1.
+  using Run = std::vector<Server>;
   /// of_expert[e]: by row.
-  explicit ServerTable(const std::vector<std::vector<Server>>& of_expert);
+  explicit ServerTable(const std::vector<std::vector<Run>>& of_expert);
 
   gpu::SliceServers servers() const;
-  /// The most slices that one expert is cut into.
-  std::int64_t most_slices() const { return most_slices_; }
-  std::int64_t num_slices() const { return num_slices_; }
+  /// The most runs that one expert is cut into.
+  std::int64_t most_runs() const { return most_runs_; }
+  std::int64_t num_experts() const { return begin_.size(0) - 1; }
+  std::int64_t num_slices() const { return rank_.size(0); }
+  bool has_replicas() const { return num_slices() > server_begin_.size(0) - 1; }
 
  private:
-  at::Tensor begin_, rank_, slice_;
-  std::int64_t most_slices_ = 0;
-  std::int64_t num_slices_ = 0;
+  at::Tensor begin_, server_begin_, rank_, slice_, share_end_;
+  std::int64_t most_runs_ = 0;
 };
 
 /// Where tokens go: their pairs (gpu/dispatch.h), and the pairs' places when sorted by slice.
@@ -51,6 +56,9 @@ struct Buckets {
   at::Tensor count, position;
 };
 Buckets sort_by_bucket(const at::Tensor& key, std::int64_t buckets);
+
+/// Where each bucket begins: [buckets + 1] int32 (gpu/exclusive_sum.h).
+at::Tensor begins_of(const at::Tensor& count);
 
 /// Gate gradients of the selections, [room of the routing], from those of the sorted pairs.
 at::Tensor gate_gradients(const PlacedPairs& pairs, const at::Tensor& dgate_of_pair);

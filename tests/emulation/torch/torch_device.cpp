@@ -103,8 +103,9 @@ at::Tensor as_host(const at::Tensor& tensor) {
 at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool non_blocking) {
   if (from.is_cpu() != to.is_cpu()) ++observed().copies;
   if (to.is_cpu() && non_blocking) {
-    enqueue(default_stream(), "copy", [from, to] {
-      as_host(to).copy_(as_host(from));
+    // Does not own what it reads: memory is released after all that was enqueued before.
+    enqueue(default_stream(), "copy", [source = as_host(from), to] {
+      as_host(to).copy_(source);
       return true;
     });
     return to;
