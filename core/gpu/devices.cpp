@@ -21,6 +21,15 @@ Device device_at(int index) {
   return device;
 }
 
+// What the kernels are compiled for begins there (deploy/cmake/Cuda.cmake).
+constexpr int kLeastMajor = 8;
+
+std::string too_old(const Device& device) {
+  return device.name + " has compute capability " + std::to_string(device.major) + "." +
+         std::to_string(device.minor) + ", needed is " + std::to_string(kLeastMajor) +
+         ".0 or newer";
+}
+
 }  // namespace
 
 Devices visible_devices() {
@@ -34,6 +43,9 @@ Devices visible_devices() {
   }
   try {
     for (int i = 0; i < count; ++i) devices.visible.push_back(device_at(i));
+    for (const Device& device : devices.visible) {
+      if (device.major < kLeastMajor) return {.visible = {}, .why_none = too_old(device)};
+    }
   } catch (const Error& fault) {
     return {.visible = {}, .why_none = fault.what()};
   }
@@ -42,6 +54,12 @@ Devices visible_devices() {
 }
 
 void use_device(int index) { check_cuda("cudaSetDevice", cudaSetDevice(index)); }
+
+int device_in_use() {
+  int index = 0;
+  check_cuda("cudaGetDevice", cudaGetDevice(&index));
+  return index;
+}
 
 DeviceMemoryUse device_memory_use() {
   std::size_t free = 0;

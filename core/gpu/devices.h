@@ -21,6 +21,7 @@ struct Device {
 struct Devices {
   std::vector<Device> visible;
   std::string why_none;  ///< one clause, for people; empty if there is one
+  bool built_in = true;  ///< whether this program could use one
 };
 
 /// Never throws: where CUDA is not built in, or there is no driver, it says so.
@@ -28,6 +29,8 @@ Devices visible_devices();
 
 /// This thread computes on it from now on. Errors: DeviceError.
 void use_device(int index);
+/// What this thread computes on.
+int device_in_use();
 
 struct DeviceMemoryUse {
   std::int64_t free_bytes = 0;

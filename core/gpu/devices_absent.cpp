@@ -5,10 +5,12 @@
 namespace hetmoe::gpu {
 
 Devices visible_devices() {
-  return {.visible = {}, .why_none = "this program was built without CUDA"};
+  return {.visible = {}, .why_none = "this program was built without CUDA", .built_in = false};
 }
 
 void use_device(int index) { HETMOE_CHECK(false, "device ", index, " without CUDA"); }
+
+int device_in_use() { HETMOE_CHECK(false, "a device without CUDA"); }
 
 DeviceMemoryUse device_memory_use() { HETMOE_CHECK(false, "device memory without CUDA"); }
 

@@ -106,7 +106,7 @@ void Decoder::begin_on_gpu(PassState& pass) {
       .statistics = at::zeros({config_.num_layers, pass.statistics->values_of_layer()},
                               at::TensorOptions(at::kDouble).device(embedding_.value.device())),
       .rotary_table = rotary_table_,
-      .attention_mask = make_attention_mask(pass.microbatch)};
+      .attention_mask = make_attention_mask(pass.microbatch, embedding_.value.scalar_type())};
 }
 
 /// The host waits: what the layers counted goes to where ranks add it up.

@@ -2,7 +2,11 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <limits>
 
 #include "core/kernels/rotary.h"
 #include "core/tensor/device.h"
@@ -61,14 +65,17 @@ at::Tensor attention_on_gpu(const at::Tensor& qkv, const AttentionShape& shape,
   return output.transpose(1, 2).reshape({shape.sequences * shape.length, shape.output_width()});
 }
 
-at::Tensor make_attention_mask(const Microbatch& microbatch) {
-  if (microbatch.document_begin.empty() || microbatch.sequences == 0) return {};
+at::Tensor make_attention_mask(const Microbatch& microbatch, at::ScalarType type) {
+  const auto attends_from_0 = [](std::int32_t begin) { return begin == 0; };
+  if (std::ranges::all_of(microbatch.document_begin, attends_from_0)) return {};
   const at::Tensor position =
       at::arange(microbatch.length, at::TensorOptions(at::kInt).device(gpu_device()));
   const at::Tensor begin = uploaded(microbatch.document_begin, at::kInt)
                                .view({microbatch.sequences, 1, microbatch.length, 1});
   const at::Tensor row = position.view({microbatch.length, 1});
-  return position.le(row).logical_and(position.ge(begin));
+  const at::Tensor hidden = position.gt(row).logical_or(position.lt(begin));
+  return at::zeros(hidden.sizes(), hidden.options().dtype(type))
+      .masked_fill_(hidden, -std::numeric_limits<double>::infinity());
 }
 
 }  // namespace hetmoe

@@ -11,8 +11,9 @@ namespace hetmoe {
 at::Tensor attention_on_gpu(const at::Tensor& qkv, const AttentionShape& shape,
                             const GpuPass& pass);
 
-/// Which positions may attend to which, from the first position that each may; undefined where all
-/// is causal. Shape: GpuPass::attention_mask.
-at::Tensor make_attention_mask(const Microbatch& microbatch);
+/// What is added to scores so that positions attend to none before their document; undefined where
+/// all may attend to all before them, which attention does faster without. One for all layers.
+/// Shape: GpuPass::attention_mask.
+at::Tensor make_attention_mask(const Microbatch& microbatch, at::ScalarType type);
 
 }  // namespace hetmoe

@@ -44,7 +44,7 @@ struct Microbatch {
 struct GpuPass {
   at::Tensor statistics;      ///< [layers, values of a layer] as RouterStatistics, fp64
   at::Tensor rotary_table;    ///< AttentionShape::rotary_table
-  at::Tensor attention_mask;  ///< [sequences, 1, length, length], bool; none: causal alone
+  at::Tensor attention_mask;  ///< [sequences, 1, length, length]: 0 or -inf; none: causal
 };
 
 /// What one microbatch's passes share besides parameters.

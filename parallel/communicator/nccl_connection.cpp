@@ -243,7 +243,10 @@ void NcclConnection::throw_error(Asks asks) {
 std::optional<std::string> NcclConnection::error_now(Asks asks) {
   if (failure_) return failure_;
   try {
-    if (asks == Asks::kDeviceToo) work_.forget_ended();
+    if (asks == Asks::kDeviceToo) {
+      gpu::use_device(device_);  // a watchdog's thread would open the first one
+      work_.forget_ended();
+    }
     ncclResult_t state = ncclSuccess;
     ncclResult_t asked = ncclSuccess;
     if (comm_ != nullptr) asked = ncclCommGetAsyncError(comm_, &state);

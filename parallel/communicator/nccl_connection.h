@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/gpu/devices.h"
 #include "core/gpu/memory.h"
 #include "core/gpu/stream.h"
 #include "parallel/communicator/nccl_calls.h"
@@ -77,6 +78,7 @@ class NcclConnection final : public DeviceGroups::Group {
   int rank_;
   int size_;
   int exceptions_at_start_;
+  int device_ = gpu::device_in_use();
   gpu::DeviceMemory scratch_;  ///< goes after the stream that uses it
   gpu::OwnedStream stream_;
   gpu::OwnedEvent before_;  ///< of the compute stream, at the latest start

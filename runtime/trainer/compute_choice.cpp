@@ -108,11 +108,21 @@ std::string with_digits(double value) {
   return text.substr(0, text.find('.') + 3);
 }
 
+/// Sums are in fp32, whatever cuBLAS would gain otherwise; and attention is LibTorch's own, which
+/// does not plan anew for every shape.
+void compute_exactly() {
+  at::globalContext().setAllowTF32CuBLAS(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(/*allow_reduced_precision=*/false);
+  at::globalContext().setSDPUseCuDNN(false);
+}
+
 /// LibTorch takes what gives the same bits again. Without a size of its own, cuBLAS's room to work
 /// in depends on what else runs.
 void compute_deterministically() {
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(
+      false);  // a pass over all that is new
 }
 
 }  // namespace
@@ -120,6 +130,7 @@ void compute_deterministically() {
 ComputeChoice choose_compute(const RunConfig& config, Communicator& control, const Clock& clock) {
   ComputeChoice choice;
   choice.device = choose_compute_device(config.parallel.device, control);
+  if (!choice.device.note.empty()) choice.notes.push_back(choice.device.note);
   const cpu_set_t mask = affinity_mask();
   const int cores = CPU_COUNT(&mask);
   const std::vector<int> hosts = hosts_of_ranks(control);
@@ -144,7 +155,7 @@ ComputeChoice choose_compute(const RunConfig& config, Communicator& control, con
   }
   at::set_num_threads(choice.threads);
   at::globalContext().setFlushDenormal(true);
-  at::globalContext().setAllowTF32CuBLAS(false);
+  if (choice.device.on_gpu) compute_exactly();
   if (config.train.deterministic) compute_deterministically();
   choice.precision = config.train.precision;
   if (choice.precision == Precision::kAuto) {

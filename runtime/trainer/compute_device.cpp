@@ -45,7 +45,12 @@ int agreed_device(Communicator& control, const gpu::Devices& devices) {
 ComputeDevice choose_compute_device(const std::string& asked, Communicator& control) {
   if (asked == "cpu") return {};
   const gpu::Devices devices = gpu::visible_devices();
-  if (asked == "auto" && !every_rank_sees_one(control, devices)) return {};
+  if (asked == "auto" && !every_rank_sees_one(control, devices)) {
+    ComputeDevice cpu;
+    if (devices.built_in && !devices.why_none.empty())
+      cpu.note = "device auto: cpu, " + devices.why_none;
+    return cpu;
+  }
   collectively(control, [&] {
     if (devices.visible.empty()) {
       throw ConfigError("parallel.device: 'cuda', but " + devices.why_none +
@@ -54,7 +59,8 @@ ComputeDevice choose_compute_device(const std::string& asked, Communicator& cont
   });
   const int index = agreed_device(control, devices);
   use_gpu(index);
-  return {.on_gpu = true, .name = devices.visible[static_cast<std::size_t>(index)].name};
+  return {
+      .on_gpu = true, .name = devices.visible[static_cast<std::size_t>(index)].name, .note = {}};
 }
 
 }  // namespace hetmoe

@@ -10,6 +10,7 @@ namespace hetmoe {
 struct ComputeDevice {
   bool on_gpu = false;
   std::string name = "cpu";  ///< for people: a GPU's name as its driver says it
+  std::string note;          ///< why `auto` takes no GPU where it could, or nothing
 };
 
 /// parallel.device: `cpu`; `cuda`; `auto` is cuda where every rank sees a GPU. With a GPU it is the

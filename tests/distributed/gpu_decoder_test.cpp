@@ -10,6 +10,7 @@
 #include "core/tensor/device.h"
 #include "parallel/communicator/nccl_communicator.h"
 #include "parallel/dispatch/placed_mixture.h"
+#include "parallel/dispatch/tensor_buffer.h"
 #include "parallel/placement/held_slices.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/mpi_world.h"
@@ -123,10 +124,21 @@ class OneDecoder {
                                   .global_tokens = batch.global_sequences * kLength},
                    .statistics = &statistics,
                    .seconds = {}};
-    const double loss = decoder_.forward(pass);
-    hosts.all_reduce(buffer_of(statistics.values()), Reduction::kSum).wait();
+    const double loss = decoder_.forward(pass).value();
+    make_global(pass, hosts);
     decoder_.backward(pass);
     return loss;
+  }
+
+  /// The statistics, wherever they were counted.
+  static void make_global(PassState& pass, Communicator& hosts) {
+    if (!pass.gpu.statistics.defined()) {
+      hosts.all_reduce(buffer_of(pass.statistics->values()), Reduction::kSum).wait();
+      return;
+    }
+    at::Tensor here = pass.gpu.statistics.to(at::kCPU);
+    hosts.all_reduce(tensor_buffer(here), Reduction::kSum).wait();
+    pass.gpu.statistics.copy_(here);
   }
 
   std::int64_t dense_elements() const { return store_.dense_elements(); }

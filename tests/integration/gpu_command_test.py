@@ -66,6 +66,22 @@ class OnGpu(CommandLineCase):
         verified = self.run_program(HETMOE, "checkpoint", "verify", "moving")
         self.assertIn("step-00000006", verified)
 
+    def test_two_ranks_with_a_gpu_each_rebalance_and_give_the_losses_of_one_cpu(self):
+        settings = ["--set", "train.steps=4", "--set", "placement.every=2"]
+        self.train(HETMOE, "cpu", *settings)
+        self.train(EMULATED, "gpu", *ON_GPU, *settings, ranks=2)
+        got, expected = self.metrics("gpu"), self.metrics("cpu")
+        for line, reference in zip(got, expected, strict=True):
+            for key in ("loss", "grad_norm"):
+                self.assertLess(abs(line[key] - reference[key]), TOLERANCE * (1 + reference[key]))
+        self.assertGreater(got[-1]["bytes_all_to_all"], 0)
+
+    def test_hypermoe_trains_on_a_gpu(self):
+        settings = ["--set", "model.hyper.enabled=true", "--set", "model.hyper.rank=8", "--set", "model.hyper.hidden=8"]
+        self.train(HETMOE, "cpu", *settings)
+        self.train(EMULATED, "gpu", *ON_GPU, *settings)
+        self.assert_same_training("gpu", "cpu")
+
     def test_the_loss_of_a_checkpoint_is_that_of_the_cpu(self):
         self.train(HETMOE, "run")
         tokens = [list(range(3, 19)), [7, 7, 1]]

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <vector>
 
 #include "core/gpu/upload_ring.h"
@@ -43,10 +44,22 @@ Arguments arguments_of(const ProductKind& kind, std::span<const Product> product
   return all;
 }
 
+/// cuBLAS asks for 16 bytes of every matrix in bf16, for less only where a row is odd as well.
+bool is_aligned(const ProductKind& kind, std::span<const Product> products) {
+  const auto fits = [](const void* pointer) {
+    return reinterpret_cast<std::uintptr_t>(pointer) % 16 == 0;
+  };
+  return kind.in == Number::kFloat32 || std::ranges::all_of(products, [&](const Product& product) {
+           return fits(product.a) && fits(product.b) && fits(product.c);
+         });
+}
+
 class BatchedProducts final : public GroupedProducts {
  public:
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
-    if (kind.in != kind.out) return streams_->run(kind, products, stream);
+    if (kind.in != kind.out || !is_aligned(kind, products)) {
+      return streams_->run(kind, products, stream);
+    }
     const Arguments all = arguments_of(kind, products);
     const std::size_t count = all.size.size();
     if (count == 0) return;

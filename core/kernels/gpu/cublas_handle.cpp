@@ -26,6 +26,11 @@ cudaDataType_t cublas_type(Number number) {
 
 CublasHandle::CublasHandle() : workspace_(kWorkspaceBytes) {
   check_cublas("cublasCreate", cublasCreate(&handle_));
+  // Else parts of a long sum may be rounded to bf16 before they are added.
+  check_cublas("cublasSetMathMode",
+               cublasSetMathMode(handle_, static_cast<cublasMath_t>(
+                                              CUBLAS_DEFAULT_MATH |
+                                              CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
 }
 
 CublasHandle::CublasHandle(CublasHandle&& other) noexcept

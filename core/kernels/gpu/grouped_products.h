@@ -55,7 +55,8 @@ class GroupedProducts {
 /// products, and the reference for the others. Any kind.
 std::unique_ptr<GroupedProducts> make_stream_products(int streams);
 
-/// One call of cuBLAS for all of them. in and out the same: others go to the streams.
+/// One call of cuBLAS for all of them. in and out the same, matrices of bf16 aligned to 16 bytes:
+/// others go to the streams.
 std::unique_ptr<GroupedProducts> make_batched_products();
 
 }  // namespace hetmoe::gpu

@@ -54,6 +54,8 @@ gpu::SliceServers ServerTable::servers() const {
 
 Buckets sort_by_bucket(const at::Tensor& key, std::int64_t buckets) {
   const std::int64_t items = key.numel();
+  HETMOE_CHECK(buckets <= gpu::kMostBuckets, buckets, " slices of a layer on GPUs, at most ",
+               gpu::kMostBuckets);
   HETMOE_CHECK(buckets >= 1 && buckets <= gpu::kMostBuckets, buckets, " buckets to sort into");
   Buckets sorted{at::empty({buckets}, key.options()), at::empty_like(key)};
   const at::Tensor order = at::empty_like(key);
