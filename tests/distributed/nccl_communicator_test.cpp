@@ -177,8 +177,10 @@ TEST(NcclCommunicator, a_collective_that_has_ended_stays_so_whatever_comes_after
   EXPECT_EQ(second.received(), second.expected());
 }
 
-TEST(DeviceChoice, ranks_of_this_test_share_the_emulated_device_which_only_some_may) {
-  const gpu::Devices devices = gpu::visible_devices();
+TEST(DeviceChoice, ranks_that_see_one_and_the_same_device_share_it_only_if_they_may) {
+  gpu::Devices devices = gpu::visible_devices();
+  EXPECT_EQ(choose_device(test_world(), devices, false), 0) << "every process has its own here";
+  devices.visible[0].uuid.fill(0x5e);
   EXPECT_EQ(choose_device(test_world(), devices, true), 0);
   if (test_world().size() == 1) return;
   try {

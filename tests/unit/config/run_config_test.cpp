@@ -126,6 +126,7 @@ train:
   adam_epsilon: 1e-08
   clip_norm: 1
   precision: auto
+  deterministic: false
   recompute: "none"
   seed: 1
   max_skipped_in_row: 10
