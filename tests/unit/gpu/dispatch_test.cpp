@@ -6,7 +6,6 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/dispatch_cases.h"
 #include "tests/unit/gpu/elements.h"
@@ -265,14 +264,14 @@ TEST(GpuDispatch, a_selections_gate_gradient_is_the_sum_over_its_slices_in_order
 }
 
 TEST(GpuDispatch, no_tokens_launch_nothing) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   gpu::list_experts({}, 0, nullptr, nullptr);
   gpu::list_pairs({}, {}, {}, {}, nullptr);
   gpu::write_wire({}, {}, {}, nullptr);
   gpu::place_received(nullptr, {}, nullptr);
   gpu::place_local({}, {}, {}, nullptr);
   gpu::sum_gate_gradients({}, {}, nullptr, nullptr, nullptr, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace

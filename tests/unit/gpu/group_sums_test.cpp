@@ -5,7 +5,6 @@
 #include <cmath>
 #include <vector>
 
-#include "tests/emulation/streams.h"
 #include "tests/unit/gpu/device_array.h"
 #include "tests/unit/gpu/elements.h"
 
@@ -93,11 +92,11 @@ TEST(GpuGroupSums, rows_that_are_not_aligned_are_read_element_by_element) {
 }
 
 TEST(GpuGroupSums, no_groups_and_no_rows_to_add_launch_nothing) {
-  const std::uint64_t before = emulation::observed().launches;
+  const std::uint64_t before = launches_so_far();
   float* none = nullptr;
   gpu::group_sums<float>(none, {}, 8, false, none, none, nullptr);
   gpu::group_sums<float>(none, {.groups = 3}, 8, true, none, none, nullptr);
-  EXPECT_EQ(emulation::observed().launches, before);
+  EXPECT_EQ(launches_so_far(), before);
 }
 
 }  // namespace
