@@ -22,7 +22,7 @@ std::string bytes_of_uuids(const gpu::Devices& devices) {
 
 std::vector<DeviceUuid> uuids_of_bytes(const std::string& bytes) {
   std::vector<DeviceUuid> uuids(bytes.size() / sizeof(DeviceUuid));
-  std::memcpy(uuids.data(), bytes.data(), uuids.size() * sizeof(DeviceUuid));
+  if (!uuids.empty()) std::memcpy(uuids.data(), bytes.data(), uuids.size() * sizeof(DeviceUuid));
   return uuids;
 }
 
