@@ -5,10 +5,12 @@
 namespace hetmoe {
 namespace {
 
-/// LibTorch's allocator throws an error of its own.
+/// LibTorch's allocators throw errors of their own.
 bool says_memory_is_short(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) return true;
-  return std::string(error.what()).find("can't allocate memory") != std::string::npos;
+  const std::string text = error.what();
+  return text.find("can't allocate memory") != std::string::npos ||
+         text.find("out of memory") != std::string::npos;  // a GPU's
 }
 
 }  // namespace

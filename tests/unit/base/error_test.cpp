@@ -24,5 +24,11 @@ TEST(Describe, CallsOthersInternalAndKeepsTheFirstLine) {
             "internal error: sizes differ");
 }
 
+TEST(Describe, TellsWhatToLowerWhereAGpuIsFull) {
+  EXPECT_EQ(
+      describe(std::runtime_error("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...")),
+      "out of memory: use more ranks, a smaller model, or more train.microbatches");
+}
+
 }  // namespace
 }  // namespace hetmoe
