@@ -1,12 +1,12 @@
 #include "core/model/host_moe_layer.h"
 
 #include <ATen/ops/mm.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "core/base/check.h"
 #include "core/base/stopwatch.h"
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
+#include "core/model/layer_function.h"
 #include "core/model/router.h"
 
 namespace hetmoe {
@@ -30,8 +30,8 @@ class HostMoeLayer final : public MoeLayer {
   at::Tensor forward(const at::Tensor& x, PassState& pass) override;
 
  private:
+  friend struct LayerFunction<HostMoeLayer>;
   struct Saved;
-  struct Autograd;
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
@@ -59,31 +59,6 @@ struct HostMoeLayer::Saved {
   std::unique_ptr<HyperContext> hyper;
 };
 
-struct HostMoeLayer::Autograd : torch::autograd::Function<HostMoeLayer::Autograd> {
-  struct Holder final : torch::CustomClassHolder {
-    Saved saved;
-  };
-
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            HostMoeLayer* layer, PassState* pass) {
-    auto holder = c10::make_intrusive<Holder>();
-    at::Tensor y = layer->forward_and_save(x.detach(), *pass, holder->saved);
-    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
-    context->saved_data["saved"] = at::IValue::make_capsule(std::move(holder));
-    return y;
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
-    auto* layer = reinterpret_cast<HostMoeLayer*>(context->saved_data["layer"].toInt());
-    auto capsule = context->saved_data["saved"].toCapsule();
-    Saved& saved = static_cast<Holder*>(capsule.get())->saved;
-    at::Tensor dx = layer->backward(gradients[0].contiguous(), saved);
-    saved = Saved{};
-    return {dx, at::Tensor(), at::Tensor()};
-  }
-};
-
 HostMoeLayer::HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
                            ExpertKernels& kernels, TokenDispatcher& dispatcher)
     : router_config_(config.router),
@@ -97,7 +72,7 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerP
       hyper_(parts.hyper) {}
 
 at::Tensor HostMoeLayer::forward(const at::Tensor& x, PassState& pass) {
-  return Autograd::apply(x, this, &pass);
+  return LayerFunction<HostMoeLayer>::apply(x, this, &pass);
 }
 
 at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {

@@ -1,5 +1,4 @@
 #include <ATen/ops/mm.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <numeric>
 #include <optional>
@@ -11,6 +10,7 @@
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
 #include "core/model/gpu_mixture.h"
+#include "core/model/layer_function.h"
 #include "core/model/on_gpu/router.h"
 #include "core/model/on_gpu/selected_experts.h"
 #include "core/model/router.h"
@@ -27,8 +27,8 @@ class GpuMoeLayer final : public MoeLayer {
   at::Tensor forward(const at::Tensor& x, PassState& pass) override;
 
  private:
+  friend struct LayerFunction<GpuMoeLayer>;
   struct Saved;
-  struct Autograd;
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
@@ -57,31 +57,6 @@ struct GpuMoeLayer::Saved {
   std::unique_ptr<HyperContext> hyper;
 };
 
-struct GpuMoeLayer::Autograd : torch::autograd::Function<GpuMoeLayer::Autograd> {
-  struct Holder final : torch::CustomClassHolder {
-    Saved saved;
-  };
-
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            GpuMoeLayer* layer, PassState* pass) {
-    auto holder = c10::make_intrusive<Holder>();
-    at::Tensor y = layer->forward_and_save(x.detach(), *pass, holder->saved);
-    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
-    context->saved_data["saved"] = at::IValue::make_capsule(std::move(holder));
-    return y;
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list gradients) {
-    auto* layer = reinterpret_cast<GpuMoeLayer*>(context->saved_data["layer"].toInt());
-    auto capsule = context->saved_data["saved"].toCapsule();
-    Saved& saved = static_cast<Holder*>(capsule.get())->saved;
-    at::Tensor dx = layer->backward(gradients[0].contiguous(), saved);
-    saved = Saved{};
-    return {dx, at::Tensor(), at::Tensor()};
-  }
-};
-
 GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
                          on_gpu::Experts& experts, GpuTokenDispatcher& dispatcher)
     : router_config_(config.router),
@@ -96,7 +71,7 @@ GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerPar
       hyper_(parts.hyper) {}
 
 at::Tensor GpuMoeLayer::forward(const at::Tensor& x, PassState& pass) {
-  return Autograd::apply(x, this, &pass);
+  return LayerFunction<GpuMoeLayer>::apply(x, this, &pass);
 }
 
 at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
