@@ -61,11 +61,4 @@ int device_in_use() {
   return index;
 }
 
-DeviceMemoryUse device_memory_use() {
-  std::size_t free = 0;
-  std::size_t total = 0;
-  check_cuda("cudaMemGetInfo", cudaMemGetInfo(&free, &total));
-  return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
-}
-
 }  // namespace hetmoe::gpu

@@ -32,11 +32,4 @@ void use_device(int index);
 /// What this thread computes on.
 int device_in_use();
 
-struct DeviceMemoryUse {
-  std::int64_t free_bytes = 0;
-  std::int64_t total_bytes = 0;
-};
-/// Of this thread's device.
-DeviceMemoryUse device_memory_use();
-
 }  // namespace hetmoe::gpu

@@ -12,6 +12,4 @@ void use_device(int index) { HETMOE_CHECK(false, "device ", index, " without CUD
 
 int device_in_use() { HETMOE_CHECK(false, "a device without CUDA"); }
 
-DeviceMemoryUse device_memory_use() { HETMOE_CHECK(false, "device memory without CUDA"); }
-
 }  // namespace hetmoe::gpu

@@ -8,8 +8,4 @@ at::Tensor empty_pinned(at::IntArrayRef sizes, at::ScalarType type) {
   return at::empty(sizes, at::TensorOptions(type).pinned_memory(true));
 }
 
-at::Tensor on_device(const at::Tensor& tensor, at::Device device) {
-  return tensor.device() == device ? tensor : tensor.to(device);
-}
-
 }  // namespace hetmoe

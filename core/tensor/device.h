@@ -26,9 +26,6 @@ void wait_for_gpu();
 /// Memory of the host that copies to and from the GPU do not wait for.
 at::Tensor empty_pinned(at::IntArrayRef sizes, at::ScalarType type);
 
-/// A copy of `tensor` on the device, in place where it is there already. From a GPU it waits.
-at::Tensor on_device(const at::Tensor& tensor, at::Device device);
-
 /// Values of the host on the GPU, without waiting: they are copied aside first.
 template <typename T>
 at::Tensor uploaded(std::span<const T> values, at::ScalarType type) {

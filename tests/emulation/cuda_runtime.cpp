@@ -94,12 +94,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
-  *free = free_device_bytes();
-  *total = kDeviceBytes;
-  return cudaSuccess;
-}
-
 cudaError_t cudaMalloc(void** pointer, std::size_t size) {
   if (const auto error = failure_of("cudaMalloc"); error != cudaSuccess) return error;
   *pointer = allocate_on_device(size);

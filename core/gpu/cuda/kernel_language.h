@@ -22,8 +22,6 @@ __device__ __forceinline__ BFloat16Bits narrow(float value) {
   return {__bfloat16_as_ushort(__float2bfloat16_rn(value))};
 }
 
-__device__ __forceinline__ float fast_exp(float x) { return __expf(x); }
-
 /// Starts a kernel (core/gpu/launch.h); `name` is told in errors.
 template <typename... Parameters, typename... Arguments>
 void launch(const char* name, const Grid& grid, Stream stream, void (*kernel)(Parameters...),

@@ -80,20 +80,11 @@ inline int __ffs(int bits) {
   return bits == 0 ? 0 : std::countr_zero(static_cast<unsigned>(bits)) + 1;
 }
 
-template <typename T>
-T atomicAdd(T* target, T value) {
-  const T before = *target;
-  *target += value;
-  return before;
-}
-
 namespace hetmoe::gpu {
 
 /// fp32 from bf16 bits and back, rounding to nearest even.
 inline float widen(BFloat16Bits value) { return widened(value); }
 inline BFloat16Bits narrow(float value) { return narrowed(value); }
-
-inline float fast_exp(float x) { return std::exp(x); }
 
 namespace detail {
 
