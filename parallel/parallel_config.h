@@ -11,6 +11,7 @@ struct ParallelConfig {
   std::string device = "auto";
   int threads = 0;
   int expert_group_size = 0;
+  int dispatch_parts = 2;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
@@ -25,6 +26,10 @@ struct ParallelConfig {
         "Neighbouring ranks that together hold one copy of all experts; it divides the number "
         "of ranks. Smaller groups: less traffic per token, more memory. 0: the whole world.",
         at_least(0, 1 << 20));
+    visit.field("dispatch_parts", dispatch_parts, "",
+                "On GPUs the tokens of a microbatch go to their experts in so many parts: one is "
+                "computed while the next is on its way. 1: all at once.",
+                at_least(1, 8));
   }
 };
 

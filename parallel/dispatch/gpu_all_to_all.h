@@ -19,13 +19,15 @@ class PlacedGpuTokenDispatcher : public GpuTokenDispatcher {
 /// (all_to_all_token_dispatcher.h) one row per (token, destination rank) goes out and one returns;
 /// who goes where is worked out on the GPU. Of replicas one serves a token, as gpu/dispatch.h says.
 /// Collective: starts and finishes, by all ranks of the group in the same order. Blocking: the host
-/// waits once, in finish_dispatch, for its own device and its peers' counts.
-/// Wire per dispatch: counts (4 bytes for each slice and for each pair of ranks), then 12 bytes per
-/// (token, slice), then the rows in the compute type; combine: rows; backward: rows out, rows and
-/// one fp32 gate gradient per (token, slice) back. bytes_sent leaves the counts out.
-/// `group` (the expert group, this class of traffic alone) must outlive the dispatcher and every
-/// exchange. Without CUDA built in: a broken invariant.
+/// waits once, in the first finish_dispatch, for its own device and its peers' counts.
+/// `parts` (1 or more): in so many a rank's tokens travel, whatever their number; in fewer where a
+/// layer has more slices than can be told apart in each. The results of a token do not depend on
+/// it. Wire per dispatch: counts (4 bytes for each slice and for each pair of ranks, for every
+/// part), then part by part 12 bytes per (token, slice) and the rows in the compute type; combine:
+/// rows; backward: rows out, rows and one fp32 gate gradient per (token, slice) back. bytes_sent
+/// leaves the counts out. `group` (the expert group, this class of traffic alone) must outlive the
+/// dispatcher and every exchange. Without CUDA built in: a broken invariant.
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(
-    Communicator& group, const Placement& placement);
+    Communicator& group, const Placement& placement, int parts);
 
 }  // namespace hetmoe

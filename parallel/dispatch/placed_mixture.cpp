@@ -30,7 +30,8 @@ PlacedMixture::PlacedMixture(Communicator& group, const Placement& placement,
     mixture_ = make_gpu_mixture(
         is_alone ? make_local_gpu_token_dispatcher(slices_of_rank(placement, 0))
                  : followed<GpuTokenDispatcher>(
-                       make_all_to_all_gpu_token_dispatcher(group, placement), follow_));
+                       make_all_to_all_gpu_token_dispatcher(group, placement, kind.dispatch_parts),
+                       follow_));
     return;
   }
   mixture_ = std::make_unique<HostMixture>(

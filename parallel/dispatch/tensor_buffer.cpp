@@ -30,7 +30,7 @@ ConstBuffer const_tensor_buffer(const at::Tensor& tensor) {
   return {tensor.const_data_ptr(), tensor.numel(), data_type(tensor)};
 }
 
-Buffer tensor_buffer(at::Tensor& tensor) {
+Buffer tensor_buffer(const at::Tensor& tensor) {
   const ConstBuffer checked = const_tensor_buffer(tensor);
   return {tensor.mutable_data_ptr(), checked.count, checked.type};
 }

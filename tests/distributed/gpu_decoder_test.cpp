@@ -91,7 +91,10 @@ class OneDecoder {
         store_(config_, slices_of_rank(placement, group.rank()), c.type, GradientMemory::kHeld,
                device),
         mixture_(group, placement,
-                 {.type = c.type, .hidden_size = config_.hidden_size, .on_gpu = !device.is_cpu()}),
+                 {.type = c.type,
+                  .hidden_size = config_.hidden_size,
+                  .on_gpu = !device.is_cpu(),
+                  .dispatch_parts = 2}),
         decoder_(config_, {store_, mixture_.get(), gate_, clock_, listener_}) {
     store_.dense_values().copy_(test_values("dense", store_.dense_values().sizes(), 0.5));
     for (const TensorSpec& spec : store_.dense_specs()) {

@@ -53,14 +53,16 @@ class GpuDispatchBesideHosts : public GpuDispatch {};
 
 TEST_P(GpuDispatchBesideHosts, gives_what_the_hosts_exchange_gives) {
   const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
-  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto on_gpu =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   expect_same(exchange_on_gpu(*on_gpu, GetParam(), rank()),
               exchange_on_host(*on_host, GetParam(), rank()));
 }
 
 TEST_P(GpuDispatchBesideHosts, gives_the_same_whatever_memory_held_before) {
   const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
-  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto on_gpu =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   emulation::mark_new_memory(0x01);
   const Exchanged got = exchange_on_gpu(*on_gpu, GetParam(), rank());
   emulation::mark_new_memory(0xff);
@@ -69,7 +71,8 @@ TEST_P(GpuDispatchBesideHosts, gives_the_same_whatever_memory_held_before) {
 
 TEST_P(GpuDispatch, follows_another_placement) {
   const auto on_host = make_all_to_all_token_dispatcher(hosts(), placement());
-  const auto on_gpu = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto on_gpu =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   exchange_on_gpu(*on_gpu, GetParam(), rank());
   for (const Placed next : {Placed::kCut, Placed::kWhole}) {
     on_host->follow(placement_of(next, ranks()));
@@ -98,20 +101,28 @@ at::Tensor row_weights(const GpuTokenExchange::Received& received, const Placeme
 
 TEST_P(GpuDispatch, experts_that_copy_give_the_tokens_back) {
   const DispatchCase c = GetParam();
-  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto dispatcher =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   const at::Tensor x = values_of("x", c, rank());
   const auto exchange =
       dispatcher->start_dispatch(0, x.to(gpu_device()), there(routing_of(c.routed, rank())));
-  const GpuTokenExchange::Received received = exchange->finish_dispatch();
-  const at::Tensor weights = row_weights(received, placement(), rank()).to(gpu_device());
-  const auto weighted = [&](const at::Tensor& rows) {
-    return rows.to(at::kFloat).mul(weights).to(c.type);
+  std::vector<GpuTokenExchange::Received> received;
+  std::vector<at::Tensor> weights;
+  const auto weighted = [&](const at::Tensor& rows, int part) {
+    return rows.to(at::kFloat).mul(weights[static_cast<std::size_t>(part)]).to(c.type);
   };
-  exchange->start_combine(weighted(received.x));
+  for (int part = 0; part < exchange->parts(); ++part) {
+    received.push_back(exchange->finish_dispatch(part));
+    weights.push_back(row_weights(received.back(), placement(), rank()).to(gpu_device()));
+    exchange->start_combine(part, weighted(received.back().x, part));
+  }
   const at::Tensor y = exchange->finish_combine();
   exchange->start_dispatch_gradient(x.mul(2).to(gpu_device()));
-  const at::Tensor dy = exchange->finish_dispatch_gradient();
-  exchange->start_combine_gradient(weighted(dy), received.places.gate);
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const at::Tensor dy = exchange->finish_dispatch_gradient(part);
+    exchange->start_combine_gradient(part, weighted(dy, part),
+                                     received[static_cast<std::size_t>(part)].places.gate);
+  }
   const GpuTokenExchange::Gradient gradient = exchange->finish_combine_gradient();
   const double tolerance = c.type == at::kFloat ? 1e-6 : 1e-2;
   ASSERT_EQ(y.sizes(), x.sizes());
@@ -130,16 +141,23 @@ std::int64_t runs_of(const Placement& placement, std::int32_t expert) {
 
 TEST_P(GpuDispatchOfReplicas, one_replica_of_each_run_of_rows_serves_a_selection) {
   const Routing routing = routing_of(GetParam().routed, rank());
-  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto dispatcher =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   const auto exchange = dispatcher->start_dispatch(
       0, values_of("x", GetParam(), rank()).to(gpu_device()), there(routing));
-  const GpuTokenExchange::Received received = exchange->finish_dispatch();
-  check_places_of_rows(received.places, received.x.size(0));
-  exchange->start_combine(received.x);
+  std::vector<at::Tensor> gates;
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const GpuTokenExchange::Received received = exchange->finish_dispatch(part);
+    check_places_of_rows(received.places, received.x.size(0));
+    exchange->start_combine(part, received.x);
+    gates.push_back(received.places.gate);
+  }
   exchange->finish_combine();
   exchange->start_dispatch_gradient(values_of("dy", GetParam(), rank()).to(gpu_device()));
-  const at::Tensor dy = exchange->finish_dispatch_gradient();
-  exchange->start_combine_gradient(dy, received.places.gate);
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const at::Tensor dy = exchange->finish_dispatch_gradient(part);
+    exchange->start_combine_gradient(part, dy, gates[static_cast<std::size_t>(part)]);
+  }
   const auto dgates = values_in<float, float>(exchange->finish_combine_gradient().dgate);
   for (std::size_t s = 0; s < routing.expert.size(); ++s) {
     const auto runs = static_cast<float>(runs_of(placement(), routing.expert[s]));
@@ -148,12 +166,17 @@ TEST_P(GpuDispatchOfReplicas, one_replica_of_each_run_of_rows_serves_a_selection
 }
 
 TEST_P(GpuDispatchOfReplicas, a_replica_serves_its_share_of_every_ranks_tokens_to_within_one) {
-  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto dispatcher =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   const auto exchange =
       dispatcher->start_dispatch(0, values_of("x", GetParam(), rank()).to(gpu_device()),
                                  there(routing_of(GetParam().routed, rank())));
-  const GpuTokenExchange::Received received = exchange->finish_dispatch();
   const auto held = held_slices(placement().layers[0], 0, rank());
+  std::vector<std::int64_t> served(held.size());
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const auto of_slice = exchange->finish_dispatch(part).places.of_slice;
+    for (std::size_t s = 0; s < served.size(); ++s) served[s] += of_slice[s];
+  }
   for (std::size_t s = 0; s < held.size(); ++s) {
     double share = 0;
     double sources = 0;
@@ -163,7 +186,7 @@ TEST_P(GpuDispatchOfReplicas, a_replica_serves_its_share_of_every_ranks_tokens_t
       share += held[s].share * static_cast<double>(selections);
       sources += selections > 0 ? 1 : 0;
     }
-    EXPECT_NEAR(static_cast<double>(received.places.of_slice[s]), share, sources) << s;
+    EXPECT_NEAR(static_cast<double>(served[s]), share, sources) << s;
   }
 }
 
@@ -192,7 +215,8 @@ Sent sent_between(Routed routed, const Placement& placement, int from, int to) {
 
 TEST_P(GpuDispatchBesideHosts, sends_the_bytes_that_the_header_says) {
   const DispatchCase c = GetParam();
-  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto dispatcher =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   exchange_on_gpu(*dispatcher, c, rank());
   const std::int64_t row_bytes = c.features * (c.type == at::kFloat ? 4 : 2);
   ExchangedBytes expected;
@@ -209,27 +233,50 @@ TEST_P(GpuDispatchBesideHosts, sends_the_bytes_that_the_header_says) {
 
 TEST_P(GpuDispatch, the_host_waits_once_and_not_before_it_must) {
   const DispatchCase c = GetParam();
-  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement());
+  const auto dispatcher =
+      make_all_to_all_gpu_token_dispatcher(devices(), placement(), GetParam().parts);
   const at::Tensor x = values_of("x", c, rank()).to(gpu_device());
   const GpuRouting routing = there(routing_of(c.routed, rank()));
   const std::uint64_t before = emulation::observed().host_waits;
   const auto exchange = dispatcher->start_dispatch(0, x, routing);
   EXPECT_EQ(emulation::observed().host_waits, before);
-  const GpuTokenExchange::Received received = exchange->finish_dispatch();
-  EXPECT_EQ(emulation::observed().host_waits, before + 1);
-  exchange->start_combine(received.x);
+  std::vector<at::Tensor> gates;
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const GpuTokenExchange::Received received = exchange->finish_dispatch(part);
+    EXPECT_EQ(emulation::observed().host_waits, before + 1);
+    exchange->start_combine(part, received.x);
+    gates.push_back(received.places.gate);
+  }
   exchange->finish_combine();
   exchange->start_dispatch_gradient(x);
-  const at::Tensor dy = exchange->finish_dispatch_gradient();
-  exchange->start_combine_gradient(dy, received.places.gate);
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const at::Tensor dy = exchange->finish_dispatch_gradient(part);
+    exchange->start_combine_gradient(part, dy, gates[static_cast<std::size_t>(part)]);
+  }
   exchange->finish_combine_gradient();
   EXPECT_EQ(emulation::observed().host_waits, before + 1);
+}
+
+TEST_P(GpuDispatch, all_parts_are_on_their_way_when_the_first_has_come) {
+  const DispatchCase c = GetParam();
+  const auto dispatcher = make_all_to_all_gpu_token_dispatcher(devices(), placement(), c.parts);
+  const at::Tensor x = values_of("x", c, rank()).to(gpu_device());
+  const auto exchange = dispatcher->start_dispatch(0, x, there(routing_of(c.routed, rank())));
+  EXPECT_EQ(exchange->parts(), c.parts);
+  const GpuTokenExchange::Received first = exchange->finish_dispatch(0);
+  const std::int64_t sent = dispatcher->bytes_sent().dispatch;
+  for (int part = 1; part < c.parts; ++part) exchange->finish_dispatch(part);
+  EXPECT_EQ(dispatcher->bytes_sent().dispatch, sent);
 }
 
 const auto kWithoutReplicas = testing::Values(
     DispatchCase{.name = "whole"},
     DispatchCase{.name = "whole_bf16", .type = at::kBFloat16, .features = 37},
     DispatchCase{.name = "cut", .placed = Placed::kCut, .features = 16},
+    DispatchCase{.name = "in_halves", .placed = Placed::kCut, .parts = 2},
+    DispatchCase{.name = "more_parts_than_tokens", .parts = 8},
+    DispatchCase{.name = "in_parts_to_one", .routed = Routed::kAllToOne, .parts = 3},
+    DispatchCase{.name = "no_tokens_in_parts", .routed = Routed::kNothing, .parts = 2},
     DispatchCase{.name = "cut_bf16", .placed = Placed::kCut, .type = at::kBFloat16},
     DispatchCase{.name = "on_one_rank", .placed = Placed::kOnOneRank},
     DispatchCase{.name = "all_to_one", .routed = Routed::kAllToOne},
@@ -237,6 +284,7 @@ const auto kWithoutReplicas = testing::Values(
     DispatchCase{.name = "no_tokens", .routed = Routed::kNothing, .placed = Placed::kCut});
 const auto kWithReplicas = testing::Values(
     DispatchCase{.name = "replicated", .placed = Placed::kReplicated},
+    DispatchCase{.name = "replicated_in_halves", .placed = Placed::kReplicated, .parts = 2},
     DispatchCase{.name = "replicated_all_to_one",
                  .routed = Routed::kAllToOne,
                  .placed = Placed::kReplicated},

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/argsort.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +12,7 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/model/gpu_token_dispatcher.h"
@@ -34,6 +37,7 @@ struct DispatchCase {
   Placed placed = Placed::kWhole;
   at::ScalarType type = at::kFloat;
   std::int64_t features = 5;
+  int parts = 1;
 };
 
 inline void PrintTo(const DispatchCase& c, std::ostream* out) { *out << c.name; }
@@ -188,31 +192,77 @@ inline void check_places_of_rows(const on_gpu::SlicePlaces& places, std::int64_t
   EXPECT_EQ(of_row, expected);
 }
 
+/// What came in one part, in the device's order.
+inline Exchanged received_part(const GpuTokenExchange::Received& received) {
+  check_places_of_rows(received.places, received.x.size(0));
+  Exchanged part;
+  part.x = received.x.to(at::kCPU);
+  part.row = values_in<std::int64_t, std::int32_t>(received.places.row);
+  part.gate = values_in<double, float>(received.places.gate);
+  for (std::size_t s = 0; s < received.places.of_slice.size(); ++s) {
+    part.slice.insert(part.slice.end(), static_cast<std::size_t>(received.places.of_slice[s]),
+                      static_cast<std::int64_t>(s));
+  }
+  return part;
+}
+
+/// All parts as one, rows by source and token as the hosts have them: the first column tells both.
+inline Exchanged joined(const std::vector<Exchanged>& parts) {
+  std::vector<at::Tensor> x, dy;
+  Exchanged all;
+  std::int64_t rows = 0;
+  for (const Exchanged& part : parts) {
+    x.push_back(part.x);
+    dy.push_back(part.dy);
+    for (const std::int64_t row : part.row) all.row.push_back(rows + row);
+    all.slice.insert(all.slice.end(), part.slice.begin(), part.slice.end());
+    all.gate.insert(all.gate.end(), part.gate.begin(), part.gate.end());
+    rows += part.x.size(0);
+  }
+  const at::Tensor order = at::cat(x).select(1, 0).argsort();
+  all.x = at::cat(x).index_select(0, order);
+  all.dy = at::cat(dy).index_select(0, order);
+  const auto new_row = values_in<std::int64_t, std::int64_t>(order.argsort());
+  for (std::int64_t& row : all.row) row = new_row[static_cast<std::size_t>(row)];
+  std::vector<std::size_t> places(all.row.size());
+  std::iota(places.begin(), places.end(), 0);
+  std::sort(places.begin(), places.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(all.slice[a], all.row[a]) < std::pair(all.slice[b], all.row[b]);
+  });
+  Exchanged sorted = all;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    sorted.row[i] = all.row[places[i]];
+    sorted.slice[i] = all.slice[places[i]];
+    sorted.gate[i] = all.gate[places[i]];
+  }
+  return sorted;
+}
+
 inline Exchanged exchange_on_gpu(GpuTokenDispatcher& dispatcher, const DispatchCase& c, int rank) {
-  Exchanged result;
   const Routing routing = routing_of(c.routed, rank);
   const auto exchange =
       dispatcher.start_dispatch(0, values_of("x", c, rank).to(gpu_device()), there(routing));
-  const GpuTokenExchange::Received received = exchange->finish_dispatch();
-  exchange->start_combine(received.x.mul(rank + 3));
-  result.y = exchange->finish_combine().to(at::kCPU);
-  check_places_of_rows(received.places, received.x.size(0));
-  result.x = received.x.to(at::kCPU);
-  result.row = values_in<std::int64_t, std::int32_t>(received.places.row);
-  result.gate = values_in<double, float>(received.places.gate);
-  for (std::size_t s = 0; s < received.places.of_slice.size(); ++s) {
-    result.slice.insert(result.slice.end(), static_cast<std::size_t>(received.places.of_slice[s]),
-                        static_cast<std::int64_t>(s));
+  std::vector<Exchanged> parts;
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const GpuTokenExchange::Received received = exchange->finish_dispatch(part);
+    exchange->start_combine(part, received.x.mul(rank + 3));
+    parts.push_back(received_part(received));
   }
+  const at::Tensor y = exchange->finish_combine();
   const at::Tensor dy_there = values_of("dy", c, rank).to(gpu_device());
   exchange->start_dispatch_gradient(dy_there);
-  const at::Tensor dy = exchange->finish_dispatch_gradient();
-  result.dy = dy.to(at::kCPU);
-  const std::vector<double> dgates = gate_gradients_of(result, rank);
-  const std::vector<float> narrow(dgates.begin(), dgates.end());
-  exchange->start_combine_gradient(dy.mul(rank + 5),
-                                   uploaded(std::span<const float>(narrow), at::kFloat));
+  for (int part = 0; part < exchange->parts(); ++part) {
+    const at::Tensor dy = exchange->finish_dispatch_gradient(part);
+    Exchanged& here = parts[static_cast<std::size_t>(part)];
+    here.dy = dy.to(at::kCPU);
+    const std::vector<double> dgates = gate_gradients_of(here, rank);
+    const std::vector<float> narrow(dgates.begin(), dgates.end());
+    exchange->start_combine_gradient(part, dy.mul(rank + 5),
+                                     uploaded(std::span<const float>(narrow), at::kFloat));
+  }
   const GpuTokenExchange::Gradient gradient = exchange->finish_combine_gradient();
+  Exchanged result = joined(parts);
+  result.y = y.to(at::kCPU);
   result.dx = gradient.dx.to(at::kCPU);
   result.dgates = values_in<double, float>(gradient.dgate.narrow(0, 0, routing.selections()));
   return result;

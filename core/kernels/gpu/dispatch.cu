@@ -46,20 +46,23 @@ __device__ std::int32_t chosen_server(const SliceServers& servers, const ExpertO
 }
 
 __global__ void list_pairs_kernel(Selections selections, SliceServers servers, ExpertOrder order,
-                                  TokenPairs pairs) {
+                                  TokenParts parts, TokenPairs pairs) {
   const std::int64_t token = own_item();
   if (token >= selections.tokens) return;
+  const auto part =
+      static_cast<std::int32_t>(parts.tokens_per_part > 0 ? token / parts.tokens_per_part : 0);
   const std::int64_t begin = token * pairs.pairs_per_token;
   std::int64_t pair = begin;
   for (std::int32_t s = selections.offset[token]; s < selections.offset[token + 1]; ++s) {
     const std::int32_t expert = selections.expert[s];
     for (std::int32_t run = servers.begin[expert]; run < servers.begin[expert + 1]; ++run, ++pair) {
       const std::int32_t i = chosen_server(servers, order, run, expert, s);
-      const std::int32_t first = first_at(pairs.row_rank, begin, pair, servers.rank[i]);
-      pairs.slice[pair] = servers.slice[i];
+      const std::int32_t rank = part * parts.ranks + servers.rank[i];
+      const std::int32_t first = first_at(pairs.row_rank, begin, pair, rank);
+      pairs.slice[pair] = part * parts.slices + servers.slice[i];
       pairs.selection[pair] = s;
       pairs.first[pair] = first;
-      pairs.row_rank[pair] = first == pair ? servers.rank[i] : -1;
+      pairs.row_rank[pair] = first == pair ? rank : -1;
     }
   }
   for (; pair < begin + pairs.pairs_per_token; ++pair) {
@@ -173,10 +176,10 @@ void list_experts(const Selections& selections, std::int64_t room, std::int32_t*
 }
 
 void list_pairs(const Selections& selections, const SliceServers& servers, const ExpertOrder& order,
-                const TokenPairs& pairs, Stream stream) {
+                const TokenParts& parts, const TokenPairs& pairs, Stream stream) {
   if (selections.tokens == 0) return;
   launch("list_pairs", grid_of(selections.tokens), stream, &list_pairs_kernel, selections, servers,
-         order, pairs);
+         order, parts, pairs);
 }
 
 void write_wire(const Selections& selections, const TokenPairs& pairs, const SourceLists& lists,

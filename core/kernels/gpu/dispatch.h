@@ -38,6 +38,15 @@ struct ExpertOrder {
 void list_experts(const Selections& selections, std::int64_t room, std::int32_t* key,
                   Stream stream);
 
+/// Tokens may travel in parts, one computed while the next is under way. Part p holds the tokens
+/// from p * tokens_per_part on; its slices are numbered from p * slices on, its ranks from p *
+/// ranks on, so that what is sorted by slice or by rank is sorted by part first.
+struct TokenParts {
+  std::int64_t tokens_per_part = 0;  ///< 0: all in one
+  std::int32_t slices = 0;
+  std::int32_t ranks = 0;
+};
+
 /// [tokens * pairs_per_token] each; where a token has fewer pairs, slice is -1.
 struct TokenPairs {
   std::int64_t pairs_per_token = 0;
@@ -47,10 +56,10 @@ struct TokenPairs {
   std::int32_t* first = nullptr;     ///< that first pair
 };
 
-/// Of n selections of an expert number p goes to the first replica whose share_end * n is above
-/// p + 1/2: each gets its share to within one.
+/// Slices and ranks as TokenParts numbers them. Of n selections of an expert number p goes to the
+/// first replica whose share_end * n is above p + 1/2: each gets its share to within one.
 void list_pairs(const Selections& selections, const SliceServers& servers, const ExpertOrder& order,
-                const TokenPairs& pairs, Stream stream);
+                const TokenParts& parts, const TokenPairs& pairs, Stream stream);
 
 /// A pair as it travels, sorted by slice and then by token.
 struct PairOnWire {
@@ -64,7 +73,7 @@ static_assert(sizeof(PairOnWire) == 12);
 struct SourceLists {
   const std::int32_t* pair_position = nullptr;  ///< [pairs] by slice
   const std::int32_t* row_position = nullptr;   ///< [pairs] by rank; of first pairs
-  const std::int32_t* row_begin = nullptr;      ///< [ranks + 1] rows sent to ranks before
+  const std::int32_t* row_begin = nullptr;      ///< [parts * ranks + 1] rows sent before
   std::int64_t rows_per_token = 0;
   PairOnWire* wire = nullptr;         ///< [pairs sent]
   std::int32_t* row_token = nullptr;  ///< [rows sent]

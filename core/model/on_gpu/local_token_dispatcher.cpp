@@ -22,7 +22,9 @@ class LocalGpuTokenExchange final : public GpuTokenExchange {
     counted_.record(compute_stream());
   }
 
-  Received finish_dispatch() override {
+  int parts() const override { return 1; }
+
+  Received finish_dispatch(int) override {
     counted_.wait();
     Received received;
     received.x = x_;
@@ -43,11 +45,11 @@ class LocalGpuTokenExchange final : public GpuTokenExchange {
     return received;
   }
 
-  void start_combine(const at::Tensor& partial) override { rows_ = partial; }
+  void start_combine(int, const at::Tensor& partial) override { rows_ = partial; }
   at::Tensor finish_combine() override { return std::move(rows_); }
   void start_dispatch_gradient(const at::Tensor& dy) override { rows_ = dy; }
-  at::Tensor finish_dispatch_gradient() override { return std::move(rows_); }
-  void start_combine_gradient(const at::Tensor& partial, const at::Tensor& dgate) override {
+  at::Tensor finish_dispatch_gradient(int) override { return std::move(rows_); }
+  void start_combine_gradient(int, const at::Tensor& partial, const at::Tensor& dgate) override {
     rows_ = partial;
     dgate_ = on_gpu::gate_gradients(pairs_, dgate);
   }

@@ -31,6 +31,7 @@ class GpuMoeLayer final : public MoeLayer {
   struct Saved;
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
+  void compute_part(int part, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
   at::Tensor router_backward(const at::Tensor& dgate, const at::Tensor& dmass, Saved& saved);
   double token_units(const on_gpu::SlicePlaces& places) const;
@@ -52,8 +53,8 @@ struct GpuMoeLayer::Saved {
   PassState* pass = nullptr;
   GpuRouting routing;
   std::unique_ptr<GpuTokenExchange> exchange;
-  on_gpu::ExpertsContext experts;
-  Routing selected;  ///< for the small expert alone
+  std::vector<on_gpu::ExpertsContext> experts;  ///< by part of the tokens
+  Routing selected;                             ///< for the small expert alone
   std::unique_ptr<HyperContext> hyper;
 };
 
@@ -83,14 +84,8 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
   std::optional<on_gpu::SelectedExperts> selected;
   if (hyper_ != nullptr) selected.emplace(saved.routing);
   saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
-  GpuTokenExchange::Received received;
-  {
-    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
-    received = saved.exchange->finish_dispatch();
-  }
-  if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(received.places);
-  saved.exchange->start_combine(experts_.forward(received.x, parameters_.layer_weights(layer_),
-                                                 std::move(received.places), saved.experts));
+  saved.experts.resize(static_cast<std::size_t>(saved.exchange->parts()));
+  for (int part = 0; part < saved.exchange->parts(); ++part) compute_part(part, saved);
   // The host groups tokens by the sets that came with its wait while the GPU is busy with experts;
   // the small expert then computes while rows travel back.
   HyperExpert::Output hyper;
@@ -103,16 +98,32 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
   return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
+/// The host goes on while the GPU computes: the next part is on its way then.
+void GpuMoeLayer::compute_part(int part, Saved& saved) {
+  PassState& pass = *saved.pass;
+  GpuTokenExchange::Received received;
+  {
+    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    received = saved.exchange->finish_dispatch(part);
+  }
+  if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(received.places);
+  saved.exchange->start_combine(part,
+                                experts_.forward(received.x, parameters_.layer_weights(layer_),
+                                                 std::move(received.places), saved.experts[part]));
+}
+
 at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   saved.exchange->start_dispatch_gradient(dy);
   HyperExpert::Gradient hyper;
   if (hyper_ != nullptr) {
     hyper = hyper_->backward(layer_, dy, saved.x, saved.selected, *saved.hyper);
   }
-  const at::Tensor dy_received = saved.exchange->finish_dispatch_gradient();
-  const on_gpu::ExpertsGradient experts =
-      experts_.backward(dy_received, parameters_.layer_weights(layer_), saved.experts);
-  saved.exchange->start_combine_gradient(experts.dx, experts.dgate);
+  for (int part = 0; part < saved.exchange->parts(); ++part) {
+    const on_gpu::ExpertsGradient experts =
+        experts_.backward(saved.exchange->finish_dispatch_gradient(part),
+                          parameters_.layer_weights(layer_), saved.experts[part]);
+    saved.exchange->start_combine_gradient(part, experts.dx, experts.dgate);
+  }
   const GpuTokenExchange::Gradient gradient = saved.exchange->finish_combine_gradient();
   at::Tensor dx = gradient.dx.add(router_backward(gradient.dgate, hyper.dmass, saved));
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;

@@ -79,7 +79,7 @@ at::Tensor begins_of(const at::Tensor& count) {
   return begin;
 }
 
-PlacedPairs::PlacedPairs(const GpuRouting& routing, const ServerTable& table)
+PlacedPairs::PlacedPairs(const GpuRouting& routing, const ServerTable& table, const Parts& parts)
     : offset(routing.offset),
       expert(routing.expert),
       gate(routing.gate),
@@ -100,8 +100,12 @@ PlacedPairs::PlacedPairs(const GpuRouting& routing, const ServerTable& table)
     order = {.position = data<std::int32_t>(by_expert.position),
              .begin = data<std::int32_t>(expert_begin)};
   }
-  gpu::list_pairs(selections(), table.servers(), order, pairs(), compute_stream());
-  Buckets sorted = sort_by_bucket(slice, table.num_slices());
+  gpu::list_pairs(selections(), table.servers(), order,
+                  {.tokens_per_part = (routing.tokens() + parts.count - 1) / parts.count,
+                   .slices = static_cast<std::int32_t>(table.num_slices()),
+                   .ranks = static_cast<std::int32_t>(parts.num_ranks)},
+                  pairs(), compute_stream());
+  Buckets sorted = sort_by_bucket(slice, parts.count * table.num_slices());
   position = std::move(sorted.position);
   count = std::move(sorted.count);
 }

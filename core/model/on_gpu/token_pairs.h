@@ -37,9 +37,16 @@ class ServerTable {
   std::int64_t most_runs_ = 0;
 };
 
-/// Where tokens go: their pairs (gpu/dispatch.h), and the pairs' places when sorted by slice.
+/// In how many parts a rank's tokens travel, of as equal a number as can be.
+struct Parts {
+  int count = 1;
+  std::int64_t num_ranks = 1;
+};
+
+/// Where tokens go: their pairs (gpu/dispatch.h), and the pairs' places when sorted by part and
+/// slice.
 struct PlacedPairs {
-  PlacedPairs(const GpuRouting& routing, const ServerTable& table);
+  PlacedPairs(const GpuRouting& routing, const ServerTable& table, const Parts& parts = {});
 
   gpu::Selections selections() const;
   gpu::TokenPairs pairs() const;
@@ -47,8 +54,8 @@ struct PlacedPairs {
   at::Tensor offset, expert, gate;  ///< of the routing
   std::int64_t pairs_per_token = 0;
   at::Tensor slice, selection, row_rank, first;  ///< gpu::TokenPairs
-  at::Tensor position;                           ///< [pairs] int32 among all, sorted by slice
-  at::Tensor count;                              ///< [slices] int32
+  at::Tensor position;  ///< [pairs] int32 among all, sorted by part and slice
+  at::Tensor count;     ///< [parts * slices] int32
 };
 
 /// Items by bucket (gpu/bucket_sort.h).

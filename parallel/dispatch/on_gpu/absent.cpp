@@ -5,7 +5,8 @@
 namespace hetmoe {
 
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(Communicator&,
-                                                                               const Placement&) {
+                                                                               const Placement&,
+                                                                               int) {
   HETMOE_CHECK(false, "a dispatcher on a GPU without CUDA");
 }
 

@@ -7,7 +7,8 @@ namespace {
 
 class AllToAllGpuTokenDispatcher final : public PlacedGpuTokenDispatcher {
  public:
-  AllToAllGpuTokenDispatcher(Communicator& group, const Placement& placement) : traffic_(group) {
+  AllToAllGpuTokenDispatcher(Communicator& group, const Placement& placement, int parts)
+      : traffic_(group), parts_(parts) {
     HETMOE_CHECK(group.memory() == MemoryKind::kDevice, "a group over the host's memory");
     follow(placement);
   }
@@ -15,7 +16,7 @@ class AllToAllGpuTokenDispatcher final : public PlacedGpuTokenDispatcher {
   void follow(const Placement& placement) override {
     layers_.clear();
     for (const LayerPlacement& layer : placement.layers) {
-      layers_.emplace_back(layer, traffic_.group().rank(), traffic_.group().size());
+      layers_.emplace_back(layer, traffic_.group().rank(), traffic_.group().size(), parts_);
     }
   }
 
@@ -29,14 +30,15 @@ class AllToAllGpuTokenDispatcher final : public PlacedGpuTokenDispatcher {
 
  private:
   Traffic traffic_;
+  int parts_;
   std::vector<on_gpu::PlacedLayer> layers_;
 };
 
 }  // namespace
 
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(
-    Communicator& group, const Placement& placement) {
-  return std::make_unique<AllToAllGpuTokenDispatcher>(group, placement);
+    Communicator& group, const Placement& placement, int parts) {
+  return std::make_unique<AllToAllGpuTokenDispatcher>(group, placement, parts);
 }
 
 }  // namespace hetmoe

@@ -11,10 +11,10 @@ namespace {
 
 constexpr std::int64_t kCountBytes = 4;
 
-/// One count of rows and one of pairs for each slice, as many slices as `slices` says.
-Counts lengths(const Counts& slices) {
+/// In each part one count of rows and one of pairs for each slice, as many slices as `slices` says.
+Counts lengths(const Counts& slices, std::int64_t parts) {
   Counts lengths;
-  for (const std::int64_t count : slices) lengths.push_back(1 + count);
+  for (const std::int64_t count : slices) lengths.push_back(parts * (1 + count));
   return lengths;
 }
 
@@ -22,7 +22,7 @@ Buffer bytes_of_counts(at::Tensor& counts) {
   return {counts.mutable_data_ptr(), counts.numel() * kCountBytes, DataType::kByte};
 }
 
-/// Reads what has been copied: for every rank its rows, then its slices' pairs.
+/// Reads what has been copied: for every rank and part its rows, then its slices' pairs.
 struct CountReader {
   const std::int32_t* next;
 
@@ -43,8 +43,9 @@ CountExchange::CountExchange(Communicator& group, const PlacedLayer& layer,
                              const at::Tensor& rows_to_rank, const at::Tensor& pairs_of_slice)
     : layer_(layer) {
   sent_ = at::cat({rows_to_rank, pairs_of_slice}).index_select(0, layer.count_order());
-  const Counts to_rank = lengths(layer.slices_of_rank());
-  const Counts from_rank(to_rank.size(), 1 + layer.slices_here());
+  const Counts to_rank = lengths(layer.slices_of_rank(), layer.parts().count);
+  const Counts from_rank =
+      lengths(Counts(to_rank.size(), layer.slices_here()), layer.parts().count);
   received_ = at::empty({sum(from_rank)}, sent_.options());
   pending_.emplace(group.all_to_all_v(bytes_of_counts(sent_), times(to_rank, kCountBytes),
                                       bytes_of_counts(received_), times(from_rank, kCountBytes)));
@@ -59,20 +60,22 @@ void CountExchange::start_copies() {
   copied_.record(compute_stream());
 }
 
-ExchangedCounts CountExchange::wait() {
+std::vector<ExchangedCounts> CountExchange::wait() {
   copied_.wait();
-  ExchangedCounts counts;
+  std::vector<ExchangedCounts> parts(static_cast<std::size_t>(layer_.parts().count));
   CountReader sent{sent_on_host_.const_data_ptr<std::int32_t>()};
   CountReader received{received_on_host_.const_data_ptr<std::int32_t>()};
   for (const std::int64_t slices : layer_.slices_of_rank()) {
-    sent.read(slices, counts.rows_to_rank, counts.pairs_to_rank, nullptr);
-    received.read(layer_.slices_here(), counts.rows_from_rank, counts.pairs_from_rank,
-                  &counts.pairs_of_slice);
+    for (ExchangedCounts& part : parts) {
+      sent.read(slices, part.rows_to_rank, part.pairs_to_rank, nullptr);
+      received.read(layer_.slices_here(), part.rows_from_rank, part.pairs_from_rank,
+                    &part.pairs_of_slice);
+    }
   }
   for (at::Tensor* tensor : {&sent_, &received_, &sent_on_host_, &received_on_host_}) {
     tensor->reset();
   }
-  return counts;
+  return parts;
 }
 
 }  // namespace hetmoe::on_gpu

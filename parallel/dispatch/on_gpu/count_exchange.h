@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <vector>
 
 #include "core/gpu/stream.h"
 #include "parallel/communicator/communicator.h"
@@ -11,7 +12,7 @@
 
 namespace hetmoe::on_gpu {
 
-/// What one dispatch moves, known to the host.
+/// What one part of a dispatch moves, known to the host.
 struct ExchangedCounts {
   Counts rows_to_rank;     ///< [ranks]
   Counts pairs_to_rank;    ///< [ranks]
@@ -24,16 +25,17 @@ struct ExchangedCounts {
 /// come once each, in this order; the communicator's rules hold for the first.
 class CountExchange {
  public:
-  /// Starts. rows_to_rank [ranks] and pairs_of_slice [slices of the layer] int32, on the GPU.
-  /// `layer` must outlive it.
+  /// Starts. rows_to_rank [parts * ranks] and pairs_of_slice [parts * slices of the layer] int32,
+  /// on the GPU. `layer` must outlive it.
   CountExchange(Communicator& group, const PlacedLayer& layer, const at::Tensor& rows_to_rank,
                 const at::Tensor& pairs_of_slice);
 
   /// The compute stream waits for the peers' counts; the host does not. What it is given after this
   /// is not waited for by the next call.
   void start_copies();
-  /// The host waits: for what its stream was given before start_copies, and for its peers'.
-  ExchangedCounts wait();
+  /// The host waits: for what its stream was given before start_copies, and for its peers'. By
+  /// part.
+  std::vector<ExchangedCounts> wait();
 
  private:
   const PlacedLayer& layer_;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 
+#include "core/kernels/gpu/bucket_sort.h"
 #include "core/tensor/device.h"
 #include "parallel/dispatch/slice_servers.h"
 #include "parallel/placement/held_slices.h"
@@ -51,24 +52,38 @@ std::vector<std::vector<ServerTable::Run>> numbered(const LayerServers& servers,
   return experts;
 }
 
-at::Tensor order_of_counts(const Counts& slices_of_rank) {
+at::Tensor order_of_counts(const Counts& slices_of_rank, std::int64_t parts) {
+  const auto ranks = static_cast<std::int64_t>(slices_of_rank.size());
+  const std::int64_t slices = sum(slices_of_rank);
   std::vector<std::int32_t> order;
-  auto next_slice = static_cast<std::int32_t>(slices_of_rank.size());
-  for (std::size_t rank = 0; rank < slices_of_rank.size(); ++rank) {
-    order.push_back(static_cast<std::int32_t>(rank));
-    for (std::int64_t i = 0; i < slices_of_rank[rank]; ++i) order.push_back(next_slice++);
+  std::int64_t first_slice = 0;
+  for (std::int64_t rank = 0; rank < ranks; ++rank) {
+    const std::int64_t here = slices_of_rank[static_cast<std::size_t>(rank)];
+    for (std::int64_t part = 0; part < parts; ++part) {
+      order.push_back(static_cast<std::int32_t>(part * ranks + rank));
+      for (std::int64_t i = 0; i < here; ++i) {
+        order.push_back(static_cast<std::int32_t>(parts * ranks + part * slices + first_slice + i));
+      }
+    }
+    first_slice += here;
   }
   return uploaded(std::span<const std::int32_t>(order), at::kInt);
 }
 
+int parts_that_fit(int parts, std::int64_t slices) {
+  const std::int64_t most = std::max<std::int64_t>(gpu::kMostBuckets / slices, 1);
+  return static_cast<int>(std::min<std::int64_t>(parts, most));
+}
+
 }  // namespace
 
-PlacedLayer::PlacedLayer(const LayerPlacement& placement, int rank, int num_ranks)
+PlacedLayer::PlacedLayer(const LayerPlacement& placement, int rank, int num_ranks, int parts)
     : rank_(static_cast<std::size_t>(rank)),
       slices_of_rank_(count_slices(placement, num_ranks)),
       slices_of_expert_(slices_by_expert(placement, rank)),
+      parts_{.count = parts_that_fit(parts, sum(slices_of_rank_)), .num_ranks = num_ranks},
       servers_(numbered(servers_of(placement, num_ranks), slices_of_rank_)),
-      count_order_(order_of_counts(slices_of_rank_)) {}
+      count_order_(order_of_counts(slices_of_rank_, parts_.count)) {}
 
 std::int64_t PlacedLayer::most_pairs_of_row(std::int64_t selections) const {
   const auto experts = std::min(selections, static_cast<std::int64_t>(slices_of_expert_.size()));

@@ -10,17 +10,16 @@
 
 namespace hetmoe::on_gpu {
 
-SourceRows::SourceRows(const GpuRouting& routing, const ServerTable& servers,
-                       std::int64_t num_ranks)
-    : pairs(routing, servers) {
-  Buckets by_rank = sort_by_bucket(pairs.row_rank, num_ranks);
+SourceRows::SourceRows(const GpuRouting& routing, const ServerTable& servers, const Parts& parts)
+    : pairs(routing, servers, parts), num_ranks_(parts.num_ranks) {
+  Buckets by_rank = sort_by_bucket(pairs.row_rank, parts.count * parts.num_ranks);
   rows_to_rank = std::move(by_rank.count);
   row_position_ = std::move(by_rank.position);
 }
 
 void SourceRows::write_lists() {
   const std::int64_t tokens = pairs.selections().tokens;
-  const std::int64_t rows_per_token = std::min(pairs.pairs_per_token, rows_to_rank.size(0));
+  const std::int64_t rows_per_token = std::min(pairs.pairs_per_token, num_ranks_);
   const at::TensorOptions integers = rows_to_rank.options();
   row_token = at::empty({tokens * rows_per_token}, integers);
   token_rows = at::empty({tokens, rows_per_token}, integers);

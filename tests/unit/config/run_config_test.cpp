@@ -139,6 +139,7 @@ parallel:
   device: "auto"
   threads: 0
   expert_group_size: 0
+  dispatch_parts: 2
 placement:
   strategy: "slices"
   every: 100

@@ -91,6 +91,20 @@ inline Selected select(std::int64_t tokens, std::int64_t experts, std::int64_t m
   return selected;
 }
 
+struct Case {
+  Selected selected;
+  Cuts cuts;
+  std::int64_t tokens_per_part = 0;
+};
+
+inline std::int32_t slices_of(const Cuts& cuts) {
+  std::int32_t slices = 0;
+  for (const auto& runs : cuts) {
+    for (const auto& run : runs) slices += static_cast<std::int32_t>(run.size());
+  }
+  return slices;
+}
+
 /// A pair as the plain loops below find it; `index` as the header numbers it.
 struct Pair {
   std::int64_t token;
@@ -109,9 +123,12 @@ inline const Server& server_of(const std::vector<Server>& run, std::int64_t numb
   return run.back();
 }
 
-inline std::vector<Pair> pairs_on_host(const Selected& selected, const Cuts& cuts) {
+inline std::vector<Pair> pairs_on_host(const Case& c) {
+  const Selected& selected = c.selected;
+  const Cuts& cuts = c.cuts;
   std::vector<Pair> pairs;
   for (std::int64_t t = 0; t < selected.tokens; ++t) {
+    const auto part = static_cast<std::int32_t>(c.tokens_per_part == 0 ? 0 : t / c.tokens_per_part);
     std::int64_t index = t * selected.most * most_runs(cuts);
     for (std::int32_t s = selected.offset[at(t)]; s < selected.offset[at(t + 1)]; ++s) {
       const std::int32_t e = selected.expert[at(s)];
@@ -119,7 +136,8 @@ inline std::vector<Pair> pairs_on_host(const Selected& selected, const Cuts& cut
       for (const auto& run : cuts[at(e)]) {
         const Server& server = server_of(run, std::count(begin, begin + s, e),
                                          std::count(begin, selected.expert.end(), e));
-        pairs.push_back({t, index++, s, server.rank, server.slice});
+        pairs.push_back(
+            {t, index++, s, part * kRanks + server.rank, part * slices_of(cuts) + server.slice});
       }
     }
   }
@@ -156,6 +174,9 @@ inline Integers positions_of(const std::vector<Pair>& sorted, std::int64_t room)
 
 /// A case on the device, with what bucket_sort would have made of it.
 struct OnDevice {
+  explicit OnDevice(const Case& c) : OnDevice(c.selected, c.cuts) {
+    parts = {c.tokens_per_part, slices_of(c.cuts), kRanks};
+  }
   OnDevice(const Selected& selected, const Cuts& cuts)
       : tokens(selected.tokens),
         pairs_per_token(selected.most * most_runs(cuts)),
@@ -206,11 +227,12 @@ struct OnDevice {
                      .rank = rank.get(),
                      .slice = server_slice.get(),
                      .share_end = share_end.get()},
-                    {.position = expert_position.get(), .begin = expert_begin.get()}, pairs(),
-                    nullptr);
+                    {.position = expert_position.get(), .begin = expert_begin.get()}, parts,
+                    pairs(), nullptr);
   }
 
   std::int64_t tokens, pairs_per_token;
+  gpu::TokenParts parts;
   DeviceArray<std::int32_t> offset, expert;
   DeviceArray<float> gate;
   DeviceArray<std::int32_t> begin{0}, server_begin{0}, rank{0}, server_slice{0};
@@ -234,11 +256,6 @@ struct OnDevice {
   }
 };
 
-struct Case {
-  Selected selected;
-  Cuts cuts;
-};
-
 /// One token, a warp's edge, more than a block; no token; few and all experts selected.
 inline std::vector<Case> cases() {
   std::vector<Case> cases;
@@ -249,6 +266,10 @@ inline std::vector<Case> cases() {
     }
   }
   cases.push_back({select(40, 5, 5), cut()});
+  for (const std::int64_t tokens_per_part : {1, 17, 40}) {
+    cases.push_back({select(40, 5, 3), cut(), tokens_per_part});
+    cases.push_back({select(40, 4, 3), replicated(), tokens_per_part});
+  }
   return cases;
 }
 

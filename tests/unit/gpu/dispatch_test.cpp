@@ -15,8 +15,8 @@ namespace {
 
 TEST(GpuDispatch, every_token_lists_the_slices_of_its_experts_and_one_row_for_each_rank) {
   for (const Case& c : cases()) {
-    const OnDevice device(c.selected, c.cuts);
-    const auto pairs = pairs_on_host(c.selected, c.cuts);
+    const OnDevice device(c);
+    const auto pairs = pairs_on_host(c);
     Integers slice(device.room(), -1), row_rank = slice, selection = slice, first = slice;
     for (const Pair& pair : pairs) {
       slice[at(pair.index)] = pair.slice;
@@ -73,14 +73,20 @@ TEST(GpuDispatch, keys_of_selections_end_with_the_last_of_them) {
   }
 }
 
+std::int32_t parts_of(const Case& c) {
+  if (c.tokens_per_part == 0) return 1;
+  return static_cast<std::int32_t>((c.selected.tokens + c.tokens_per_part - 1) / c.tokens_per_part);
+}
+
 /// What a source sends, by plain loops.
 struct Sent {
   std::vector<gpu::PairOnWire> wire;
   Integers row_begin = {0}, row_token, token_rows;
 };
 
-Sent sent_by(const Selected& selected, const Cuts& cuts, std::int64_t rows_per_token) {
-  const auto pairs = pairs_on_host(selected, cuts);
+Sent sent_by(const Case& c, std::int64_t rows_per_token) {
+  const Selected& selected = c.selected;
+  const auto pairs = pairs_on_host(c);
   const auto rows = sorted_by(first_pairs(pairs), &Pair::rank);
   Sent sent;
   sent.token_rows.assign(at(selected.tokens * rows_per_token), -1);
@@ -90,7 +96,7 @@ Sent sent_by(const Selected& selected, const Cuts& cuts, std::int64_t rows_per_t
         size_of(sent.row_token);
     sent.row_token.push_back(static_cast<std::int32_t>(row.token));
   }
-  for (std::int32_t rank = 0; rank < kRanks; ++rank) {
+  for (std::int32_t rank = 0; rank < parts_of(c) * kRanks; ++rank) {
     sent.row_begin.push_back(static_cast<std::int32_t>(std::count_if(
         rows.begin(), rows.end(), [&](const Pair& row) { return row.rank <= rank; })));
   }
@@ -108,11 +114,11 @@ Sent sent_by(const Selected& selected, const Cuts& cuts, std::int64_t rows_per_t
 
 TEST(GpuDispatch, a_source_writes_pairs_by_slice_and_rows_by_rank) {
   for (const Case& c : cases()) {
-    const OnDevice device(c.selected, c.cuts);
-    const auto pairs = pairs_on_host(c.selected, c.cuts);
+    const OnDevice device(c);
+    const auto pairs = pairs_on_host(c);
     const auto room = static_cast<std::int64_t>(device.room());
     const std::int64_t rows_per_token = std::min<std::int64_t>(device.pairs_per_token, kRanks);
-    const Sent expected = sent_by(c.selected, c.cuts, rows_per_token);
+    const Sent expected = sent_by(c, rows_per_token);
     const DeviceArray<std::int32_t> pair_position(
         positions_of(sorted_by(pairs, &Pair::slice), room));
     const DeviceArray<std::int32_t> row_position(
@@ -220,8 +226,8 @@ TEST(GpuDispatch, a_destination_places_pairs_by_slice_and_then_by_source) {
 
 TEST(GpuDispatch, one_rank_places_a_token_at_the_positions_of_its_pairs) {
   for (const Case& c : cases()) {
-    const OnDevice device(c.selected, c.cuts);
-    const auto sorted = sorted_by(pairs_on_host(c.selected, c.cuts), &Pair::slice);
+    const OnDevice device(c);
+    const auto sorted = sorted_by(pairs_on_host(c), &Pair::slice);
     const Integers position = positions_of(sorted, static_cast<std::int64_t>(device.room()));
     const DeviceArray<std::int32_t> pair_position(position), row(sorted.size()),
         places(device.room());
@@ -245,8 +251,8 @@ TEST(GpuDispatch, one_rank_places_a_token_at_the_positions_of_its_pairs) {
 
 TEST(GpuDispatch, a_selections_gate_gradient_is_the_sum_over_its_slices_in_order) {
   for (const Case& c : cases()) {
-    const OnDevice device(c.selected, c.cuts);
-    const auto pairs = pairs_on_host(c.selected, c.cuts);
+    const OnDevice device(c);
+    const auto pairs = pairs_on_host(c);
     const Integers position =
         positions_of(sorted_by(pairs, &Pair::slice), static_cast<std::int64_t>(device.room()));
     const auto of_pair = random_elements<float>(pairs.size(), 1e3);
@@ -266,7 +272,7 @@ TEST(GpuDispatch, a_selections_gate_gradient_is_the_sum_over_its_slices_in_order
 TEST(GpuDispatch, no_tokens_launch_nothing) {
   const std::uint64_t before = launches_so_far();
   gpu::list_experts({}, 0, nullptr, nullptr);
-  gpu::list_pairs({}, {}, {}, {}, nullptr);
+  gpu::list_pairs({}, {}, {}, {}, {}, nullptr);
   gpu::write_wire({}, {}, {}, nullptr);
   gpu::place_received(nullptr, {}, nullptr);
   gpu::place_local({}, {}, {}, nullptr);
