@@ -7,6 +7,7 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 
+#include <optional>
 #include <vector>
 
 namespace hetmoe {
@@ -20,6 +21,51 @@ AdamWPiece piece_of(const AdamWTensors& tensors) {
           .copy = tensors.copy.defined() ? tensors.copy.mutable_data_ptr<at::BFloat16>() : nullptr,
           .count = tensors.master.numel(),
           .decays = tensors.decays};
+}
+
+/// Whether b lies right behind a in the same memory, or neither is there.
+bool follows(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  return a.is_alias_of(b) && b.storage_offset() == a.storage_offset() + a.numel();
+}
+
+/// The first tensor made longer by as many elements.
+at::Tensor extended(const at::Tensor& tensor, std::int64_t elements) {
+  return tensor.defined() ? tensor.as_strided({tensor.numel() + elements}, {1}) : tensor;
+}
+
+/// What lies in a row becomes one: a layer's slices are a thousand tensors otherwise.
+std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces) {
+  std::vector<AdamWTensors> runs;
+  for (const AdamWTensors& piece : pieces) {
+    if (!runs.empty() && runs.back().decays == piece.decays &&
+        follows(runs.back().master, piece.master) &&
+        follows(runs.back().gradient, piece.gradient) &&
+        follows(runs.back().exp_avg, piece.exp_avg) &&
+        follows(runs.back().exp_avg_sq, piece.exp_avg_sq) &&
+        follows(runs.back().copy, piece.copy)) {
+      const std::int64_t elements = piece.master.numel();
+      for (at::Tensor* part : {&runs.back().master, &runs.back().gradient, &runs.back().exp_avg,
+                               &runs.back().exp_avg_sq, &runs.back().copy}) {
+        *part = extended(*part, elements);
+      }
+    } else {
+      runs.push_back(piece);
+    }
+  }
+  return runs;
+}
+
+std::vector<at::Tensor> joined(std::span<const at::Tensor> parts) {
+  std::vector<at::Tensor> runs;
+  for (const at::Tensor& part : parts) {
+    if (!runs.empty() && follows(runs.back(), part)) {
+      runs.back() = extended(runs.back(), part.numel());
+    } else {
+      runs.push_back(part);
+    }
+  }
+  return runs;
 }
 
 /// Pieces that decay, or those that do not.
@@ -36,8 +82,8 @@ void update_on_gpu(std::span<const AdamWTensors> pieces, const AdamWStep& step, 
   const auto scalar = masters[0].options();
   const std::vector<at::Tensor> updates(masters.size(),
                                         at::full({}, static_cast<double>(step.update), scalar));
-  // Gradients are divided by it.
-  const at::Tensor divisor = at::full({}, 1.0 / step.gradient_scale, scalar);
+  std::optional<at::Tensor> divisor;  // of gradients, which are written back
+  if (step.gradient_scale != 1) divisor = at::full({}, 1.0 / step.gradient_scale, scalar);
   at::_fused_adamw_(masters, gradients, first_moments, second_moments, /*max_exp_avg_sqs=*/{},
                     updates, step.learning_rate, step.beta1, step.beta2,
                     decays ? step.weight_decay : 0.0, step.epsilon, /*amsgrad=*/false,
@@ -63,9 +109,10 @@ void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step) {
     for (const AdamWTensors& piece : pieces) here.push_back(piece_of(piece));
     return adamw_update(here, step);
   }
-  update_on_gpu(pieces, step, /*decays=*/true);
-  update_on_gpu(pieces, step, /*decays=*/false);
-  copy_on_gpu(pieces);
+  const std::vector<AdamWTensors> runs = joined(pieces);
+  update_on_gpu(runs, step, /*decays=*/true);
+  update_on_gpu(runs, step, /*decays=*/false);
+  copy_on_gpu(runs);
 }
 
 Deferred sum_of_squares(std::span<const at::Tensor> values) {
@@ -78,8 +125,7 @@ Deferred sum_of_squares(std::span<const at::Tensor> values) {
     }
     return sum;
   }
-  const std::vector<at::Tensor> parts(values.begin(), values.end());
-  const at::Tensor norms = at::stack(at::_foreach_norm(parts, 2, at::kDouble));
+  const at::Tensor norms = at::stack(at::_foreach_norm(joined(values), 2, at::kDouble));
   return Deferred(at::sum(norms.square()).view({1}));
 }
 

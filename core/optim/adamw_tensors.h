@@ -17,7 +17,8 @@ struct AdamWTensors {
 };
 
 /// One AdamW update of all pieces (adamw.h). On a GPU LibTorch's fused one, which leaves clipped
-/// gradients behind; the host does not wait.
+/// gradients behind; pieces that lie one behind another are given to it as one; the host does not
+/// wait.
 void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step);
 
 /// Sum of squares of all of them in fp64, in a fixed order; non-finite if a value is.
