@@ -6,8 +6,14 @@
 
 namespace hetmoe::gpu {
 
-OwnedStream::OwnedStream() {
-  check_cuda("cudaStreamCreate", cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+OwnedStream::OwnedStream(Priority priority) {
+  int lowest = 0;
+  int highest = 0;
+  check_cuda("cudaDeviceGetStreamPriorityRange",
+             cudaDeviceGetStreamPriorityRange(&lowest, &highest));
+  check_cuda("cudaStreamCreate",
+             cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking,
+                                          priority == Priority::kHigh ? highest : lowest));
 }
 
 OwnedStream::OwnedStream(OwnedStream&& other) noexcept

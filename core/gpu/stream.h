@@ -1,15 +1,20 @@
 #pragma once
 
+#include <cstdint>
+
 #include "core/gpu/launch.h"
 
 namespace hetmoe::gpu {
+
+enum class Priority : std::uint8_t { kNormal, kHigh };
 
 /// A stream of its own, which waits for no other unless told to. Move-only; destroying one does not
 /// wait for its work.
 class OwnedStream {
  public:
-  /// On the calling thread's device.
-  OwnedStream();
+  /// On the calling thread's device. Blocks of a stream of high priority go first when a
+  /// multiprocessor becomes free.
+  explicit OwnedStream(Priority priority = Priority::kNormal);
   OwnedStream(OwnedStream&& other) noexcept;
   OwnedStream& operator=(OwnedStream&& other) noexcept;
   ~OwnedStream();

@@ -78,7 +78,6 @@ HeadAddress address(const AttentionShape& shape, std::int64_t sequence, std::int
 }  // namespace
 
 RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape) {
-  if (!qkv.is_cpu()) return on_gpu::split_and_rotate(qkv, shape);
   HETMOE_CHECK(qkv.is_contiguous() && qkv.size(1) == shape.row_width(), "row width ", qkv.size(1),
                ", expected ", shape.row_width());
   const std::int64_t kv_heads = shape.sequences * shape.num_kv_heads;
@@ -120,7 +119,6 @@ RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape
 }
 
 at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape& shape) {
-  if (!heads.query.is_cpu()) return on_gpu::rotate_back_and_join(heads, shape);
   at::Tensor rows =
       at::empty({shape.sequences * shape.length, shape.row_width()}, heads.query.options());
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, rows.scalar_type(), "rotate_back_and_join", [&] {

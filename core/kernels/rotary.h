@@ -6,7 +6,7 @@
 
 namespace hetmoe {
 
-/// Splits rows of qkv into heads and rotates queries and keys, in one pass.
+/// Splits rows of qkv into heads and rotates queries and keys, in one pass. On the host alone.
 struct RotatedHeads {
   at::Tensor query;  ///< [sequences * num_heads, length, head_dim]
   at::Tensor key;    ///< [sequences * num_kv_heads, length, head_dim]

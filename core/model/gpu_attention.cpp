@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "core/kernels/rotary.h"
+#include "core/kernels/on_gpu/dense.h"
 #include "core/tensor/device.h"
 
 namespace hetmoe {
@@ -22,31 +22,27 @@ struct Shape final : torch::CustomClassHolder {
   AttentionShape value;
 };
 
-/// qkv [T, row_width] -> query, key, value by head.
+/// qkv [T, row_width] -> query, key, value, each [sequences, length, heads, head_dim].
 struct SplitAndRotate : torch::autograd::Function<SplitAndRotate> {
   static variable_list forward(AutogradContext* context, const at::Tensor& qkv,
                                const AttentionShape& shape) {
     context->saved_data["shape"] = at::IValue::make_capsule(c10::make_intrusive<Shape>(shape));
-    RotatedHeads heads = split_and_rotate(qkv.contiguous(), shape);
+    RotatedHeads heads = on_gpu::split_and_rotate(qkv.contiguous(), shape);
     return {heads.query, heads.key, heads.value};
   }
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto capsule = context->saved_data["shape"].toCapsule();
     const AttentionShape& shape = static_cast<Shape*>(capsule.get())->value;
-    return {rotate_back_and_join(
+    return {on_gpu::rotate_back_and_join(
                 {gradients[0].contiguous(), gradients[1].contiguous(), gradients[2].contiguous()},
                 shape),
             at::Tensor()};
   }
 };
 
-/// [sequences * heads, length, head_dim] -> [sequences, num_heads, length, head_dim]; a key head
-/// serves the query heads that follow one another.
-at::Tensor by_query_head(const at::Tensor& heads, std::int64_t count, const AttentionShape& shape) {
-  const at::Tensor grouped = heads.view({shape.sequences, count, 1, shape.length, shape.head_dim});
-  return grouped
-      .expand({shape.sequences, count, shape.num_heads / count, shape.length, shape.head_dim})
-      .reshape({shape.sequences, shape.num_heads, shape.length, shape.head_dim});
+/// A key head serves the query heads that follow one another: each gets a copy.
+at::Tensor for_every_query_head(const at::Tensor& heads, const AttentionShape& shape) {
+  return heads.repeat_interleave(shape.num_heads / shape.num_kv_heads, 1);
 }
 
 }  // namespace
@@ -55,13 +51,19 @@ at::Tensor attention_on_gpu(const at::Tensor& qkv, const AttentionShape& shape,
                             const GpuPass& pass) {
   if (shape.sequences == 0) return qkv.narrow(1, 0, shape.output_width());
   const variable_list heads = SplitAndRotate::apply(qkv, shape);
+  const at::Tensor query = heads[0].transpose(1, 2);
+  at::Tensor key = heads[1].transpose(1, 2);
+  at::Tensor value = heads[2].transpose(1, 2);
   const bool masked = pass.attention_mask.defined();
+  const bool grouped = shape.num_kv_heads != shape.num_heads;
+  if (grouped && masked) {  // the kernels that take a mask know no groups
+    key = for_every_query_head(key, shape);
+    value = for_every_query_head(value, shape);
+  }
   const at::Tensor output = at::scaled_dot_product_attention(
-      by_query_head(heads[0], shape.num_heads, shape),
-      by_query_head(heads[1], shape.num_kv_heads, shape),
-      by_query_head(heads[2], shape.num_kv_heads, shape),
-      masked ? std::optional(pass.attention_mask) : std::nullopt, /*dropout_p=*/0.0,
-      /*is_causal=*/!masked);
+      query, key, value, masked ? std::optional(pass.attention_mask) : std::nullopt,
+      /*dropout_p=*/0.0, /*is_causal=*/!masked, /*scale=*/std::nullopt,
+      /*enable_gqa=*/grouped && !masked);
   return output.transpose(1, 2).reshape({shape.sequences * shape.length, shape.output_width()});
 }
 

@@ -80,7 +80,8 @@ class NcclConnection final : public DeviceGroups::Group {
   int exceptions_at_start_;
   int device_ = gpu::device_in_use();
   gpu::DeviceMemory scratch_;  ///< goes after the stream that uses it
-  gpu::OwnedStream stream_;
+  /// What has come starts the next computation: its kernels go before those under way.
+  gpu::OwnedStream stream_{gpu::Priority::kHigh};
   gpu::OwnedEvent before_;  ///< of the compute stream, at the latest start
 
   std::timed_mutex mutex_;

@@ -147,9 +147,16 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t 
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  if (const auto error = failure_of("cudaStreamCreateWithFlags"); error != cudaSuccess)
+cudaError_t cudaDeviceGetStreamPriorityRange(int* lowest, int* highest) {
+  *lowest = 0;
+  *highest = -5;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int priority) {
+  if (const auto error = failure_of("cudaStreamCreateWithPriority"); error != cudaSuccess)
     return error;
+  if (priority > 0 || priority < -5) return refused(cudaErrorInvalidValue);
   *stream = new_stream();
   return cudaSuccess;
 }

@@ -10,9 +10,6 @@ namespace hetmoe::gpu {
 namespace {
 
 // Of the block's row. In 32 bits: a division of 64 takes many times as long.
-__device__ unsigned sequence_of(const RotaryShape& shape) {
-  return blockIdx.x / static_cast<unsigned>(shape.length);
-}
 __device__ unsigned position_of(const RotaryShape& shape) {
   return blockIdx.x % static_cast<unsigned>(shape.length);
 }
@@ -28,12 +25,10 @@ struct HeadPlace {
 template <typename T>
 __device__ HeadPlace<T> place_of(const RotaryShape& shape, const RotaryHeads<T>& heads,
                                  std::int64_t head) {
-  const std::int64_t sequence = sequence_of(shape);
-  const std::int64_t position = position_of(shape);
   const std::int64_t in_row = head * shape.head_dim;
-  const auto place = [&](T* begin, std::int64_t of_sequence, std::int64_t index, bool rotates) {
-    const std::int64_t row = (sequence * of_sequence + index) * shape.length + position;
-    return HeadPlace<T>{begin + row * shape.head_dim, in_row, rotates};
+  const auto place = [&](T* begin, std::int64_t of_row, std::int64_t index, bool rotates) {
+    const std::int64_t before = blockIdx.x * of_row + index;
+    return HeadPlace<T>{begin + before * shape.head_dim, in_row, rotates};
   };
   if (head < shape.num_heads) return place(heads.query, shape.num_heads, head, true);
   head -= shape.num_heads;

@@ -27,11 +27,12 @@ struct RotaryTable {
 /// Fills a table on the host, computed in double: [length, head_dim / 2] each.
 void fill_rotary_table(const RotaryShape& shape, double theta, float* cosine, float* sine);
 
-/// Heads apart; T may be const. All pointers are the device's.
+/// Queries, keys and values apart, each row by row as attention on GPUs takes them without a copy;
+/// T may be const. All pointers are the device's.
 template <typename T>
 struct RotaryHeads {
-  T* query = nullptr;  ///< [sequences * num_heads, length, head_dim]
-  T* key = nullptr;    ///< [sequences * num_kv_heads, length, head_dim]
+  T* query = nullptr;  ///< [sequences * length, num_heads, head_dim]
+  T* key = nullptr;    ///< [sequences * length, num_kv_heads, head_dim]
   T* value = nullptr;  ///< like key
 };
 

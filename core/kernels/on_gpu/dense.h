@@ -29,6 +29,7 @@ void embedding_backward(const at::Tensor& dy, std::span<const std::int32_t> toke
 
 /// Angles of AttentionShape::rotary_table.
 at::Tensor make_rotary_table(const AttentionShape& shape);
+/// As core/kernels/rotary.h, but heads lie row by row: [sequences, length, heads, head_dim].
 RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape);
 at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape& shape);
 

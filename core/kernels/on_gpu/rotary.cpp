@@ -36,7 +36,7 @@ at::Tensor make_rotary_table(const AttentionShape& shape) {
 
 RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape) {
   const auto heads_of = [&](std::int64_t heads) {
-    return at::empty({shape.sequences * heads, shape.length, shape.head_dim}, qkv.options());
+    return at::empty({shape.sequences, shape.length, heads, shape.head_dim}, qkv.options());
   };
   RotatedHeads heads{heads_of(shape.num_heads), heads_of(shape.num_kv_heads),
                      heads_of(shape.num_kv_heads)};

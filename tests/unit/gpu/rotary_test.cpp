@@ -47,20 +47,22 @@ std::vector<Pair> pairs_of(const RotaryShape& shape) {
   for (std::int64_t sequence = 0; sequence < shape.sequences; ++sequence) {
     for (std::int64_t position = 0; position < shape.length; ++position) {
       for (std::int64_t head = 0; head < heads; ++head) {
-        // Heads of one kind before it, over all sequences, and its place among its kind.
+        // Heads of kinds before it, over all rows, and its place among its kind.
         const bool is_query = head < shape.num_heads;
         const bool is_value = head >= shape.num_heads + shape.num_kv_heads;
         const std::int64_t first =
             is_query ? 0 : (is_value ? shape.num_heads + shape.num_kv_heads : shape.num_heads);
         const std::int64_t kind = is_query ? shape.num_heads : shape.num_kv_heads;
-        const std::int64_t apart = shape.sequences * first + sequence * kind + head - first;
+        const std::int64_t row = sequence * shape.length + position;
+        const std::int64_t apart =
+            shape.sequences * shape.length * first + row * kind + head - first;
         for (std::int64_t i = 0; i < shape.head_dim / 2; ++i) {
           const double exponent =
               -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim);
           pairs.push_back(
               {static_cast<std::size_t>(
                    ((sequence * shape.length + position) * heads + head) * shape.head_dim + i),
-               static_cast<std::size_t>((apart * shape.length + position) * shape.head_dim + i),
+               static_cast<std::size_t>(apart * shape.head_dim + i),
                is_value ? 0 : static_cast<double>(position) * std::pow(kTheta, exponent)});
         }
       }
