@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "core/gpu/upload_ring.h"
@@ -56,9 +57,11 @@ bool is_aligned(const ProductKind& kind, std::span<const Product> products) {
 
 class BatchedProducts final : public GroupedProducts {
  public:
+  explicit BatchedProducts(std::shared_ptr<GroupedProducts> others) : others_(std::move(others)) {}
+
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
     if (kind.in != kind.out || !is_aligned(kind, products)) {
-      return streams_->run(kind, products, stream);
+      return others_->run(kind, products, stream);
     }
     const Arguments all = arguments_of(kind, products);
     const std::size_t count = all.size.size();
@@ -78,15 +81,15 @@ class BatchedProducts final : public GroupedProducts {
   }
 
  private:
+  std::shared_ptr<GroupedProducts> others_;
   CublasHandle handle_;
   UploadRing uploads_{kUploadPlaces};
-  std::unique_ptr<GroupedProducts> streams_ = make_stream_products(4);
 };
 
 }  // namespace
 
-std::unique_ptr<GroupedProducts> make_batched_products() {
-  return std::make_unique<BatchedProducts>();
+std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others) {
+  return std::make_unique<BatchedProducts>(std::move(others));
 }
 
 }  // namespace hetmoe::gpu

@@ -3,7 +3,6 @@
 #include <string>
 #include <utility>
 
-#include "core/base/check.h"
 #include "core/gpu/device_error.h"
 
 namespace hetmoe::gpu {
@@ -45,13 +44,6 @@ void CublasHandle::use(Stream stream) {
   // Setting a stream takes the memory away again.
   check_cublas("cublasSetWorkspace",
                cublasSetWorkspace(handle_, workspace_.get(), workspace_.size_bytes()));
-}
-
-bool has_work(const ProductKind& kind, const Product& product) {
-  if (product.rows == 0 || product.columns == 0) return false;
-  HETMOE_CHECK(product.depth > 0 || kind.adds, "a product of no depth that is not added");
-  HETMOE_CHECK(kind.in == Number::kBFloat16 || kind.out == Number::kFloat32, "fp32 to bf16");
-  return product.depth > 0;
 }
 
 ColumnMajorProduct column_major(Form form, const Product& product) {

@@ -30,10 +30,6 @@ class CublasHandle {
   DeviceMemory workspace_;
 };
 
-/// Whether anything is to be done. A product of no depth is nothing where it is added; where it is
-/// not, nobody asks for it.
-bool has_work(const ProductKind& kind, const Product& product);
-
 /// A product as cuBLAS sees it: column-major, so that our c is its transposed one and a, b change
 /// places.
 struct ColumnMajorProduct {

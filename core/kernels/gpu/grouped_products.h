@@ -40,6 +40,10 @@ struct Product {
   std::int64_t c_stride = 0;
 };
 
+/// Whether anything is to be done. A product of no depth is nothing where it is added; where it is
+/// not, nobody asks for it.
+bool has_work(const ProductKind& kind, const Product& product);
+
 /// Several matrix products of different sizes: one for each slice of a layer.
 /// Threads: one at a time.
 class GroupedProducts {
@@ -55,8 +59,19 @@ class GroupedProducts {
 /// products, and the reference for the others. Any kind.
 std::unique_ptr<GroupedProducts> make_stream_products(int streams);
 
-/// One call of cuBLAS for all of them. in and out the same, matrices of bf16 aligned to 16 bytes:
-/// others go to the streams.
-std::unique_ptr<GroupedProducts> make_batched_products();
+/// One call of cublasGemmGroupedBatchedEx for all of them. cuBLAS 13 takes a, b and c of one type
+/// alone (bf16, fp32; it has no bf16 to fp32), sums in fp32, names no architecture that it leaves
+/// out, and wants matrices of bf16 aligned to 16 bytes. Other calls are given to `others`.
+/// All runs are on one stream.
+std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others);
+
+/// One launch of CUTLASS's pointer-array kernel for Hopper (tiles of 128 x 256): bf16, of the forms
+/// that layers take most (cutlass/grouped_kernel.h). Products of other kinds, those whose addresses
+/// or rows do not fit the TMA unit (pointer_arguments.h), and all of them where it is not available
+/// are given to `others`. All runs are on one stream.
+std::unique_ptr<GroupedProducts> make_cutlass_products(std::shared_ptr<GroupedProducts> others);
+
+/// Whether this program has CUTLASS's kernels and the calling thread's device takes them.
+bool cutlass_is_available();
 
 }  // namespace hetmoe::gpu

@@ -2,11 +2,14 @@
 set(gpu_kernel_sources
   batched_products.cpp
   bucket_sort.cu
+  chosen_products.cpp
   cross_entropy.cu
   cublas_handle.cpp
+  cutlass_products.cpp
   dispatch.cu
   exclusive_sum.cu
   group_sums.cu
+  pointer_arguments.cpp
   rms_norm.cu
   rotary.cu
   route_backward.cu

@@ -90,7 +90,10 @@ bool all_have_tokens(const TokenGroups& groups) {
 
 }  // namespace
 
-std::unique_ptr<gpu::GroupedProducts> make_group_products() { return gpu::make_batched_products(); }
+std::unique_ptr<gpu::GroupedProducts> make_group_products() {
+  constexpr int kStreams = 4;
+  return gpu::make_batched_products(gpu::make_stream_products(kStreams));
+}
 
 // The bias is laid where the product is added to it, so that their sum is rounded once.
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,

@@ -1,0 +1,69 @@
+#include "core/kernels/gpu/chosen_products.h"
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "core/base/check.h"
+#include "core/gpu/devices.h"
+
+namespace hetmoe::gpu {
+namespace {
+
+constexpr int kStreams = 4;
+
+class ChosenProducts final : public GroupedProducts {
+ public:
+  explicit ChosenProducts(const ProductTable& table) : streams_(make_stream_products(kStreams)) {
+    std::map<ProductWay, std::shared_ptr<GroupedProducts>> ways;
+    const std::string capability = table.empty() ? "" : compute_capability();
+    for (const MeasuredWay& entry : table) {
+      if (entry.capability != capability) continue;
+      auto& products = ways[entry.way];
+      if (!products) products = make_products(entry.way, streams_);
+      of_class_[entry.calls] = products;
+    }
+  }
+
+  void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
+    way_of(kind, products).run(kind, products, stream);
+  }
+
+ private:
+  GroupedProducts& way_of(const ProductKind& kind, std::span<const Product> products) {
+    if (of_class_.empty()) return *streams_;
+    const auto found = of_class_.find(class_of(kind, products));
+    return found == of_class_.end() ? *streams_ : *found->second;
+  }
+
+  std::shared_ptr<GroupedProducts> streams_;
+  std::map<ProductClass, std::shared_ptr<GroupedProducts>> of_class_;
+};
+
+}  // namespace
+
+std::shared_ptr<GroupedProducts> make_products(ProductWay way,
+                                               std::shared_ptr<GroupedProducts> streams) {
+  switch (way) {
+    case ProductWay::kStreams:
+      return streams;
+    case ProductWay::kBatched:
+      return make_batched_products(std::move(streams));
+    case ProductWay::kCutlass:
+      return make_cutlass_products(std::move(streams));
+  }
+  HETMOE_CHECK(false, "no such way");
+}
+
+std::string compute_capability() {
+  const Devices devices = visible_devices();
+  HETMOE_CHECK(!devices.visible.empty(), devices.why_none);
+  const Device& mine = devices.visible.at(static_cast<std::size_t>(device_in_use()));
+  return std::to_string(mine.major) + "." + std::to_string(mine.minor);
+}
+
+std::unique_ptr<GroupedProducts> make_chosen_products(const ProductTable& table) {
+  return std::make_unique<ChosenProducts>(table);
+}
+
+}  // namespace hetmoe::gpu

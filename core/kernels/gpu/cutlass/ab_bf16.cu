@@ -1,0 +1,11 @@
+#include "core/kernels/gpu/cutlass/pointer_array_kernel.h"
+
+namespace hetmoe::gpu {
+
+std::unique_ptr<GroupedKernel> make_kernel_ab_bf16(int multiprocessors) {
+  using Kernel =
+      PointerArrayKernel<cutlass::layout::RowMajor, cutlass::layout::RowMajor, cutlass::bfloat16_t>;
+  return std::make_unique<Kernel>(Form::kAB, multiprocessors);
+}
+
+}  // namespace hetmoe::gpu
