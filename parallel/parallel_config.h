@@ -12,6 +12,7 @@ struct ParallelConfig {
   int threads = 0;
   int expert_group_size = 0;
   int dispatch_parts = 2;
+  std::string product_table;
 
   template <typename Visitor>
   void fields(Visitor& visit) {
@@ -30,6 +31,9 @@ struct ParallelConfig {
                 "On GPUs the tokens of a microbatch go to their experts in so many parts: one is "
                 "computed while the next is on its way. 1: all at once.",
                 at_least(1, 8));
+    visit.field("product_table", product_table, "",
+                "YAML file that tells which way of multiplying experts on a GPU was fastest for "
+                "which sizes (hetmoe_product_bench --write); \"\": cuBLAS on several streams.");
   }
 };
 

@@ -31,7 +31,8 @@ PlacedMixture::PlacedMixture(Communicator& group, const Placement& placement,
         is_alone ? make_local_gpu_token_dispatcher(slices_of_rank(placement, 0))
                  : followed<GpuTokenDispatcher>(
                        make_all_to_all_gpu_token_dispatcher(group, placement, kind.dispatch_parts),
-                       follow_));
+                       follow_),
+        kind.products);
     return;
   }
   mixture_ = std::make_unique<HostMixture>(

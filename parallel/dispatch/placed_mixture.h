@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/kernels/gpu/product_table.h"
 #include "core/model/moe_layer.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/placement.h"
@@ -17,6 +18,7 @@ struct MixtureKind {
   std::int64_t hidden_size = 0;
   bool on_gpu = false;
   int dispatch_parts = 1;  ///< on GPUs (gpu_all_to_all.h)
+  gpu::ProductTable products;  ///< how a GPU multiplies
 };
 
 /// The mixture whose tokens go where a placement says.

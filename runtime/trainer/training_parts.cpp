@@ -8,6 +8,7 @@
 #include "parallel/communicator/nccl_communicator.h"
 #include "parallel/communicator/watched_communicator.h"
 #include "parallel/placement/held_slices.h"
+#include "runtime/trainer/configured_products.h"
 
 namespace hetmoe {
 namespace {
@@ -74,7 +75,8 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
                {.type = parameters_.type(),
                 .hidden_size = config.model.hidden_size,
                 .on_gpu = !parameters_.device().is_cpu(),
-                .dispatch_parts = config.parallel.dispatch_parts}),
+                .dispatch_parts = config.parallel.dispatch_parts,
+                .products = configured_products(config, *traffic.control)}),
       decoder_(config.model, {.parameters = parameters_,
                               .mixture = mixture_.get(),
                               .gate = ownership_,

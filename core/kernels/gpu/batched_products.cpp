@@ -11,39 +11,53 @@ namespace {
 // Calls under way at once: forward and backward of a few layers.
 constexpr int kUploadPlaces = 64;
 
-/// The arguments of one call, an entry per product.
-struct Arguments {
+/// The arguments of one call, an entry per product. Keeps its memory from call to call.
+class Arguments {
+ public:
+  void assign(const ProductKind& kind, std::span<const Product> products) {
+    clear();
+    for (const Product& product : products) {
+      if (has_work(kind, product)) add(kind, product);
+    }
+    pointers.insert(pointers.end(), second_.begin(), second_.end());
+    pointers.insert(pointers.end(), result_.begin(), result_.end());
+  }
+
   std::vector<cublasOperation_t> first_operation, second_operation;
   std::vector<std::int64_t> rows, columns, depth, first_stride, second_stride, c_stride, size;
   std::vector<const void*> pointers;  ///< all first ones, all second ones, all results
   std::vector<float> factor, before;
-};
 
-Arguments arguments_of(const ProductKind& kind, std::span<const Product> products) {
-  Arguments all;
-  std::vector<const void*> second, result;
-  for (const Product& product : products) {
-    if (!has_work(kind, product)) continue;
-    const ColumnMajorProduct view = column_major(kind.form, product);
-    all.first_operation.push_back(view.first_operation);
-    all.second_operation.push_back(view.second_operation);
-    all.rows.push_back(view.rows);
-    all.columns.push_back(view.columns);
-    all.depth.push_back(product.depth);
-    all.first_stride.push_back(view.first_stride);
-    all.second_stride.push_back(view.second_stride);
-    all.c_stride.push_back(product.c_stride);
-    all.pointers.push_back(view.first);
-    second.push_back(view.second);
-    result.push_back(product.c);
-    all.size.push_back(1);
-    all.factor.push_back(1);
-    all.before.push_back(kind.adds ? 1 : 0);
+ private:
+  void clear() {
+    for (auto* operations : {&first_operation, &second_operation}) operations->clear();
+    for (auto* sizes : {&rows, &columns, &depth, &first_stride, &second_stride, &c_stride, &size}) {
+      sizes->clear();
+    }
+    for (auto* addresses : {&pointers, &second_, &result_}) addresses->clear();
+    for (auto* numbers : {&factor, &before}) numbers->clear();
   }
-  all.pointers.insert(all.pointers.end(), second.begin(), second.end());
-  all.pointers.insert(all.pointers.end(), result.begin(), result.end());
-  return all;
-}
+
+  void add(const ProductKind& kind, const Product& product) {
+    const ColumnMajorProduct view = column_major(kind.form, product);
+    first_operation.push_back(view.first_operation);
+    second_operation.push_back(view.second_operation);
+    rows.push_back(view.rows);
+    columns.push_back(view.columns);
+    depth.push_back(product.depth);
+    first_stride.push_back(view.first_stride);
+    second_stride.push_back(view.second_stride);
+    c_stride.push_back(product.c_stride);
+    pointers.push_back(view.first);
+    second_.push_back(view.second);
+    result_.push_back(product.c);
+    size.push_back(1);
+    factor.push_back(1);
+    before.push_back(kind.adds ? 1 : 0);
+  }
+
+  std::vector<const void*> second_, result_;
+};
 
 /// cuBLAS asks for 16 bytes of every matrix in bf16, for less only where a row is odd as well.
 bool is_aligned(const ProductKind& kind, std::span<const Product> products) {
@@ -63,7 +77,8 @@ class BatchedProducts final : public GroupedProducts {
     if (kind.in != kind.out || !is_aligned(kind, products)) {
       return others_->run(kind, products, stream);
     }
-    const Arguments all = arguments_of(kind, products);
+    arguments_.assign(kind, products);
+    const Arguments& all = arguments_;
     const std::size_t count = all.size.size();
     if (count == 0) return;
     const auto* pointers = static_cast<const void* const*>(
@@ -84,6 +99,7 @@ class BatchedProducts final : public GroupedProducts {
   std::shared_ptr<GroupedProducts> others_;
   CublasHandle handle_;
   UploadRing uploads_{kUploadPlaces};
+  Arguments arguments_;
 };
 
 }  // namespace

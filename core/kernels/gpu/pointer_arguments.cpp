@@ -11,8 +11,7 @@ constexpr std::size_t kCopyBytes = 16;
 
 // Arrays of 8 bytes an entry, one after another: pointers a, b, c and strides a, b, c. Then shapes.
 constexpr std::size_t kWideArrays = 6;
-constexpr std::size_t kBytesPerProduct =
-    kWideArrays * sizeof(std::int64_t) + sizeof(ProductShape);
+constexpr std::size_t kBytesPerProduct = kWideArrays * sizeof(std::int64_t) + sizeof(ProductShape);
 
 std::size_t element_bytes(Number number) { return number == Number::kFloat32 ? 4 : 2; }
 

@@ -29,14 +29,16 @@ bool is_capability(const std::string& text) {
 std::vector<ConfigFault> faults_of(const MeasuredWay& entry) {
   std::vector<ConfigFault> faults;
   if (!is_capability(entry.capability)) {
-    faults.push_back({"capability",
-                      "value " + printable(entry.capability) +
-                          ", allowed: a compute capability such as 9.0",
-                      {}});
+    faults.push_back(
+        {"capability",
+         "value " + printable(entry.capability) + ", allowed: a compute capability such as 9.0",
+         {}});
   }
   const ProductClass& calls = entry.calls;
-  for (const auto& [key, size] : {std::pair{"products", calls.products}, {"rows", calls.rows},
-                                  {"columns", calls.columns}, {"depth", calls.depth}}) {
+  for (const auto& [key, size] : {std::pair{"products", calls.products},
+                                  {"rows", calls.rows},
+                                  {"columns", calls.columns},
+                                  {"depth", calls.depth}}) {
     if (size >= 1 && power_of_two_up_to(size) != size) {
       faults.push_back({key, "value " + std::to_string(size) + ", allowed: a power of two", {}});
     }
@@ -45,7 +47,8 @@ std::vector<ConfigFault> faults_of(const MeasuredWay& entry) {
     faults.push_back({"out", "value bf16, allowed: fp32 where in is fp32", {}});
   }
   if (entry.way == ProductWay::kCutlass && entry.capability != "9.0") {
-    faults.push_back({"way", "value cutlass, allowed: streams, batched where capability is not 9.0",
+    faults.push_back({"way",
+                      "value cutlass, allowed: streams, batched where capability is not 9.0",
                       {"capability"}});
   }
   return faults;

@@ -17,21 +17,21 @@ class StreamProducts final : public GroupedProducts {
   }
 
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
-    std::vector<Product> work;
-    std::ranges::copy_if(products, std::back_inserter(work),
+    work_.clear();
+    std::ranges::copy_if(products, std::back_inserter(work_),
                          [&](const Product& product) { return has_work(kind, product); });
-    if (work.size() == 1) {
+    if (work_.size() == 1) {
       lanes_[0].handle.use(stream);
-      return multiply(kind, work[0], lanes_[0].handle);
+      return multiply(kind, work_[0], lanes_[0].handle);
     }
     begin_.record(stream);
-    const std::size_t used = std::min(work.size(), lanes_.size());
+    const std::size_t used = std::min(work_.size(), lanes_.size());
     for (std::size_t i = 0; i < used; ++i) {
       begin_.hold(lanes_[i].stream.get());
       lanes_[i].handle.use(lanes_[i].stream.get());
     }
-    for (std::size_t i = 0; i < work.size(); ++i) {
-      multiply(kind, work[i], lanes_[i % lanes_.size()].handle);
+    for (std::size_t i = 0; i < work_.size(); ++i) {
+      multiply(kind, work_[i], lanes_[i % lanes_.size()].handle);
     }
     for (std::size_t i = 0; i < used; ++i) {
       lanes_[i].end.record(lanes_[i].stream.get());
@@ -61,6 +61,7 @@ class StreamProducts final : public GroupedProducts {
 
   OwnedEvent begin_;
   std::vector<Lane> lanes_;
+  std::vector<Product> work_;  ///< kept for its memory
 };
 
 }  // namespace

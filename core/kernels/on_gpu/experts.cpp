@@ -64,6 +64,7 @@ std::vector<gpu::Product> per_slice(std::span<const SliceSpan> spans,
                                     std::span<const SliceWeights> slices, std::int64_t features,
                                     Body body) {
   std::vector<gpu::Product> products;
+  products.reserve(spans.size());
   for (std::size_t s = 0; s < spans.size(); ++s) {
     products.push_back(body(SliceParts<T>{spans[s], slices[s], features}));
   }
@@ -91,11 +92,12 @@ void Experts::run(gpu::ProductKind kind, std::span<const gpu::Product> products)
 
 at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> slices,
                             SlicePlaces places, ExpertsContext& context) {
-  const std::vector<SliceSpan> spans = spans_of(slices, places);
+  context.spans = spans_of(slices, places);
+  const std::span<const SliceSpan> spans = context.spans;
   const std::int64_t features = x.size(1);
   const gpu::Number number = number_of(x);
   context.places = std::move(places);
-  context.slices = uploaded(std::as_bytes(std::span(spans)), at::kByte);
+  context.slices = uploaded(std::as_bytes(spans), at::kByte);
   context.in = gather_rows(x, context.places.row);
   context.gate_up = at::empty({2 * hidden_elements(spans)}, x.options());
   at::Tensor hidden = at::empty({hidden_elements(spans)}, x.options());
@@ -120,7 +122,9 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
 
 ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> slices,
                                   ExpertsContext& context) {
-  const std::vector<SliceSpan> spans = spans_of(slices, context.places);
+  const std::span<const SliceSpan> spans = context.spans;
+  HETMOE_CHECK(spans.size() == slices.size(), spans.size(), " slices in forward, ", slices.size(),
+               " in backward");
   const std::int64_t features = dy.size(1);
   const gpu::Number number = number_of(dy);
   at::Tensor dout = gather_rows(dy, context.places.row);

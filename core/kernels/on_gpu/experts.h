@@ -9,6 +9,7 @@
 
 #include "core/kernels/expert_kernels.h"
 #include "core/kernels/gpu/grouped_products.h"
+#include "core/kernels/gpu/slice_table.h"
 
 namespace hetmoe::on_gpu {
 
@@ -23,9 +24,10 @@ struct SlicePlaces {
 /// What forward keeps for backward.
 struct ExpertsContext {
   SlicePlaces places;
-  at::Tensor in;       ///< [places, D]: x by slice
-  at::Tensor gate_up;  ///< slice after slice [n, 2 w]
-  at::Tensor slices;   ///< the table that kernels read (slice_table.h), as bytes
+  at::Tensor in;                      ///< [places, D]: x by slice
+  at::Tensor gate_up;                 ///< slice after slice [n, 2 w]
+  at::Tensor slices;                  ///< the table that kernels read, as bytes
+  std::vector<gpu::SliceSpan> spans;  ///< the same for the host
 };
 
 struct ExpertsGradient {

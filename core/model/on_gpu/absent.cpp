@@ -4,7 +4,8 @@
 
 namespace hetmoe {
 
-std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher>) {
+std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher>,
+                                          const gpu::ProductTable&) {
   HETMOE_CHECK(false, "a mixture on a GPU without CUDA");
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/base/check.h"
 #include "core/base/stopwatch.h"
+#include "core/kernels/gpu/chosen_products.h"
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
 #include "core/model/gpu_mixture.h"
@@ -153,8 +154,8 @@ double GpuMoeLayer::token_units(const on_gpu::SlicePlaces& places) const {
 
 class GpuMixture final : public Mixture {
  public:
-  explicit GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher)
-      : experts_(gpu::make_stream_products(kStreams)), dispatcher_(std::move(dispatcher)) {}
+  GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher, const gpu::ProductTable& products)
+      : experts_(gpu::make_chosen_products(products)), dispatcher_(std::move(dispatcher)) {}
 
   std::unique_ptr<MoeLayer> make_layer(const ModelConfig& config, int layer,
                                        const MoeLayerParts& parts) override {
@@ -163,16 +164,15 @@ class GpuMixture final : public Mixture {
   ExchangedBytes bytes_sent() const override { return dispatcher_->bytes_sent(); }
 
  private:
-  static constexpr int kStreams = 4;
-
   on_gpu::Experts experts_;
   std::unique_ptr<GpuTokenDispatcher> dispatcher_;
 };
 
 }  // namespace
 
-std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher) {
-  return std::make_unique<GpuMixture>(std::move(dispatcher));
+std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher,
+                                          const gpu::ProductTable& products) {
+  return std::make_unique<GpuMixture>(std::move(dispatcher), products);
 }
 
 }  // namespace hetmoe

@@ -140,6 +140,7 @@ parallel:
   threads: 0
   expert_group_size: 0
   dispatch_parts: 2
+  product_table: ""
 placement:
   strategy: "slices"
   every: 100

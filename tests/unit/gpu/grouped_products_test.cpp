@@ -91,8 +91,8 @@ TEST(GroupedProducts, that_fit_and_that_do_not_are_done_together) {
   const gpu::ProductKind kind{.form = Form::kAB};
   const ProductCase<BFloat16Bits, BFloat16Bits> whole(Form::kAB, {24, 16, 72}, kWholePadding, 1),
       odd(Form::kAB, {24, 17, 71}, kOddPadding, 2);
-  gpu::make_cutlass_products(streams())
-      ->run(kind, std::vector{odd.product(), whole.product()}, nullptr);
+  gpu::make_cutlass_products(streams())->run(kind, std::vector{odd.product(), whole.product()},
+                                             nullptr);
   whole.check(false, 8e-3);
   odd.check(false, 8e-3);
 }
@@ -101,8 +101,8 @@ TEST(GroupedProducts, the_host_never_waits) {
   const ProductCase<BFloat16Bits, BFloat16Bits> one(Form::kAB, {8, 8, 16}, kWholePadding, 1),
       other(Form::kAB, {24, 8, 16}, kWholePadding, 2);
   const std::vector<gpu::Product> work = {one.product(), other.product()};
-  for (const auto way : {gpu::ProductWay::kStreams, gpu::ProductWay::kBatched,
-                         gpu::ProductWay::kCutlass}) {
+  for (const auto way :
+       {gpu::ProductWay::kStreams, gpu::ProductWay::kBatched, gpu::ProductWay::kCutlass}) {
     const auto products = gpu::make_products(way, streams());
     // The first round through the places of an upload allocates them.
     for (int i = 0; i < 100; ++i) products->run({.form = Form::kAB}, work, nullptr);

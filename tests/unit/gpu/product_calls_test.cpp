@@ -62,10 +62,9 @@ class WholeProducts : public testing::Test {
 };
 
 TEST_F(WholeProducts, go_the_way_that_was_made) {
-  for (const auto& [way, function] :
-       {std::pair{ProductWay::kStreams, "cublasGemmEx"},
-        {ProductWay::kBatched, "cublasGemmGroupedBatchedEx"},
-        {ProductWay::kCutlass, "CUTLASS run"}}) {
+  for (const auto& [way, function] : {std::pair{ProductWay::kStreams, "cublasGemmEx"},
+                                      {ProductWay::kBatched, "cublasGemmGroupedBatchedEx"},
+                                      {ProductWay::kCutlass, "CUTLASS run"}}) {
     EXPECT_TRUE(calls(*made(way), kind_, work(), function)) << function;
   }
 }
@@ -103,8 +102,8 @@ TEST_F(WholeProducts, take_memory_only_for_ways_that_the_table_names) {
     const auto products = gpu::make_chosen_products(table);
     return before - emulation::free_device_bytes();
   };
-  gpu::MeasuredWay entry{.capability = gpu::compute_capability(), .calls = {},
-                         .way = ProductWay::kStreams};
+  gpu::MeasuredWay entry{
+      .capability = gpu::compute_capability(), .calls = {}, .way = ProductWay::kStreams};
   const std::size_t least = bytes_of({});
   EXPECT_EQ(bytes_of({entry}), least);
   entry.way = ProductWay::kBatched;
@@ -113,8 +112,8 @@ TEST_F(WholeProducts, take_memory_only_for_ways_that_the_table_names) {
 
 // Executed with plain loops: what a kernel reads is what was asked for.
 TEST(PointerArguments, name_every_product_that_fits_and_leave_the_others) {
-  const gpu::ProductKind kind{.form = Form::kAtB, .in = Number::kBFloat16,
-                              .out = Number::kFloat32, .adds = true};
+  const gpu::ProductKind kind{
+      .form = Form::kAtB, .in = Number::kBFloat16, .out = Number::kFloat32, .adds = true};
   std::vector<ProductCase<BFloat16Bits, float>> cases;
   cases.emplace_back(Form::kAtB, ProductSize{16, 24, 5}, 8, 1);
   cases.emplace_back(Form::kAtB, ProductSize{16, 0, 5}, 8, 2);   // nothing to do
@@ -156,9 +155,15 @@ TEST(PointerArguments, name_every_product_that_fits_and_leave_the_others) {
 
 TEST(PointerArguments, fit_where_every_row_is_whole_pieces_of_16_bytes) {
   const auto* whole = reinterpret_cast<const std::byte*>(std::uintptr_t{1} << 20);
-  const gpu::Product fits{.a = whole, .b = whole, .c = const_cast<std::byte*>(whole),
-                          .rows = 5, .columns = 24, .depth = 16,
-                          .a_stride = 16, .b_stride = 24, .c_stride = 24};
+  const gpu::Product fits{.a = whole,
+                          .b = whole,
+                          .c = const_cast<std::byte*>(whole),
+                          .rows = 5,
+                          .columns = 24,
+                          .depth = 16,
+                          .a_stride = 16,
+                          .b_stride = 24,
+                          .c_stride = 24};
   const gpu::ProductKind kind{.form = Form::kAB};
   EXPECT_TRUE(fits_tensor_copies(kind, fits));
   const auto changed = [&](auto member, auto value) {

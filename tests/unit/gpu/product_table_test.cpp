@@ -18,8 +18,14 @@ using gpu::ProductWay;
 using testing::HasSubstr;
 
 gpu::ProductClass weight_gradient() {
-  return {.form = Form::kAtB, .in = Number::kBFloat16, .out = Number::kFloat32, .adds = true,
-          .products = 8, .rows = 4096, .columns = 1024, .depth = 512};
+  return {.form = Form::kAtB,
+          .in = Number::kBFloat16,
+          .out = Number::kFloat32,
+          .adds = true,
+          .products = 8,
+          .rows = 4096,
+          .columns = 1024,
+          .depth = 512};
 }
 
 TEST(ProductTable, reads_back_what_was_written) {
@@ -27,8 +33,13 @@ TEST(ProductTable, reads_back_what_was_written) {
       {.capability = "9.0", .calls = weight_gradient(), .way = ProductWay::kCutlass},
       {.capability = "10.0", .calls = weight_gradient(), .way = ProductWay::kBatched},
       {.capability = "8.0",
-       .calls = {.form = Form::kABt, .in = Number::kFloat32, .out = Number::kFloat32,
-                 .products = 1, .rows = 1, .columns = 1, .depth = std::int64_t{1} << 40},
+       .calls = {.form = Form::kABt,
+                 .in = Number::kFloat32,
+                 .out = Number::kFloat32,
+                 .products = 1,
+                 .rows = 1,
+                 .columns = 1,
+                 .depth = std::int64_t{1} << 40},
        .way = ProductWay::kStreams}};
   const TemporaryFolder folder;
   const ProductTable read =
@@ -50,8 +61,8 @@ TEST(ProductTable, classes_are_powers_of_two_up_to_the_means_of_what_has_work) {
     product.depth = depth;
     return product;
   };
-  const gpu::ProductKind kind{.form = Form::kAtB, .in = Number::kBFloat16,
-                              .out = Number::kFloat32, .adds = true};
+  const gpu::ProductKind kind{
+      .form = Form::kAtB, .in = Number::kBFloat16, .out = Number::kFloat32, .adds = true};
   const std::vector<Product> products = {sized(4000, 1024, 100), sized(4200, 1024, 1000),
                                          sized(4000, 1024, 0), sized(4100, 1025, 437)};
   gpu::ProductClass expected = weight_gradient();
@@ -84,7 +95,8 @@ TEST(ProductTable, every_fault_is_told_with_file_and_line) {
   EXPECT_THAT(fault("rows: 4096", "rows: 0"), HasSubstr("table.yaml:2: rows: value 0, allowed: "));
   EXPECT_THAT(fault("rows: 4096", "rows: -8"), HasSubstr("table.yaml:2: rows: value -8"));
   EXPECT_THAT(fault("rows: 4096", "rows: many"), HasSubstr("table.yaml:2: rows: value many"));
-  EXPECT_THAT(fault("rows: 4096", "rows: [4]"), HasSubstr("table.yaml:2: rows: value [4], allowed"));
+  EXPECT_THAT(fault("rows: 4096", "rows: [4]"),
+              HasSubstr("table.yaml:2: rows: value [4], allowed"));
   EXPECT_THAT(fault("rows: 4096", "row: 4096"), HasSubstr("table.yaml:2: row: unknown key"));
   EXPECT_EQ(fault(", depth: 512", ""), "table.yaml:2: depth: is missing");
   EXPECT_THAT(fault("depth: 512", "depth: 512, depth: 512"), HasSubstr("given twice"));
@@ -110,8 +122,7 @@ std::string fault_of(const std::string& text) {
 }
 
 TEST(ProductTable, is_a_list_that_names_no_calls_twice) {
-  EXPECT_EQ(fault_of(kGood + kGood),
-            "table.yaml:2: the same calls as line 1, allowed: once");
+  EXPECT_EQ(fault_of(kGood + kGood), "table.yaml:2: the same calls as line 1, allowed: once");
   EXPECT_THAT(fault_of("rows: 4\n"), HasSubstr("table.yaml:1: a section, allowed: a list"));
   EXPECT_THAT(fault_of("- 4\n"), HasSubstr("table.yaml:1: 4, allowed:"));
   EXPECT_THAT(fault_of(""), HasSubstr("allowed: a list"));

@@ -3,8 +3,8 @@
 namespace hetmoe::gpu {
 
 std::unique_ptr<GroupedKernel> make_kernel_abt_bf16(int multiprocessors) {
-  using Kernel =
-      PointerArrayKernel<cutlass::layout::RowMajor, cutlass::layout::ColumnMajor, cutlass::bfloat16_t>;
+  using Kernel = PointerArrayKernel<cutlass::layout::RowMajor, cutlass::layout::ColumnMajor,
+                                    cutlass::bfloat16_t>;
   return std::make_unique<Kernel>(Form::kABt, multiprocessors);
 }
 

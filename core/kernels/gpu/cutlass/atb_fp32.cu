@@ -3,8 +3,7 @@
 namespace hetmoe::gpu {
 
 std::unique_ptr<GroupedKernel> make_kernel_atb_fp32(int multiprocessors) {
-  using Kernel =
-      PointerArrayKernel<cutlass::layout::ColumnMajor, cutlass::layout::RowMajor, float>;
+  using Kernel = PointerArrayKernel<cutlass::layout::ColumnMajor, cutlass::layout::RowMajor, float>;
   return std::make_unique<Kernel>(Form::kAtB, multiprocessors);
 }
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <cutlass/cutlass.h>
+#include <cutlass/gemm/device/gemm_universal_adapter.h>
 #include <cutlass/epilogue/collective/collective_builder.hpp>
 #include <cutlass/gemm/collective/collective_builder.hpp>
-#include <cutlass/gemm/device/gemm_universal_adapter.h>
 #include <cutlass/gemm/group_array_problem_shape.hpp>
 #include <cutlass/gemm/kernel/gemm_universal.hpp>
 
@@ -58,9 +58,10 @@ class PointerArrayKernel final : public GroupedKernel {
   static_assert(sizeof(StrideB) == sizeof(std::int64_t));
   static_assert(sizeof(StrideC) == sizeof(std::int64_t));
   static_assert(sizeof(Shape) == sizeof(ProductShape));
-  static constexpr Shape kShape = __builtin_bit_cast(
-      Shape, (ProductShape{.rows = 1, .columns = 2, .depth = 3}));
-  static_assert(cute::get<0>(kShape) == 1 && cute::get<1>(kShape) == 2 && cute::get<2>(kShape) == 3);
+  static constexpr Shape kShape =
+      __builtin_bit_cast(Shape, (ProductShape{.rows = 1, .columns = 2, .depth = 3}));
+  static_assert(cute::get<0>(kShape) == 1 && cute::get<1>(kShape) == 2 &&
+                cute::get<2>(kShape) == 3);
 
  public:
   PointerArrayKernel(Form form, int multiprocessors)
@@ -92,13 +93,12 @@ class PointerArrayKernel final : public GroupedKernel {
     auto* shapes = reinterpret_cast<Shape*>(const_cast<ProductShape*>(there.shapes));
     auto** c = reinterpret_cast<Out**>(const_cast<void**>(there.c));
     auto* c_stride = stride<StrideC>(there.c_stride);
-    typename Gemm::Arguments all{
-        cutlass::gemm::GemmUniversalMode::kGrouped,
-        {there.count, shapes, reinterpret_cast<const Shape*>(here)},
-        {pointers<In>(there.a), stride<StrideA>(there.a_stride), pointers<In>(there.b),
-         stride<StrideB>(there.b_stride)},
-        {{}, const_cast<const Out**>(c), c_stride, c, c_stride},
-        {}};
+    typename Gemm::Arguments all{cutlass::gemm::GemmUniversalMode::kGrouped,
+                                 {there.count, shapes, reinterpret_cast<const Shape*>(here)},
+                                 {pointers<In>(there.a), stride<StrideA>(there.a_stride),
+                                  pointers<In>(there.b), stride<StrideB>(there.b_stride)},
+                                 {{}, const_cast<const Out**>(c), c_stride, c, c_stride},
+                                 {}};
     all.epilogue.thread.alpha = 1;
     all.epilogue.thread.beta = adds ? 1 : 0;
     all.hw_info.sm_count = multiprocessors_;
