@@ -17,7 +17,7 @@ struct MixtureKind {
   at::ScalarType type = at::kFloat;
   std::int64_t hidden_size = 0;
   bool on_gpu = false;
-  int dispatch_parts = 1;  ///< on GPUs (gpu_all_to_all.h)
+  int dispatch_parts = 1;      ///< on GPUs (gpu_all_to_all.h)
   gpu::ProductTable products;  ///< how a GPU multiplies
 };
 

@@ -14,13 +14,12 @@
 #include "core/gpu/devices.h"
 #include "core/kernels/gpu/chosen_products.h"
 #include "tests/bench/product_timing.h"
+#include "tests/bench/way_times.h"
 
 namespace hetmoe::bench {
 namespace {
 
 using gpu::ProductWay;
-
-constexpr std::array kWays = {ProductWay::kStreams, ProductWay::kBatched, ProductWay::kCutlass};
 
 struct Options {
   std::vector<std::string> configs = {"configs/hmoe_0.4b_top_k.yaml", "configs/hmoe_3b_top_k.yaml"};
@@ -29,25 +28,6 @@ struct Options {
   int rounds = 11;
   int repeats = 10;
   std::string write;
-};
-
-/// The rounding of one result, several times over; what is wrong is far beyond it.
-double allowed_difference(const gpu::ProductKind& kind) {
-  return kind.out == gpu::Number::kFloat32 ? 1e-4 : 2e-2;
-}
-
-/// How the ways did on the calls of one class, over all that were measured.
-struct ClassTimes {
-  std::array<double, kWays.size()> seconds{};
-  std::array<bool, kWays.size()> is_right = {true, true, true};
-
-  ProductWay fastest() const {
-    std::size_t best = 0;
-    for (std::size_t i = 1; i < kWays.size(); ++i) {
-      if (is_right[i] && seconds[i] < seconds[best]) best = i;
-    }
-    return kWays[best];
-  }
 };
 
 class Measurement {
@@ -70,10 +50,9 @@ class Measurement {
     timed.push_back({ways_[0].get(), &dense.kind, dense_memory.products()});
     const std::vector<double> seconds = time_on_device(timed, options_.rounds, options_.repeats);
     const gpu::ProductClass calls = gpu::class_of(call.kind, memory.products());
-    ClassTimes& times = times_[calls];
+    WayTimes& times = times_[calls];
     for (std::size_t i = 0; i < kWays.size(); ++i) {
-      times.seconds[i] += seconds[i];
-      times.is_right[i] &= differences[i] <= allowed_difference(call.kind);
+      times.add(i, seconds[i], differences[i] <= allowed_difference(call.kind));
       print({.model = model,
              .tokens = tokens,
              .call = call,
@@ -150,7 +129,7 @@ class Measurement {
   const std::string capability_ = gpu::compute_capability();
   std::string device_;
   std::vector<std::shared_ptr<gpu::GroupedProducts>> ways_;
-  std::map<gpu::ProductClass, ClassTimes> times_;
+  std::map<gpu::ProductClass, WayTimes> times_;
 };
 
 void measure_all(const Options& options) {

@@ -96,7 +96,7 @@ TEST_F(WholeProducts, go_where_the_table_of_their_device_sends_their_class) {
   without->run(kind_, {}, nullptr);
 }
 
-TEST_F(WholeProducts, take_memory_only_for_ways_that_the_table_names) {
+TEST_F(WholeProducts, take_memory_once_for_each_way_that_the_table_names) {
   const auto bytes_of = [](const gpu::ProductTable& table) {
     const std::size_t before = emulation::free_device_bytes();
     const auto products = gpu::make_chosen_products(table);
@@ -107,7 +107,11 @@ TEST_F(WholeProducts, take_memory_only_for_ways_that_the_table_names) {
   const std::size_t least = bytes_of({});
   EXPECT_EQ(bytes_of({entry}), least);
   entry.way = ProductWay::kBatched;
-  EXPECT_GT(bytes_of({entry}), least);
+  const std::size_t batched = bytes_of({entry});
+  EXPECT_GT(batched, least);
+  gpu::MeasuredWay other = entry;
+  other.calls.rows = 2;
+  EXPECT_EQ(bytes_of({entry, other}), batched);
 }
 
 // Executed with plain loops: what a kernel reads is what was asked for.
