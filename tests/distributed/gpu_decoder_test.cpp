@@ -1,4 +1,4 @@
-// A decoder on several emulated GPUs beside the same decoder on one CPU.
+// A decoder on the GPUs of several ranks beside the same decoder on one CPU.
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Whole training steps on GPUs beside one rank on a CPU. Every rank has a GPU that a CPU plays.
+// Whole training steps on GPUs beside one rank on a CPU.
 #include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 #include <observed_device.h>

@@ -2,16 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <functional>
 #include <string>
 #include <thread>
 
-#include "core/base/error.h"
 #include "core/gpu/device_error.h"
 #include "cuda_runtime.h"
 #include "nccl.h"
-#include "tests/distributed/nccl_world.h"
+#include "tests/distributed/nccl_exchanges.h"
 #include "tests/emulation/nccl.h"
 #include "tests/emulation/streams.h"
 #include "tests/support/forwarding_communicator.h"
@@ -22,56 +19,8 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-constexpr double kShortSeconds = 0.5;
-constexpr double kLongSeconds = 20;  // for an error that must come by itself
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
-/// One float of every rank to every rank.
-class Exchange {
- public:
-  explicit Exchange(NcclWorld& world)
-      : world_(world),
-        counts_(static_cast<std::size_t>(world.group().size()), 1),
-        send_(world.placed(), std::vector<float>(counts_.size(), 1.0F)),
-        receive_(world.placed(), std::vector<float>(counts_.size())) {}
-  Pending start() {
-    return world_.group().all_to_all_v(send_.buffer(), counts_, receive_.buffer(), counts_);
-  }
-
- private:
-  NcclWorld& world_;
-  std::vector<std::int64_t> counts_;
-  Placed<float> send_;
-  Placed<float> receive_;
-};
-
-double seconds_of(const std::function<void()>& call) {
-  const auto begin = std::chrono::steady_clock::now();
-  call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-class NcclErrors : public testing::Test {
+class NcclErrors : public NcclPeers {
  protected:
-  void SetUp() override {
-    if (test_world().size() == 1) GTEST_SKIP() << "needs two ranks";
-  }
-  void TearDown() override { test_world().barrier(); }
-
-  static bool is_last() { return test_world().rank() == test_world().size() - 1; }
-  /// " on rank 1 of 3"
-  static std::string place() {
-    return " on rank " + std::to_string(test_world().rank()) + " of " +
-           std::to_string(test_world().size());
-  }
   const emulation::ObservedNccl before_ = emulation::observed_nccl();
 };
 
@@ -167,74 +116,6 @@ TEST_F(NcclErrors, compute_that_waits_goes_on_once_the_group_has_failed) {
   emulation::fail_asynchronously(ncclSystemError);
   EXPECT_THROW(second.wait(), CommunicationError);
   EXPECT_LT(seconds_of([&] { gpu::wait_for(world.compute()); }), kLongSeconds / 2);
-}
-
-TEST_F(NcclErrors, a_peer_that_never_comes_is_an_error_within_the_timeout) {
-  NcclWorld world({.timeout_seconds = kShortSeconds});
-  Exchange exchange(world);
-  if (!is_last()) {
-    Pending pending = exchange.start();
-    pending.wait();
-    std::string error = "no error";
-    const double seconds = seconds_of([&] {
-      while (error == "no error") error = error_of([&] { world.group().progress(); });
-    });
-    EXPECT_EQ(error, "all_to_all_v (operation 1)" + place() + " did not end within 0.5 s");
-    EXPECT_GE(seconds, 0.9 * kShortSeconds);
-    EXPECT_LT(seconds, kLongSeconds);
-  }
-  test_world().barrier();
-}
-
-TEST_F(NcclErrors, what_nobody_has_asked_for_may_take_its_time) {
-  NcclWorld world({.timeout_seconds = kShortSeconds});
-  Exchange exchange(world);
-  std::this_thread::sleep_for(std::chrono::duration<double>(is_last() ? 2 * kShortSeconds : 0));
-  Pending pending = exchange.start();
-  if (!is_last()) {
-    for (int look = 0; look < 15; ++look) {
-      std::this_thread::sleep_for(std::chrono::duration<double>(kShortSeconds / 10));
-      ASSERT_EQ(world.groups().asynchronous_error(), std::nullopt);
-    }
-  }
-  test_world().barrier();
-  EXPECT_EQ(error_of([&] {
-              pending.wait();
-              gpu::wait_for(world.compute());
-            }),
-            "no error");
-}
-
-TEST_F(NcclErrors, a_host_that_waits_for_a_peer_is_freed_by_a_watchdog) {
-  NcclWorld world({.timeout_seconds = kShortSeconds});
-  Exchange exchange(world);
-  if (!is_last()) {
-    exchange.start().wait();
-    std::string seen;
-    std::thread watchdog([&] {
-      while (seen.empty()) {
-        seen = world.groups().asynchronous_error().value_or("");
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-      }
-      world.groups().stop("the watchdog has seen: " + seen);
-    });
-    EXPECT_LT(seconds_of([&] { gpu::wait_for(world.compute()); }), kLongSeconds);
-    watchdog.join();
-    EXPECT_THAT(seen, HasSubstr("did not end within 0.5 s"));
-    EXPECT_THAT(error_of([&] { exchange.start().wait(); }), HasSubstr("the watchdog has seen"));
-  }
-  test_world().barrier();
-}
-
-TEST_F(NcclErrors, a_pending_that_goes_unfinished_waits_no_longer_than_the_timeout) {
-  NcclWorld world({.timeout_seconds = kShortSeconds});
-  Exchange exchange(world);
-  if (!is_last()) {
-    EXPECT_LT(seconds_of([&] { const Pending pending = exchange.start(); }), kLongSeconds);
-    EXPECT_THAT(error_of([&] { world.group().progress(); }),
-                HasSubstr("all_to_all_v (operation 1)" + place() + " did not end within 0.5 s"));
-  }
-  test_world().barrier();
 }
 
 TEST_F(NcclErrors, an_exception_aborts_and_destroys_nothing) {

@@ -1,4 +1,8 @@
-"""The whole program on a GPU beside the same on the CPU. The GPU is one that a CPU plays (tests/emulation)."""
+"""The whole program on a GPU beside the same on the CPU.
+
+HETMOE_ON_GPU names the program that has a GPU: by default build/hetmoe_emulated, whose GPU a CPU plays
+(tests/emulation); tests/run.sh --gpu takes the one for real GPUs, and lets ranks share it.
+"""
 
 import json
 import os
@@ -8,13 +12,19 @@ import unittest
 
 from command_line import HETMOE, CommandLineCase, mpirun
 
-EMULATED = pathlib.Path(os.environ.get("HETMOE_EMULATED", HETMOE.parent / "hetmoe_emulated"))
+PROGRAM = pathlib.Path(os.environ.get("HETMOE_ON_GPU", HETMOE.parent / "hetmoe_emulated"))
+EMULATED = PROGRAM.name == "hetmoe_emulated"
 ON_GPU = ["--set", "parallel.device=cuda"]
+ON_CPU = ["--set", "parallel.device=cpu"]
 # Sums are taken in another order than on the CPU.
 TOLERANCE = 1e-5
 
 
 class OnGpu(CommandLineCase):
+    def setUp(self):
+        super().setUp()
+        self.environment["NCCL_MULTI_RANK_GPU_ENABLE"] = "1"
+
     def run_program(self, program, *arguments, ranks=1, code=0):
         command = [str(program), *arguments]
         done = subprocess.run(mpirun(ranks, *command) if ranks > 1 else command, cwd=self.folder, env=self.environment,
@@ -24,6 +34,12 @@ class OnGpu(CommandLineCase):
 
     def train(self, program, run, *settings, ranks=1):
         return self.run_program(program, "train", "small.yaml", "--run-dir", run, *settings, ranks=ranks)
+
+    def train_on_cpu(self, run, *settings):
+        return self.train(HETMOE, run, *ON_CPU, *settings)
+
+    def train_on_gpu(self, run, *settings, ranks=1):
+        return self.train(PROGRAM, run, *ON_GPU, *settings, ranks=ranks)
 
     def metrics(self, run):
         lines = (self.folder / run / "metrics.jsonl").read_text().splitlines()
@@ -40,36 +56,60 @@ class OnGpu(CommandLineCase):
             self.assertEqual(line["flops_max_over_mean"], reference["flops_max_over_mean"])
 
     def test_training_gives_the_losses_norms_and_balance_of_the_cpu(self):
-        self.train(HETMOE, "cpu")
-        header = self.train(EMULATED, "gpu", *ON_GPU)
-        self.assertIn("fp32 on emulated device", header)
+        self.train_on_cpu("cpu")
+        header = self.train_on_gpu("gpu")
+        self.assertRegex(header, r"fp32 on (?!cpu)\S")
         self.assert_same_training("gpu", "cpu")
 
     def test_a_gpu_is_taken_of_its_own_accord_where_there_is_one(self):
-        self.assertIn("on emulated device", self.train(EMULATED, "gpu"))
-        self.assertIn("on cpu", self.train(EMULATED, "cpu", "--set", "parallel.device=cpu"))
+        self.assertRegex(self.train(PROGRAM, "gpu"), r"fp32 on (?!cpu)\S")
+        self.assertIn("on cpu", self.train(PROGRAM, "cpu", *ON_CPU))
+
+    def test_no_product_in_fp32_is_one_in_tf32(self):
+        self.environment["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "1"  # LibTorch would take it
+        settings = ["--set", "model.initializer_range=0.3"]  # values from which a loss depends
+        self.train_on_cpu("cpu", *settings)
+        self.train_on_gpu("gpu", *settings)
+        self.assert_same_training("gpu", "cpu")
+
+    def bits_of(self, run):
+        manifest = json.loads((self.folder / run / "checkpoints/step-00000003/manifest.json").read_text())
+        losses = [(line["loss"], line["grad_norm"], line["aux"]) for line in self.metrics(run)]
+        return losses, [(file["name"], file["digest"]) for file in manifest["files"]]
+
+    def test_deterministic_runs_have_the_same_bits(self):
+        self.environment["HETMOE_EMULATED_SUMS_VARY"] = "1"
+        for precision in ("fp32", "bf16"):
+            settings = ["--set", f"train.precision={precision}"]
+            asked = [*settings, "--set", "train.deterministic=true"]
+            for run in ("first", "second"):
+                self.train_on_gpu(f"{precision}-{run}", *asked)
+            self.assertEqual(self.bits_of(f"{precision}-first"), self.bits_of(f"{precision}-second"))
+            if EMULATED:  # whose sums do vary, so that the lines above can fail
+                self.train_on_gpu(f"{precision}-free", *settings)
+                self.assertNotEqual(self.bits_of(f"{precision}-first"), self.bits_of(f"{precision}-free"))
 
     def test_bf16_top_p_and_several_microbatches(self):
         settings = ["--set", "model.router.kind=top_p", "--set", "train.precision=bf16",
                     "--set", "train.microbatches=2", "--set", "model.router.entropy=0.03"]
-        self.train(HETMOE, "cpu", *settings)
-        self.train(EMULATED, "gpu", *ON_GPU, *settings)
+        self.train_on_cpu("cpu", *settings)
+        self.train_on_gpu("gpu", *settings)
         self.assert_same_training("gpu", "cpu", tolerance=2e-2)
 
     def test_a_run_goes_on_from_the_cpu_to_a_gpu_and_back(self):
         longer = [["--set", f"train.steps={steps}"] for steps in (6, 4, 2)]
-        self.train(HETMOE, "straight", *longer[0])
-        self.train(HETMOE, "moving", *longer[2])
-        self.train(EMULATED, "moving", *ON_GPU, *longer[1])
-        self.train(HETMOE, "moving", *longer[0])
+        self.train_on_cpu("straight", *longer[0])
+        self.train_on_cpu("moving", *longer[2])
+        self.train_on_gpu("moving", *longer[1])
+        self.train_on_cpu("moving", *longer[0])
         self.assert_same_training("moving", "straight")
         verified = self.run_program(HETMOE, "checkpoint", "verify", "moving")
         self.assertIn("step-00000006", verified)
 
     def test_two_ranks_with_a_gpu_each_rebalance_and_give_the_losses_of_one_cpu(self):
         settings = ["--set", "train.steps=4", "--set", "placement.every=2"]
-        self.train(HETMOE, "cpu", *settings)
-        self.train(EMULATED, "gpu", *ON_GPU, *settings, ranks=2)
+        self.train_on_cpu("cpu", *settings)
+        self.train_on_gpu("gpu", *settings, ranks=2)
         got, expected = self.metrics("gpu"), self.metrics("cpu")
         for line, reference in zip(got, expected, strict=True):
             for key in ("loss", "grad_norm"):
@@ -78,16 +118,16 @@ class OnGpu(CommandLineCase):
 
     def test_hypermoe_trains_on_a_gpu(self):
         settings = ["--set", "model.hyper.enabled=true", "--set", "model.hyper.rank=8", "--set", "model.hyper.hidden=8"]
-        self.train(HETMOE, "cpu", *settings)
-        self.train(EMULATED, "gpu", *ON_GPU, *settings)
+        self.train_on_cpu("cpu", *settings)
+        self.train_on_gpu("gpu", *settings)
         self.assert_same_training("gpu", "cpu")
 
     def test_the_loss_of_a_checkpoint_is_that_of_the_cpu(self):
-        self.train(HETMOE, "run")
+        self.train_on_cpu("run")
         tokens = [list(range(3, 19)), [7, 7, 1]]
         asked = ["evaluate", "run", "--tokens", json.dumps(tokens), "--json"]
-        here = json.loads(self.run_program(HETMOE, *asked))
-        there = json.loads(self.run_program(EMULATED, *asked, *ON_GPU))
+        here = json.loads(self.run_program(HETMOE, *asked, *ON_CPU))
+        there = json.loads(self.run_program(PROGRAM, *asked, *ON_GPU))
         self.assertEqual(there["tokens"], here["tokens"])
         self.assertLess(abs(there["loss"] - here["loss"]), TOLERANCE * here["loss"])
 

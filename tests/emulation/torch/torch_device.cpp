@@ -20,6 +20,7 @@
 
 #include "tests/emulation/device_memory.h"
 #include "tests/emulation/streams.h"
+#include "tests/emulation/torch/product_liberties.h"
 
 namespace hetmoe::emulation {
 namespace {
@@ -163,7 +164,10 @@ at::Tensor& addmm_of_type(const at::Tensor& addend, const at::Tensor& a, const a
 void fall_back(const c10::OperatorHandle& operation, torch::jit::Stack* stack) {
   run_all(default_stream());
   const Observed before = observed();
+  const bool takes_liberties = is_product(operation);
+  if (takes_liberties) round_factors(operation, *stack);
   at::native::cpu_fallback(operation, stack);
+  if (takes_liberties) vary_sums(*stack);
   observed().host_waits = before.host_waits;  // copies of the emulation, not of the program
   observed().copies = before.copies;
 }

@@ -13,6 +13,8 @@ namespace hetmoe::test {
 constexpr bool kIsObserved = false;
 inline std::uint64_t host_waits_so_far() { return 0; }
 inline std::uint64_t launches_so_far() { return 0; }
+/// A GPU's memory holds what it held.
+inline void mark_new_memory(unsigned char) {}
 
 /// Runs `compute` several times: a GPU takes its own turns, and a vector that differs is a race.
 template <typename Compute>

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "tests/emulation/nccl.h"
+
+namespace hetmoe::test {
+
+/// While one exists, groups of more sends and receives than that fail.
+class GroupLimit {
+ public:
+  explicit GroupLimit(int operations) { emulation::limit_group_operations(operations); }
+  ~GroupLimit() { emulation::limit_group_operations(kOfNccl); }
+  GroupLimit(const GroupLimit&) = delete;
+  GroupLimit& operator=(const GroupLimit&) = delete;
+
+ private:
+  static constexpr int kOfNccl = 2048;
+};
+
+}  // namespace hetmoe::test
