@@ -13,7 +13,7 @@ usage() {
   cat <<TEXT
 usage: tests/run.sh [--group NAME]... [--full] [--gpu]
   --group NAME   only this group (default: all): ${known_groups[*]}
-  --gpu          also what needs a GPU, built with CUDA
+  --gpu          what needs a GPU, built with CUDA, and the groups asked for; fails where there is none
   --full         also every header by itself, and the whole program under AddressSanitizer (slow)
 TEXT
 }
@@ -81,7 +81,8 @@ run_cuda() {
     printf 'run: the CUDA build failed\n' >&2
     count "$1" 0 1 0
   fi
-  if ((!was_on)); then
+  # Who has a GPU goes on with it.
+  if ((!was_on)) && [[ $1 == cuda ]]; then
     cmake --preset release -D HETMOE_CUDA=OFF >/dev/null && cmake --build --preset release --target hetmoe
   fi
 }
@@ -151,7 +152,7 @@ while (($# > 0)); do
   esac
   shift
 done
-if ((${#groups[@]} == 0)); then
+if ((${#groups[@]} == 0 && (full || !gpu))); then
   groups=("${known_groups[@]}")
 fi
 if ((full)); then
@@ -162,7 +163,13 @@ if ((gpu)); then
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-deploy/setup.sh --tests || fail "set-up or build failed: no test ran"
+if ((gpu)); then
+  source tests/gpu/require_gpu.sh
+  require_gpu
+fi
+if [[ ${groups[*]} != gpu ]]; then
+  deploy/setup.sh --tests || fail "set-up or build failed: no test ran"
+fi
 report+=("$(printf '%-14s %5d s' build "${SECONDS}")")
 
 for group in "${groups[@]}"; do

@@ -1,10 +1,31 @@
 #!/usr/bin/env bash
-# Prints one JSON line per measurement. Needs a release build; run it on an otherwise idle machine.
+# Prints one JSON line per measurement: run.sh [--gpu] [ROUNDS (3)]. Run it on an otherwise idle machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
+gpu=0
+if [[ ${1:-} == --gpu ]]; then
+  gpu=1
+  shift
+fi
 readonly rounds=${1:-3}
+if [[ ! ${rounds} =~ ^[1-9][0-9]*$ ]]; then
+  printf 'usage: tests/bench/run.sh [--gpu] [ROUNDS]\n' >&2
+  exit 2
+fi
+
+if ((gpu)); then
+  source tests/gpu/require_gpu.sh
+  require_gpu
+  deploy/setup.sh --cuda --target hetmoe --target benchmarks --target hetmoe_host_waits >&2
+  peer=()
+  if found=$(tests/peers/setup.sh --python); then
+    peer=(--peer "${found}")
+  fi
+  exec "${python}" -B tests/bench/on_gpu.py --rounds "${rounds}" "${peer[@]}"
+fi
+
 scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -3,10 +3,12 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
 #include "tests/emulation/device_memory.h"
+#include "tests/emulation/host_waits_file.h"
 #include "tests/emulation/streams.h"
 
 using namespace hetmoe::emulation;
@@ -66,6 +68,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
+  write_host_waits_at_exit();  // who uses the device has asked for it
   if (const auto error = failure_of("cudaGetDeviceCount"); error != cudaSuccess) return error;
   *count = 1;
   return cudaSuccess;
@@ -181,9 +184,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   return cudaSuccess;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   if (const auto error = failure_of("cudaEventCreateWithFlags"); error != cudaSuccess) return error;
   *event = new CUevent_st;
+  if ((flags & cudaEventDisableTiming) == 0) (*event)->milliseconds = std::make_shared<double>(0);
   return cudaSuccess;
 }
 
@@ -194,7 +198,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const auto error = failure_of("cudaEventRecord"); error != cudaSuccess) return error;
-  *event = {stream_of(stream), stream_of(stream)->enqueued};
+  CUstream_st* const there = stream_of(stream);
+  if (event->milliseconds) {
+    enqueue(there, "time", [reached = event->milliseconds] {
+      const auto now = std::chrono::steady_clock::now().time_since_epoch();
+      *reached = std::chrono::duration<double, std::milli>(now).count();
+      return true;
+    });
+  }
+  event->stream = there;
+  event->position = there->enqueued;
   return cudaSuccess;
 }
 
@@ -208,4 +221,14 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   ++observed().host_waits;
   if (event->stream != nullptr) run_until(event->stream, event->position);
   return static_cast<cudaError_t>(sticky_error());
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  if (!begin->milliseconds || !end->milliseconds || begin->stream == nullptr ||
+      end->stream == nullptr) {
+    return refused(cudaErrorInvalidValue);
+  }
+  if (!advance(*begin) || !advance(*end)) return cudaErrorNotReady;
+  *milliseconds = static_cast<float>(*end->milliseconds - *begin->milliseconds);
+  return cudaSuccess;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 
 /// One piece of work on a stream: called until it says that it is done; never blocks.
@@ -25,6 +26,8 @@ struct CUstream_st {
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   std::uint64_t position = 0;
+  /// When it was reached, by a clock of the host's; none: nobody times it.
+  std::shared_ptr<double> milliseconds;
 };
 
 namespace hetmoe::emulation {
