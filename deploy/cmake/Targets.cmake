@@ -19,18 +19,19 @@ function(hetmoe_library name)
     endif()
   endif()
   if(HETMOE_CHECK_HEADERS)
+    cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE room)
+    list(TRANSFORM ARG_HEADERS PREPEND ${room}/)
     hetmoe_check_headers(${name} "${ARG_TORCH}" ${ARG_HEADERS})
   endif()
 endfunction()
 
-# NAME_headers: one source per header that includes it and nothing else. CMake's own check knows only
-# what a room hands on, and LibTorch is never handed on.
+# NAME_headers: one source per header, given from the root of the tree, that includes it and nothing else. CMake's own check
+# knows only what a room hands on, and LibTorch is never handed on.
 function(hetmoe_check_headers name torch)
   set(sources)
   foreach(header IN LISTS ARGN)
-    cmake_path(RELATIVE_PATH CMAKE_CURRENT_SOURCE_DIR BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE room)
     set(source ${CMAKE_CURRENT_BINARY_DIR}/headers/${header}.cpp)
-    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${room}/${header}\"\n")
+    file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${header}\"\n")
     list(APPEND sources ${source})
   endforeach()
   add_library(${name}_headers OBJECT ${sources})

@@ -14,12 +14,10 @@
 #include "parallel/placement/held_slices.h"
 #include "tests/support/gradient_check.h"
 #include "tests/support/mpi_world.h"
+#include "tests/support/small_decoder.h"
 
 namespace hetmoe::test {
 namespace {
-
-constexpr std::int64_t kLength = 7;
-const std::vector<std::int64_t> kWidths = {8, 1, 16, 3, 24};
 
 struct DecoderCase {
   const char* name;
@@ -28,34 +26,12 @@ struct DecoderCase {
   bool replicated = false;
 };
 
-RouterConfig top_p() {
-  RouterConfig router;
-  router.kind = RouterKind::kTopP;
-  router.top_p = 0.6;
-  router.load_balance = 0.01;
-  return router;
-}
-
-ModelConfig model_of(const DecoderCase& c) {
-  ModelConfig config;
-  config.vocab_size = 19;
-  config.hidden_size = 24;
-  config.num_layers = 2;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 6;
-  config.experts.count = static_cast<int>(kWidths.size());
-  config.experts.widths = kWidths;
-  config.router = c.router;
-  return config;
-}
-
 /// Layer 0 is whole; of layer 1 wide experts are cut, or the widest is on two ranks.
 Placement placement_of(const DecoderCase& c, int ranks) {
   Placement placement;
   placement.layers.resize(2);
-  for (int e = 0; e < static_cast<int>(kWidths.size()); ++e) {
-    const std::int64_t width = kWidths[static_cast<std::size_t>(e)];
+  for (int e = 0; e < static_cast<int>(kSmallWidths.size()); ++e) {
+    const std::int64_t width = kSmallWidths[static_cast<std::size_t>(e)];
     const int rank = (e + 1) % ranks;
     const int other = (rank + 1) % ranks;
     placement.layers[0].slices.push_back({e, e % ranks, 0, width});
@@ -87,7 +63,7 @@ class OneDecoder {
  public:
   OneDecoder(const DecoderCase& c, const Placement& placement, Communicator& group,
              at::Device device)
-      : config_(model_of(c)),
+      : config_(small_decoder(c.router)),
         store_(config_, slices_of_rank(placement, group.rank()), c.type, GradientMemory::kHeld,
                device),
         mixture_(group, placement,
@@ -97,12 +73,9 @@ class OneDecoder {
                   .dispatch_parts = 2}),
         decoder_(config_, {store_, mixture_.get(), gate_, clock_, listener_}) {
     store_.dense_values().copy_(test_values("dense", store_.dense_values().sizes(), 0.5));
-    for (const TensorSpec& spec : store_.dense_specs()) {
-      at::Tensor value = store_.dense(spec.name).value;
-      if (!spec.is_matrix) value.mul_(0.3).add_(1.0);
-    }
+    set_norms(store_);
     for_each_part([](const std::string& name, SliceWeights& weights, const Slice& slice) {
-      const std::int64_t width = kWidths[static_cast<std::size_t>(slice.expert)];
+      const std::int64_t width = kSmallWidths[static_cast<std::size_t>(slice.expert)];
       const at::Tensor whole = test_values(name.c_str(), {3, width, weights.down.size(1)}, 0.5);
       const at::Tensor part = whole.narrow(1, slice.begin, slice.width());
       weights.gate_up.copy_(part.narrow(0, 0, 2).reshape(weights.gate_up.sizes()));
@@ -112,19 +85,14 @@ class OneDecoder {
 
   /// The sum of this rank's losses. `hosts` sums the statistics.
   double train(const Batch& batch, Communicator& hosts) {
-    std::vector<std::int32_t> inputs, targets;
-    for (std::int64_t i = 0; i < batch.sequences * kLength; ++i) {
-      const std::int64_t token = batch.begin * kLength + i;
-      inputs.push_back(static_cast<std::int32_t>(token * 5 % 19));
-      targets.push_back(static_cast<std::int32_t>(token * 11 % 19));
-    }
+    const SmallText text(batch.begin, batch.sequences);
     RouterStatistics statistics(config_.num_layers, config_.experts.count);
     PassState pass{.microbatch = {.sequences = batch.sequences,
-                                  .length = kLength,
-                                  .inputs = inputs,
-                                  .targets = targets,
+                                  .length = kSmallLength,
+                                  .inputs = text.inputs,
+                                  .targets = text.targets,
                                   .document_begin = {},
-                                  .global_tokens = batch.global_sequences * kLength},
+                                  .global_tokens = batch.global_sequences * kSmallLength},
                    .statistics = &statistics,
                    .seconds = {}};
     const double loss = decoder_.forward(pass).value();
@@ -150,13 +118,13 @@ class OneDecoder {
     std::vector<at::Tensor> all = {store_.dense_gradients().to(at::kCPU).to(at::kDouble).flatten()};
     std::vector<at::Tensor> experts;
     for (int layer = 0; layer < config_.num_layers; ++layer) {
-      for (const std::int64_t width : kWidths) {
+      for (const std::int64_t width : kSmallWidths) {
         experts.push_back(
             at::zeros({3, width, config_.hidden_size}, at::TensorOptions(at::kDouble)));
       }
     }
     for_each_part([&](const std::string&, SliceWeights& weights, const Slice& slice) {
-      const std::size_t index = static_cast<std::size_t>(slice.layer) * kWidths.size() +
+      const std::size_t index = static_cast<std::size_t>(slice.layer) * kSmallWidths.size() +
                                 static_cast<std::size_t>(slice.expert);
       at::Tensor part = experts[index].narrow(1, slice.begin, slice.width());
       part.narrow(0, 0, 2).add_(
@@ -230,7 +198,7 @@ TEST_P(GpuDecoders, lose_and_learn_what_one_cpu_does) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GpuDecoders,
                          testing::Values(DecoderCase{.name = "top_k"},
-                                         DecoderCase{.name = "top_p", .router = top_p()},
+                                         DecoderCase{.name = "top_p", .router = small_top_p()},
                                          DecoderCase{.name = "replicas", .replicated = true},
                                          DecoderCase{.name = "bf16", .type = at::kBFloat16}),
                          [](const auto& context) { return std::string(context.param.name); });

@@ -171,7 +171,7 @@ TEST_F(NcclErrors, ranks_wait_for_one_that_cannot_make_the_group_no_longer_than_
   const std::string error = error_of([] { NcclWorld world({.timeout_seconds = kShortSeconds}); });
   EXPECT_THAT(error, is_last() ? HasSubstr("ncclCommInitRankConfig: unhandled system error")
                                : HasSubstr("ncclCommInitRankConfig (operation 0)" + place() +
-                                           " did not end within 0.5 s"));
+                                           " did not end within " + kShortText));
 }
 
 TEST_F(NcclErrors, memory_that_is_short_at_the_start_is_told) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <observed_nccl.h>
 
 #include <chrono>
 #include <cstdint>
@@ -66,9 +67,6 @@ class Exchange {
   Placed<float> send_;
   Placed<float> receive_;
 };
-
-constexpr double kShortSeconds = 0.5;
-constexpr double kLongSeconds = 20;  // for an error that must come by itself
 
 inline std::string error_of(const std::function<void()>& call) {
   try {

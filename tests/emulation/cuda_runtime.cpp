@@ -31,6 +31,10 @@ cudaStream_t stream_of(cudaStream_t stream) {
   return stream != nullptr ? stream : default_stream();
 }
 
+double host_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
 bool is_side_right(const void* pointer, std::size_t size, bool device) {
   return size == 0 || is_on_device(pointer, size) == device;
 }
@@ -186,8 +190,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   if (const auto error = failure_of("cudaEventCreateWithFlags"); error != cudaSuccess) return error;
-  *event = new CUevent_st;
-  if ((flags & cudaEventDisableTiming) == 0) (*event)->milliseconds = std::make_shared<double>(0);
+  *event = new CUevent_st{.is_timed = (flags & cudaEventDisableTiming) == 0};
   return cudaSuccess;
 }
 
@@ -198,16 +201,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (const auto error = failure_of("cudaEventRecord"); error != cudaSuccess) return error;
-  CUstream_st* const there = stream_of(stream);
-  if (event->milliseconds) {
-    enqueue(there, "time", [reached = event->milliseconds] {
-      const auto now = std::chrono::steady_clock::now().time_since_epoch();
-      *reached = std::chrono::duration<double, std::milli>(now).count();
+  event->seconds.reset();
+  if (event->is_timed) {
+    event->seconds = std::make_shared<double>(0);
+    enqueue(stream_of(stream), "time", [seconds = event->seconds] {
+      *seconds = host_seconds();
       return true;
     });
   }
-  event->stream = there;
-  event->position = there->enqueued;
+  event->stream = stream_of(stream);
+  event->position = event->stream->enqueued;
   return cudaSuccess;
 }
 
@@ -223,12 +226,13 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return static_cast<cudaError_t>(sticky_error());
 }
 
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  if (!begin->milliseconds || !end->milliseconds || begin->stream == nullptr ||
-      end->stream == nullptr) {
-    return refused(cudaErrorInvalidValue);
+// When the emulation did the work before: what it takes here and not what a device would take.
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  if (const auto error = failure_of("cudaEventElapsedTime"); error != cudaSuccess) return error;
+  if (!start->seconds || !end->seconds) return refused(cudaErrorInvalidValue);
+  for (const cudaEvent_t event : {start, end}) {
+    if (event->stream->finished < event->position) return cudaErrorNotReady;
   }
-  if (!advance(*begin) || !advance(*end)) return cudaErrorNotReady;
-  *milliseconds = static_cast<float>(*end->milliseconds - *begin->milliseconds);
+  *milliseconds = static_cast<float>(1e3 * (*end->seconds - *start->seconds));
   return cudaSuccess;
 }

@@ -26,8 +26,8 @@ struct CUstream_st {
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   std::uint64_t position = 0;
-  /// When it was reached, by a clock of the host's; none: nobody times it.
-  std::shared_ptr<double> milliseconds;
+  bool is_timed = false;
+  std::shared_ptr<double> seconds;  ///< of the host's clock, when it was reached; timed ones alone
 };
 
 namespace hetmoe::emulation {

@@ -13,7 +13,7 @@ import unittest
 from command_line import HETMOE, CommandLineCase, mpirun
 
 PROGRAM = pathlib.Path(os.environ.get("HETMOE_ON_GPU", HETMOE.parent / "hetmoe_emulated"))
-EMULATED = PROGRAM.name == "hetmoe_emulated"
+IS_EMULATED = PROGRAM.name == "hetmoe_emulated"
 ON_GPU = ["--set", "parallel.device=cuda"]
 ON_CPU = ["--set", "parallel.device=cpu"]
 # Sums are taken in another order than on the CPU.
@@ -85,7 +85,7 @@ class OnGpu(CommandLineCase):
             for run in ("first", "second"):
                 self.train_on_gpu(f"{precision}-{run}", *asked)
             self.assertEqual(self.bits_of(f"{precision}-first"), self.bits_of(f"{precision}-second"))
-            if EMULATED:  # whose sums do vary, so that the lines above can fail
+            if IS_EMULATED:  # whose sums do vary, so that the lines above can fail
                 self.train_on_gpu(f"{precision}-free", *settings)
                 self.assertNotEqual(self.bits_of(f"{precision}-first"), self.bits_of(f"{precision}-free"))
 

@@ -4,6 +4,11 @@
 
 namespace hetmoe::test {
 
+// Of waits that must end by themselves, and of those that must not.
+constexpr double kShortSeconds = 0.5;
+constexpr const char* kShortText = "0.5 s";
+constexpr double kLongSeconds = 20;
+
 /// While one exists, groups of more sends and receives than that fail.
 class GroupLimit {
  public:

@@ -2,7 +2,10 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
+#include <observed_device.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -74,7 +77,9 @@ TEST_P(GpuAdamWRuns, updates_as_the_cpu_does_whatever_lies_behind_what) {
                          .update = update,
                          .gradient_scale = GetParam().gradient_scale};
     adamw_update(here.pieces(), step);
+    const std::uint64_t waits = host_waits_so_far();
     adamw_update(there.pieces(), step);
+    EXPECT_EQ(host_waits_so_far(), waits);
     // The fused one writes clipped gradients back; a step brings new ones.
     const at::Tensor next = values(("gradients" + std::to_string(update)).c_str(), 1, at::kCPU);
     here.gradients.copy_(next);
@@ -104,6 +109,8 @@ TEST(GpuAdamWRuns, squares_of_neighbours_and_others_sum_up) {
     expected += piece.gradient.to(at::kCPU).to(at::kDouble).square().sum().item<double>();
   }
   EXPECT_NEAR(fetched({sum_of_squares(parts).there()})[0], expected, 1e-6 * expected);
+  parts.back().fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_FALSE(std::isfinite(fetched({sum_of_squares(parts).there()})[0]));
 }
 
 }  // namespace

@@ -8,11 +8,10 @@
 #include "core/model/local_token_dispatcher.h"
 #include "core/tensor/device.h"
 #include "tests/support/gradient_check.h"
+#include "tests/support/small_decoder.h"
 
 namespace hetmoe {
 namespace {
-
-constexpr std::int64_t kLength = 7;
 
 struct ModelCase {
   const char* name;
@@ -26,19 +25,9 @@ struct ModelCase {
 };
 
 ModelConfig model_of(const ModelCase& c) {
-  ModelConfig config;
-  config.vocab_size = 19;
-  config.hidden_size = 24;
-  config.num_layers = 2;
-  config.num_heads = 4;
-  config.num_kv_heads = 2;
-  config.head_dim = 6;
-  config.rope_theta = 50;
+  ModelConfig config = test::small_decoder(c.router);
   config.qk_norm = c.qk_norm;
   config.tie_embeddings = c.tied;
-  config.experts.count = 5;
-  config.experts.widths = {8, 1, 16, 3, 24};
-  config.router = c.router;
   config.hyper = c.hyper;
   return config;
 }
@@ -61,7 +50,9 @@ class OneDecoder {
         store_(config_, slices_of_model(), c.type, GradientMemory::kHeld, device),
         mixture_(make_mixture(device, c.type)),
         statistics_(config_.num_layers, config_.experts.count),
-        decoder_(config_, {store_, *mixture_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, *mixture_, gate_, clock_, listener_}),
+        sequences_(c.sequences),
+        text_(0, c.sequences) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
     std::int64_t begin = 0;
     for (at::Tensor part :
@@ -69,16 +60,10 @@ class OneDecoder {
       part.copy_(values.narrow(0, begin, part.numel()));
       begin += part.numel();
     }
-    for (const TensorSpec& spec : store_.dense_specs()) {
-      at::Tensor value = store_.dense(spec.name).value;
-      if (!spec.is_matrix) value.mul_(0.3).add_(1.0);
+    test::set_norms(store_);
+    for (std::int64_t i = 0; c.documents && i < c.sequences * test::kSmallLength; ++i) {
+      document_begin_.push_back(static_cast<std::int32_t>(i % test::kSmallLength / 3 * 3));
     }
-    for (std::int64_t i = 0; i < c.sequences * kLength; ++i) {
-      inputs_.push_back(static_cast<std::int32_t>(i * 5 % 19));
-      targets_.push_back(static_cast<std::int32_t>(i * 11 % 19));
-      if (c.documents) document_begin_.push_back(static_cast<std::int32_t>(i % kLength / 3 * 3));
-    }
-    sequences_ = c.sequences;
   }
 
   /// Both microbatches of a step; statistics are those of the second.
@@ -123,11 +108,12 @@ class OneDecoder {
   PassState make_pass(std::int64_t index) {
     statistics_.clear();
     return {.microbatch = {.sequences = sequences_,
-                           .length = kLength,
-                           .inputs = inputs_,
-                           .targets = targets_,
+                           .length = test::kSmallLength,
+                           .inputs = text_.inputs,
+                           .targets = text_.targets,
                            .document_begin = document_begin_,
-                           .global_tokens = 2 * std::max<std::int64_t>(sequences_, 1) * kLength,
+                           .global_tokens =
+                               2 * std::max<std::int64_t>(sequences_, 1) * test::kSmallLength,
                            .microbatches = 2,
                            .index = index},
             .statistics = &statistics_,
@@ -142,8 +128,9 @@ class OneDecoder {
   SystemClock clock_;
   RouterStatistics statistics_;
   Decoder decoder_;
-  std::int64_t sequences_ = 0;
-  std::vector<std::int32_t> inputs_, targets_, document_begin_;
+  std::int64_t sequences_;
+  test::SmallText text_;
+  std::vector<std::int32_t> document_begin_;
 };
 
 double distance(const at::Tensor& got, const at::Tensor& expected) {
@@ -181,14 +168,6 @@ TEST_P(GpuDecoder, losses_gradients_and_statistics_are_those_of_the_cpu) {
   }
 }
 
-RouterConfig top_p() {
-  RouterConfig router;
-  router.kind = RouterKind::kTopP;
-  router.top_p = 0.6;
-  router.entropy = 0.03;
-  return router;
-}
-
 HyperConfig small_expert(HyperKind kind = HyperKind::kGenerated, bool gated = false) {
   return {.enabled = true,
           .kind = kind,
@@ -220,9 +199,9 @@ TEST(GpuDecoderOfTwoLayers, the_host_waits_once_per_layer_and_twice_for_what_it_
   for (const ModelCase& c :
        {ModelCase{.name = "alone"},
         ModelCase{.name = "generated", .hyper = small_expert(HyperKind::kGenerated, true)},
-        ModelCase{.name = "factorised", .router = top_p(), .hyper = without_memory()},
+        ModelCase{.name = "factorised", .router = test::small_top_p(), .hyper = without_memory()},
         ModelCase{.name = "adapters",
-        .router = top_p(),
+        .router = test::small_top_p(),
         .hyper = small_expert(HyperKind::kExpertAdapters)}}) {
     OneDecoder decoder(c, gpu_device());
     decoder.train();  // what is made once, and memory that has grown
@@ -234,7 +213,7 @@ INSTANTIATE_TEST_SUITE_P(
     Models, GpuDecoder,
     testing::Values(
         ModelCase{.name = "top_k"}, ModelCase{.name = "bf16", .type = at::kBFloat16},
-        ModelCase{.name = "top_p", .router = top_p()},
+        ModelCase{.name = "top_p", .router = test::small_top_p()},
         ModelCase{.name = "released_code", .router = released()},
         ModelCase{.name = "documents", .documents = true},
         ModelCase{.name = "normalised_heads_and_tied", .qk_norm = true, .tied = true},
@@ -245,12 +224,12 @@ INSTANTIATE_TEST_SUITE_P(
                   .type = at::kBFloat16,
                   .hyper = small_expert(HyperKind::kGenerated, true)},
         ModelCase{.name = "generated_top_p_gated",
-                  .router = top_p(),
+                  .router = test::small_top_p(),
                   .hyper = small_expert(HyperKind::kGenerated, true)},
         ModelCase{.name = "factorised", .hyper = without_memory()},
         ModelCase{.name = "one_adapter", .hyper = small_expert(HyperKind::kSharedAdapter)},
         ModelCase{.name = "adapters_of_experts",
-                  .router = top_p(),
+                  .router = test::small_top_p(),
                   .hyper = small_expert(HyperKind::kExpertAdapters)},
         ModelCase{.name = "generated_without_tokens",
                   .sequences = 0,
