@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def steps_of(command, metrics, steps):
             process.wait()
         errors.seek(0)
         reason = (errors.read().strip() or f"exit code {process.returncode}")[-500:]
-    raise (OutOfMemory if "memory" in reason else RuntimeError)(reason)
+    raise (OutOfMemory if re.search(r"out of memory|needs .* GiB", reason) else RuntimeError)(reason)
 
 
 def largest_that_fits(run, first, most):

@@ -119,7 +119,9 @@ class Judgement(unittest.TestCase):
     def test_a_device_that_is_full_is_told_from_a_run_that_fails(self):
         with tempfile.TemporaryDirectory() as folder:
             absent = pathlib.Path(folder) / "metrics.jsonl"
-            for reason, error in (("hetmoe: out of memory: use more ranks", on_gpu.OutOfMemory), ("no", RuntimeError)):
+            for reason, error in (("hetmoe: out of memory: use more ranks", on_gpu.OutOfMemory),
+                                  ("hetmoe: the model needs 90.0 GiB for the parameters", on_gpu.OutOfMemory),
+                                  ("hetmoe: cannot open 'x'", RuntimeError)):
                 command = [sys.executable, "-c", f"import sys; sys.exit({reason!r})"]
                 with self.assertRaises(error) as caught:
                     on_gpu.steps_of(command, absent, 1)
