@@ -1,5 +1,8 @@
+// glibc's check of longjmp knows one stack.
+#undef _FORTIFY_SOURCE
 #include "tests/emulation/thread_block.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -18,8 +21,11 @@ constexpr std::size_t kStackBytes = std::size_t{64} << 10;
 
 enum class Waits { kNo, kForBlock, kForWarp, kEnded };
 
+/// Begins once and takes one body after another. Contexts are for the beginning alone: changing to
+/// one asks the kernel about signals each time.
 struct Fiber {
-  ucontext_t context = {};
+  jmp_buf place = {};
+  bool has_begun = false;
   std::unique_ptr<std::byte[]> stack = std::make_unique<std::byte[]>(kStackBytes);
   Waits waits = Waits::kNo;
   std::uint64_t brought = 0;  ///< to the warp
@@ -34,7 +40,7 @@ class Block {
     body_ = &body;
     while (fibers_.size() < threads) fibers_.push_back(std::make_unique<Fiber>());
     threads_ = threads;
-    for (unsigned i = 0; i < threads; ++i) begin(*fibers_[i]);
+    for (unsigned i = 0; i < threads; ++i) fibers_[i]->waits = Waits::kNo;
     do {
       for (unsigned turn = 0; turn < warps(); ++turn) run_warp(in_turn(turn, warps()));
     } while (release_block());
@@ -43,7 +49,7 @@ class Block {
   void wait(Waits waits) {
     Fiber& fiber = *fibers_[running_];
     fiber.waits = waits;
-    swapcontext(&fiber.context, &scheduler_);
+    if (_setjmp(fiber.place) == 0) _longjmp(scheduler_, 1);
   }
 
   WarpBits exchange(std::uint64_t bits) {
@@ -59,13 +65,15 @@ class Block {
  private:
   static void enter();
 
-  void begin(Fiber& fiber) {
-    getcontext(&fiber.context);
-    fiber.context.uc_stack.ss_sp = fiber.stack.get();
-    fiber.context.uc_stack.ss_size = kStackBytes;
-    fiber.context.uc_link = &scheduler_;
-    makecontext(&fiber.context, &Block::enter, 0);
-    fiber.waits = Waits::kNo;
+  [[noreturn]] static void begin(Fiber& fiber) {
+    fiber.has_begun = true;
+    ucontext_t context = {};
+    getcontext(&context);
+    context.uc_stack.ss_sp = fiber.stack.get();
+    context.uc_stack.ss_size = kStackBytes;
+    makecontext(&context, &Block::enter, 0);
+    setcontext(&context);
+    std::abort();
   }
 
   unsigned warps() const { return (threads_ + kWarpSize - 1) / kWarpSize; }
@@ -87,7 +95,10 @@ class Block {
     if (fibers_[thread]->waits != Waits::kNo) return;
     running_ = thread;
     thread_index = {thread, 0, 0};
-    swapcontext(&scheduler_, &fibers_[thread]->context);
+    if (_setjmp(scheduler_) != 0) return;
+    Fiber& fiber = *fibers_[thread];
+    if (!fiber.has_begun) begin(fiber);
+    _longjmp(fiber.place, 1);
   }
 
   bool all(unsigned begin, unsigned end, Waits waits) const {
@@ -116,7 +127,7 @@ class Block {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   unsigned threads_ = 0;
   unsigned running_ = 0;
-  ucontext_t scheduler_ = {};
+  jmp_buf scheduler_ = {};
 };
 
 Block& this_block() {
@@ -126,8 +137,10 @@ Block& this_block() {
 
 void Block::enter() {
   Block& block = this_block();
-  (*block.body_)();
-  block.fibers_[block.running_]->waits = Waits::kEnded;
+  while (true) {
+    (*block.body_)();
+    block.wait(Waits::kEnded);
+  }
 }
 
 }  // namespace
