@@ -29,8 +29,9 @@ OwnedStream::~OwnedStream() {
   if (stream_ != nullptr) cudaStreamDestroy(stream_);
 }
 
-OwnedEvent::OwnedEvent() {
-  check_cuda("cudaEventCreate", cudaEventCreateWithFlags(&event_, cudaEventDisableTiming));
+OwnedEvent::OwnedEvent(Timing timing) {
+  const unsigned flags = timing == Timing::kTimed ? cudaEventDefault : cudaEventDisableTiming;
+  check_cuda("cudaEventCreate", cudaEventCreateWithFlags(&event_, flags));
 }
 
 OwnedEvent::OwnedEvent(OwnedEvent&& other) noexcept
@@ -60,6 +61,12 @@ bool OwnedEvent::reached() const {
 }
 
 void OwnedEvent::wait() const { check_cuda("cudaEventSynchronize", cudaEventSynchronize(event_)); }
+
+double OwnedEvent::seconds_since(const OwnedEvent& earlier) const {
+  float milliseconds = 0;
+  check_cuda("cudaEventElapsedTime", cudaEventElapsedTime(&milliseconds, earlier.event_, event_));
+  return 1e-3 * static_cast<double>(milliseconds);
+}
 
 void wait_for(Stream stream) { check_cuda("cudaStreamSynchronize", cudaStreamSynchronize(stream)); }
 

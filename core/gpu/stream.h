@@ -28,7 +28,11 @@ class OwnedStream {
 /// A place in a stream that others can wait for. Move-only; may be recorded again and again.
 class OwnedEvent {
  public:
-  OwnedEvent();
+  enum class Timing : std::uint8_t { kNone, kTimed };
+
+  OwnedEvent() : OwnedEvent(Timing::kNone) {}
+  /// One that keeps the time costs the device a little more.
+  explicit OwnedEvent(Timing timing);
   OwnedEvent(OwnedEvent&& other) noexcept;
   OwnedEvent& operator=(OwnedEvent&& other) noexcept;
   ~OwnedEvent();
@@ -41,6 +45,8 @@ class OwnedEvent {
   bool reached() const;
   /// The host waits.
   void wait() const;
+  /// From when `earlier` was reached until this one was. Both keep the time and have been reached.
+  double seconds_since(const OwnedEvent& earlier) const;
 
  private:
   Event event_ = nullptr;

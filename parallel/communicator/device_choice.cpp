@@ -82,4 +82,16 @@ int choose_device(Communicator& control, const gpu::Devices& devices, bool may_s
   return devices_of_ranks(ranks, may_share)[static_cast<std::size_t>(control.rank())];
 }
 
+std::vector<int> device_numbers(Communicator& control, const DeviceUuid& own) {
+  const std::vector<int> hosts = hosts_of_ranks(control);
+  const std::vector<std::string> uuids = gather_texts(control, std::string(own.begin(), own.end()));
+  std::map<std::pair<int, std::string>, int> numbers;
+  std::vector<int> devices;
+  for (std::size_t rank = 0; rank < hosts.size(); ++rank) {
+    const auto number = static_cast<int>(numbers.size());
+    devices.push_back(numbers.try_emplace({hosts[rank], uuids[rank]}, number).first->second);
+  }
+  return devices;
+}
+
 }  // namespace hetmoe

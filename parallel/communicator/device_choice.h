@@ -31,6 +31,10 @@ std::vector<int> devices_of_ranks(const std::vector<RankDevices>& ranks, bool ma
 /// the same on every rank.
 int choose_device(Communicator& control, const gpu::Devices& devices, bool may_share);
 
+/// The device of every rank, as a number in the order in which devices first appear: [0, 0, 1]
+/// where the first two of three ranks share one. Collective. Blocking.
+std::vector<int> device_numbers(Communicator& control, const DeviceUuid& own);
+
 /// As nvidia-smi writes it: "GPU-5e5e5e5e-5e5e-5e5e-5e5e-5e5e5e5e5e5e".
 std::string uuid_text(const DeviceUuid& uuid);
 

@@ -12,7 +12,7 @@
 namespace hetmoe {
 
 struct CalibrationRequest {
-  const RunConfig& config;  ///< precision and threads as training takes them; may be auto and 0
+  const RunConfig& config;  ///< device, precision, threads as training takes them; may be auto
   CalibrationPlan plan;
   Communicator& world;
   const Clock& clock;
@@ -20,9 +20,10 @@ struct CalibrationRequest {
 };
 
 /// Measures how fast the ranks of `world` compute and talk, all of them at once, in the process as
-/// training sets it up. Every number is that of the slowest rank. Collective: with the same request
-/// on all ranks; the result is the same on all. Blocking: about plan.seconds.
-/// Errors: CommunicationError.
+/// training sets it up: on the device that training takes, over NCCL between GPUs. Every number is
+/// that of the slowest rank. Collective: with the same request on all ranks; the result is the same
+/// on all. Blocking: about plan.seconds. Errors: CommunicationError; ConfigError where the device
+/// asked for is not there.
 Cluster calibrate(const CalibrationRequest& request);
 
 }  // namespace hetmoe

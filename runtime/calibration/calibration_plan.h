@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/kernels/gpu/product_table.h"
 #include "core/model/model_config.h"
 #include "runtime/run_config.h"
 
@@ -23,6 +24,7 @@ struct CalibrationPlan {
   std::vector<std::int64_t> lengths;       ///< ascending; sequences of attention
   /// Heads, experts, router and vocabulary; hidden size, widths and layers are set per measurement.
   ModelConfig model;
+  gpu::ProductTable products;     ///< how experts are multiplied on a GPU
   std::int64_t tokens = 1024;     ///< rows of dense products, attention, head and large layers
   std::int64_t few_tokens = 128;  ///< rows of small layers
   std::int64_t optimizer_elements = 0;   ///< parameters that one update touches

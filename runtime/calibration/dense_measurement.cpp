@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/kernels/attention.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/linear.h"
+#include "runtime/calibration/attention_pass.h"
 #include "runtime/calibration/model_shape.h"
 #include "runtime/calibration/random_tensor.h"
 
@@ -18,11 +18,11 @@ namespace {
 /// A matrix of the decoder with its gradient, and one call's input and output gradient.
 class Projection {
  public:
-  Projection(at::ScalarType type, std::int64_t tokens, std::int64_t in, std::int64_t out)
-      : x_(random_tensor({tokens, in}, 1.0, type)),
-        dy_(random_tensor({tokens, out}, 1e-3, type)),
-        weight_(random_tensor({out, in}, 0.02, type)),
-        gradient_(at::zeros({out, in}, at::TensorOptions(at::kFloat))) {}
+  Projection(const at::TensorOptions& place, std::int64_t tokens, std::int64_t in, std::int64_t out)
+      : x_(random_tensor({tokens, in}, 1.0, place)),
+        dy_(random_tensor({tokens, out}, 1e-3, place)),
+        weight_(random_tensor({out, in}, 0.02, place)),
+        gradient_(at::zeros({out, in}, place.dtype(at::kFloat))) {}
 
   void forward() { linear_forward(x_, weight_); }
   void backward() {
@@ -46,53 +46,44 @@ void add_point(RateCurve& curve, std::int64_t size, double forward_flops,
 
 }  // namespace
 
-double measure_peak(Measurement& measurement, at::ScalarType type, double seconds) {
-  const at::Tensor a = random_tensor({2048, 1024}, 1.0, type);
-  const at::Tensor b = random_tensor({1024, 2048}, 1.0, type);
+double measure_peak(Measurement& measurement, const at::TensorOptions& place, double seconds) {
+  const at::Tensor a = random_tensor({2048, 1024}, 1.0, place);
+  const at::Tensor b = random_tensor({1024, 2048}, 1.0, place);
   at::Tensor out = at::mm(a, b);
   return 2.0 * 2048 * 1024 * 2048 / measurement.median(seconds, [&] { at::mm_out(out, a, b); });
 }
 
 RateCurve measure_dense_products(Measurement& measurement, const CalibrationPlan& plan,
-                                 at::ScalarType type, double seconds_per_point) {
+                                 const at::TensorOptions& place, double seconds_per_point) {
   RateCurve curve;
   for (const std::int64_t hidden_size : plan.hidden_sizes) {
     const AttentionShape shape = attention_shape(plan, hidden_size, plan.tokens);
-    Projection in(type, plan.tokens, hidden_size, shape.row_width());
-    Projection out(type, plan.tokens, shape.output_width(), hidden_size);
-    const auto seconds = measurement.medians(seconds_per_point, [&] {
-      return std::vector<double>{measurement.seconds_of([&] {
-                                   in.forward();
-                                   out.forward();
-                                 }),
-                                 measurement.seconds_of([&] {
-                                   out.backward();
-                                   in.backward();
-                                 })};
-    });
+    Projection in(place, plan.tokens, hidden_size, shape.row_width());
+    Projection out(place, plan.tokens, shape.output_width(), hidden_size);
+    const auto forward = [&] {
+      in.forward();
+      out.forward();
+    };
+    const auto backward = [&] {
+      out.backward();
+      in.backward();
+    };
+    const auto seconds = measurement.medians_of(seconds_per_point, {forward, backward});
     add_point(curve, hidden_size, in.forward_flops() + out.forward_flops(), seconds);
   }
   return curve;
 }
 
 RateCurve measure_attention(Measurement& measurement, const CalibrationPlan& plan,
-                            at::ScalarType type, double seconds_per_point) {
+                            const at::TensorOptions& place, double seconds_per_point) {
   RateCurve curve;
   for (const std::int64_t length : plan.lengths) {
     AttentionShape shape = attention_shape(plan, plan.hidden_sizes.front(), length);
     shape.sequences = std::max<std::int64_t>(1, plan.tokens / length);
     const std::int64_t tokens = shape.sequences * length;
-    const at::Tensor qkv = random_tensor({tokens, shape.row_width()}, 1.0, type);
-    const at::Tensor dy = random_tensor({tokens, shape.output_width()}, 1e-3, type);
-    const std::vector<std::int32_t> document_begin(static_cast<std::size_t>(tokens), 0);
-    const auto seconds = measurement.medians(seconds_per_point, [&] {
-      AttentionResult saved;
-      const double forward =
-          measurement.seconds_of([&] { saved = attention_forward(qkv, shape, document_begin); });
-      const double backward =
-          measurement.seconds_of([&] { attention_backward(dy, saved, shape, document_begin); });
-      return std::vector<double>{forward, backward};
-    });
+    AttentionPass attention(place, shape);
+    const auto seconds = measurement.medians_of(
+        seconds_per_point, {[&] { attention.forward(); }, [&] { attention.backward(); }});
     add_point(curve, length, 2.0 * static_cast<double>(tokens * length * shape.output_width()),
               seconds);
   }
@@ -100,7 +91,7 @@ RateCurve measure_attention(Measurement& measurement, const CalibrationPlan& pla
 }
 
 RateCurve measure_output_head(Measurement& measurement, const CalibrationPlan& plan,
-                              at::ScalarType type, double seconds_per_point) {
+                              const at::TensorOptions& place, double seconds_per_point) {
   RateCurve curve;
   const std::int64_t vocabulary = plan.model.vocab_size;
   std::vector<std::int32_t> targets(static_cast<std::size_t>(plan.tokens));
@@ -108,17 +99,15 @@ RateCurve measure_output_head(Measurement& measurement, const CalibrationPlan& p
     targets[i] = static_cast<std::int32_t>(static_cast<std::int64_t>(i) % vocabulary);
   }
   for (const std::int64_t hidden_size : plan.hidden_sizes) {
-    const at::Tensor x = random_tensor({plan.tokens, hidden_size}, 1.0, type);
-    const at::Tensor head = random_tensor({vocabulary, hidden_size}, 0.02, type);
-    at::Tensor gradient = at::zeros({vocabulary, hidden_size}, at::TensorOptions(at::kFloat));
-    const auto seconds = measurement.medians(seconds_per_point, [&] {
-      const double forward = measurement.seconds_of([&] { cross_entropy(x, head, targets); });
-      const double training = measurement.seconds_of([&] {
-        cross_entropy_with_gradient(x, head, targets, 1.0 / static_cast<double>(plan.tokens),
-                                    gradient);
-      });
-      return std::vector<double>{forward, training};
-    });
+    const at::Tensor x = random_tensor({plan.tokens, hidden_size}, 1.0, place);
+    const at::Tensor head = random_tensor({vocabulary, hidden_size}, 0.02, place);
+    at::Tensor gradient = at::zeros({vocabulary, hidden_size}, place.dtype(at::kFloat));
+    const auto evaluation = [&] { cross_entropy(x, head, targets); };
+    const auto training = [&] {
+      cross_entropy_with_gradient(x, head, targets, 1.0 / static_cast<double>(plan.tokens),
+                                  gradient);
+    };
+    const auto seconds = measurement.medians_of(seconds_per_point, {evaluation, training});
     const double flops = 2.0 * static_cast<double>(plan.tokens * vocabulary * hidden_size);
     // Noise must not make the backward part vanish.
     const double backward = std::max(seconds[1] - seconds[0], 0.1 * seconds[1]);
@@ -127,20 +116,18 @@ RateCurve measure_output_head(Measurement& measurement, const CalibrationPlan& p
   return curve;
 }
 
-std::function<void()> layer_products(at::ScalarType type, std::int64_t hidden_size,
+std::function<void()> layer_products(const at::TensorOptions& place, std::int64_t hidden_size,
                                      const AttentionShape& shape) {
   const std::int64_t tokens = shape.sequences * shape.length;
-  Projection in(type, tokens, hidden_size, shape.row_width());
-  Projection out(type, tokens, shape.output_width(), hidden_size);
-  const at::Tensor qkv = random_tensor({tokens, shape.row_width()}, 1.0, type);
-  const at::Tensor dy = random_tensor({tokens, shape.output_width()}, 1e-3, type);
-  const std::vector<std::int32_t> document_begin(static_cast<std::size_t>(tokens), 0);
+  Projection in(place, tokens, hidden_size, shape.row_width());
+  Projection out(place, tokens, shape.output_width(), hidden_size);
+  AttentionPass attention(place, shape);
   return [=]() mutable {
     in.forward();
-    const AttentionResult saved = attention_forward(qkv, shape, document_begin);
+    attention.forward();
     out.forward();
     out.backward();
-    attention_backward(dy, saved, shape, document_begin);
+    attention.backward();
     in.backward();
   };
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <c10/core/ScalarType.h>
+#include <c10/core/TensorOptions.h>
 
 #include <functional>
 
@@ -12,27 +12,27 @@
 namespace hetmoe {
 
 /// FLOP/s of one 2048 x 1024 x 2048 product by at::mm: the yardstick of all benchmarks. Collective,
-/// like all below.
-double measure_peak(Measurement& measurement, at::ScalarType type, double seconds);
+/// like all below. place: compute type and device.
+double measure_peak(Measurement& measurement, const at::TensorOptions& place, double seconds);
 
 /// Attention's projections as the decoder calls them, by hidden size D: [T, D] to query, key and
 /// value in one product, then [T, D] to D. Backward: both gradients of each.
 RateCurve measure_dense_products(Measurement& measurement, const CalibrationPlan& plan,
-                                 at::ScalarType type, double seconds_per_point);
+                                 const at::TensorOptions& place, double seconds_per_point);
 
 /// Causal attention with its rotary embedding, by sequence length L, in FLOPs of the causal half:
 /// 2 T L (heads x head_dim) forward, twice that backward.
 RateCurve measure_attention(Measurement& measurement, const CalibrationPlan& plan,
-                            at::ScalarType type, double seconds_per_point);
+                            const at::TensorOptions& place, double seconds_per_point);
 
 /// Output head with cross entropy, by hidden size. They are one kernel: forward is its evaluation
 /// form, backward is what training takes beyond that, so their sum is training's time.
 RateCurve measure_output_head(Measurement& measurement, const CalibrationPlan& plan,
-                              at::ScalarType type, double seconds_per_point);
+                              const at::TensorOptions& place, double seconds_per_point);
 
 /// Runs, each time it is called, projections and attention of one layer of this shape, forward and
 /// backward.
-std::function<void()> layer_products(at::ScalarType type, std::int64_t hidden_size,
+std::function<void()> layer_products(const at::TensorOptions& place, std::int64_t hidden_size,
                                      const AttentionShape& shape);
 
 }  // namespace hetmoe

@@ -44,8 +44,9 @@ class HostEqualSlices final : public EqualSlices {
 
 std::vector<std::unique_ptr<EqualSlices>> make_equal_layers(const at::TensorOptions& place,
                                                             const EqualSlicesShape& shape,
-                                                            std::int64_t layers) {
-  if (!place.device().is_cpu()) return make_equal_layers_on_gpu(place, shape, layers);
+                                                            std::int64_t layers,
+                                                            const gpu::ProductTable& products) {
+  if (!place.device().is_cpu()) return make_equal_layers_on_gpu(place, shape, layers, products);
   const std::shared_ptr<ExpertKernels> kernels =
       make_expert_kernels(c10::typeMetaToScalarType(place.dtype()), shape.hidden_size);
   std::vector<std::unique_ptr<EqualSlices>> all;

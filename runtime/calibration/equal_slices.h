@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/kernels/gpu/product_table.h"
+
 namespace hetmoe {
 
 /// A layer's slices of one width, each with equally many rows; a token selects two of them where
@@ -29,14 +31,16 @@ class EqualSlices {
   virtual void backward() = 0;
 };
 
-/// So many layers, which share their kernels. `place`: compute type and device.
+/// So many layers, which share their kernels. `place`: compute type and device; `products`: how a
+/// GPU multiplies.
 std::vector<std::unique_ptr<EqualSlices>> make_equal_layers(const at::TensorOptions& place,
                                                             const EqualSlicesShape& shape,
-                                                            std::int64_t layers);
+                                                            std::int64_t layers,
+                                                            const gpu::ProductTable& products);
 
 /// The same for a GPU alone; without CUDA built in a broken invariant.
-std::vector<std::unique_ptr<EqualSlices>> make_equal_layers_on_gpu(const at::TensorOptions& place,
-                                                                   const EqualSlicesShape& shape,
-                                                                   std::int64_t layers);
+std::vector<std::unique_ptr<EqualSlices>> make_equal_layers_on_gpu(
+    const at::TensorOptions& place, const EqualSlicesShape& shape, std::int64_t layers,
+    const gpu::ProductTable& products);
 
 }  // namespace hetmoe

@@ -45,8 +45,11 @@ void describe_hosts(const CalibrationCircumstances& circumstances, Communicator&
   std::array<double, 1> memory = {cluster.memory_bytes};
   control.all_reduce(buffer_of(std::span<double>(memory)), Reduction::kMin).wait();
   cluster.memory_bytes = memory[0];
-  const std::string name = processor_name() + ", " + counted(cluster.threads, "thread") +
-                           " per rank, " + cluster.precision;
+  const std::string what =
+      circumstances.device.empty()
+          ? processor_name() + ", " + counted(cluster.threads, "thread") + " per rank"
+          : circumstances.device;
+  const std::string name = what + ", " + cluster.precision;
   cluster.name = broadcast_text(control, name, 0);
   cluster.source = broadcast_text(control, source_text(circumstances), 0);
 }

@@ -1,14 +1,18 @@
 #include "runtime/calibration/layer_measurement.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "core/model/decoder.h"
+#include "core/model/gpu_mixture.h"
 #include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "runtime/calibration/dense_measurement.h"
+#include "runtime/calibration/equal_slices.h"
 #include "runtime/calibration/model_shape.h"
 #include "runtime/calibration/random_tensor.h"
 
@@ -19,27 +23,48 @@ constexpr std::int64_t kVocabulary = 32;   // so that the output head hardly cou
 constexpr std::int64_t kExpertWidth = 32;  // so that products leave the rest visible
 constexpr double kLeastRemainder = 0.01;   // of the measured time: noise must not eat it all
 
-void fill(at::Tensor& values, at::ScalarType type) {
-  values.copy_(random_tensor({values.numel()}, 0.02, type));
+void fill(at::Tensor& values) {
+  values.copy_(random_tensor({values.numel()}, 0.02, values.options()));
+}
+
+std::vector<Slice> all_slices(const ModelConfig& model) {
+  const auto widths = expert_widths(model.experts);
+  std::vector<Slice> slices;
+  for (int layer = 0; layer < model.num_layers; ++layer) {
+    for (int expert = 0; expert < model.experts.count; ++expert) {
+      slices.push_back({layer, expert, 0, widths[expert]});
+    }
+  }
+  return slices;
+}
+
+std::unique_ptr<Mixture> make_mixture(const ModelConfig& model, const at::TensorOptions& place,
+                                      const gpu::ProductTable& products) {
+  if (!place.device().is_cpu()) {
+    return make_gpu_mixture(make_local_gpu_token_dispatcher(all_slices(model)), products);
+  }
+  return std::make_unique<HostMixture>(
+      make_expert_kernels(c10::typeMetaToScalarType(place.dtype()), model.hidden_size),
+      make_local_token_dispatcher(all_slices(model)));
 }
 
 /// A decoder that one rank trains by itself.
 class SmallDecoder {
  public:
   SmallDecoder(const ModelConfig& model, std::int64_t sequences, std::int64_t length,
-               at::ScalarType type, const Clock& clock)
+               const at::TensorOptions& place, const gpu::ProductTable& products,
+               const Clock& clock)
       : model_(model),
         length_(length),
         inputs_(static_cast<std::size_t>(sequences * length)),
         document_begin_(inputs_.size(), 0),
         statistics_(model.num_layers, model.experts.count),
-        parameters_(model, all_slices(model), type),
-        mixture_(make_expert_kernels(type, model.hidden_size),
-                 make_local_token_dispatcher(all_slices(model))),
-        decoder_(model, {parameters_, mixture_, gate_, clock, listener_}) {
-    fill(parameters_.dense_values(), type);
-    for (int layer = 0; layer < model.num_layers; ++layer)
-      fill(parameters_.slice_values(layer), type);
+        parameters_(model, all_slices(model), c10::typeMetaToScalarType(place.dtype()),
+                    GradientMemory::kHeld, place.device()),
+        mixture_(make_mixture(model, place, products)),
+        decoder_(model, {parameters_, *mixture_, gate_, clock, listener_}) {
+    fill(parameters_.dense_values());
+    for (int layer = 0; layer < model.num_layers; ++layer) fill(parameters_.slice_values(layer));
     for (const TensorSpec& spec : parameters_.dense_specs()) {
       if (!spec.is_matrix) at::Tensor(parameters_.dense(spec.name).value).fill_(1);
     }
@@ -66,23 +91,12 @@ class SmallDecoder {
   }
 
  private:
-  static std::vector<Slice> all_slices(const ModelConfig& model) {
-    const auto widths = expert_widths(model.experts);
-    std::vector<Slice> slices;
-    for (int layer = 0; layer < model.num_layers; ++layer) {
-      for (int expert = 0; expert < model.experts.count; ++expert) {
-        slices.push_back({layer, expert, 0, widths[expert]});
-      }
-    }
-    return slices;
-  }
-
   ModelConfig model_;
   std::int64_t length_;
   std::vector<std::int32_t> inputs_, document_begin_;
   RouterStatistics statistics_;
   ParameterStore parameters_;
-  HostMixture mixture_;
+  std::unique_ptr<Mixture> mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
   Decoder decoder_;
@@ -97,17 +111,43 @@ ModelConfig small_model(const CalibrationPlan& plan, std::int64_t hidden_size) {
   return model;
 }
 
+/// One layer's experts under even routing, forward and backward, where the decoder cannot tell what
+/// they take in it: on a GPU.
+std::function<void()> experts_beside(const ModelConfig& model, std::int64_t tokens,
+                                     const at::TensorOptions& place,
+                                     const gpu::ProductTable& products) {
+  if (place.device().is_cpu()) return {};
+  const RouterConfig& router = model.router;
+  const double selected =
+      router.kind == RouterKind::kTopK ? router.top_k : router.top_p * model.experts.count;
+  const double rows = static_cast<double>(tokens) * selected / model.experts.count;
+  std::shared_ptr<EqualSlices> layer =
+      std::move(make_equal_layers(place,
+                                  {.hidden_size = model.hidden_size,
+                                   .rows = std::max<std::int64_t>(1, std::llround(rows)),
+                                   .width = kExpertWidth,
+                                   .count = model.experts.count},
+                                  1, products)[0]);
+  return [layer] {
+    layer->forward();
+    layer->backward();
+  };
+}
+
 LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
-                         std::int64_t hidden_size, std::int64_t tokens, at::ScalarType type,
-                         const Clock& clock, double seconds) {
+                         std::int64_t hidden_size, std::int64_t tokens,
+                         const at::TensorOptions& place, const Clock& clock, double seconds) {
   AttentionShape shape = attention_shape(plan, hidden_size, std::min(tokens, plan.lengths.front()));
   shape.sequences = tokens / shape.length;
-  SmallDecoder decoder(small_model(plan, hidden_size), shape.sequences, shape.length, type, clock);
-  const auto products = layer_products(type, hidden_size, shape);
+  const ModelConfig model = small_model(plan, hidden_size);
+  SmallDecoder decoder(model, shape.sequences, shape.length, place, plan.products, clock);
+  const auto products = layer_products(place, hidden_size, shape);
+  const auto experts = experts_beside(model, tokens, place, plan.products);
   // Taken off run by run: processors change their pace, and the rest is a small difference.
   const double remainder = measurement.medians(seconds, [&] {
     double expert = 0;
     const double all = measurement.seconds_of([&] { expert = decoder.train(); });
+    if (experts) expert = kLayersOfSmallDecoder * measurement.seconds_of(experts);
     const double of_products = measurement.seconds_of(products);
     const double of_layer = (all - expert) / kLayersOfSmallDecoder;
     const double rest = std::max(of_layer - of_products, kLeastRemainder * of_layer);
@@ -140,13 +180,14 @@ LayerFit fit_layers(const std::vector<LayerPoint>& points) {
   return line;
 }
 
-void measure_layers(Measurement& measurement, const CalibrationPlan& plan, at::ScalarType type,
-                    const Clock& clock, double seconds_per_point, Cluster& cluster) {
+void measure_layers(Measurement& measurement, const CalibrationPlan& plan,
+                    const at::TensorOptions& place, const Clock& clock, double seconds_per_point,
+                    Cluster& cluster) {
   std::vector<LayerPoint> points;
   const std::size_t hidden_sizes = std::min<std::size_t>(2, plan.hidden_sizes.size());
   for (std::size_t i = 0; i < hidden_sizes; ++i) {
     for (const std::int64_t tokens : {plan.few_tokens, plan.tokens}) {
-      points.push_back(measure_point(measurement, plan, plan.hidden_sizes[i], tokens, type, clock,
+      points.push_back(measure_point(measurement, plan, plan.hidden_sizes[i], tokens, place, clock,
                                      seconds_per_point));
     }
   }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <c10/core/ScalarType.h>
+#include <c10/core/TensorOptions.h>
 
 #include "parallel/placement/cluster.h"
 #include "runtime/calibration/calibration_plan.h"
@@ -12,10 +12,11 @@ namespace hetmoe {
 /// rank, autograd. Decoders of a few layers run forward and backward at two numbers of tokens and
 /// up to two hidden sizes; off each run go the expert kernels' own time in it and that of a
 /// layer's projections and attention just after it, and the rest is fitted by fixed + per value x
-/// tokens x hidden size. Fills cluster.layer_seconds and cluster.layer_seconds_per_value.
-/// Collective.
-void measure_layers(Measurement& measurement, const CalibrationPlan& plan, at::ScalarType type,
-                    const Clock& clock, double seconds_per_point, Cluster& cluster);
+/// tokens x hidden size. place: compute type and device. Fills cluster.layer_seconds and
+/// cluster.layer_seconds_per_value. Collective.
+void measure_layers(Measurement& measurement, const CalibrationPlan& plan,
+                    const at::TensorOptions& place, const Clock& clock, double seconds_per_point,
+                    Cluster& cluster);
 
 /// One measured remainder of a layer.
 struct LayerPoint {

@@ -1,8 +1,12 @@
 #include "runtime/calibration/link_measurement.h"
 
+#include <ATen/ops/full.h>
+
 #include <algorithm>
 #include <functional>
 #include <map>
+
+#include "core/tensor/device.h"
 
 namespace hetmoe {
 namespace {
@@ -32,12 +36,15 @@ double exchange_seconds(Measurement& measurement, Communicator& world, const IsP
     counts.push_back(is_peer(world.rank(), other) ? bytes : 0);
   }
   const std::int64_t all = bytes * peers_of(world.rank(), world.size(), is_peer);
-  const std::vector<std::uint8_t> send(static_cast<std::size_t>(all), 1);
-  std::vector<std::uint8_t> receive(send.size());
+  const bool on_gpu = world.memory() == MemoryKind::kDevice;
+  const auto bytes_there =
+      at::TensorOptions(at::kByte).device(on_gpu ? gpu_device() : at::Device(at::kCPU));
+  const at::Tensor send = at::full({all}, 1, bytes_there);
+  at::Tensor receive = at::full({all}, 0, bytes_there);
   return measurement.median(seconds, [&] {
     world
-        .all_to_all_v({send.data(), all, DataType::kByte}, counts,
-                      {receive.data(), all, DataType::kByte}, counts)
+        .all_to_all_v({send.const_data_ptr(), all, DataType::kByte}, counts,
+                      {receive.mutable_data_ptr(), all, DataType::kByte}, counts)
         .wait();
   });
 }

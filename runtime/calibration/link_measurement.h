@@ -21,7 +21,7 @@ struct MeasuredLinks {
 /// Times all-to-alls between ranks of one host, then between ranks of different hosts: nearly empty
 /// ones give the latency, those of `message_bytes` to each peer, less where a rank has so many
 /// peers that its buffers would exceed 64 MiB, the bandwidth. All ranks of the world take part at
-/// once. hosts: of every rank (rank_hosts.h). Collective.
+/// once, over the memory that `world` moves. hosts: of every rank (rank_hosts.h). Collective.
 MeasuredLinks measure_links(Measurement& measurement, Communicator& world,
                             const std::vector<int>& hosts, std::int64_t message_bytes,
                             double seconds_per_point);

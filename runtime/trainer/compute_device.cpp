@@ -59,8 +59,12 @@ ComputeDevice choose_compute_device(const std::string& asked, Communicator& cont
   });
   const int index = agreed_device(control, devices);
   use_gpu(index);
-  return {
-      .on_gpu = true, .name = devices.visible[static_cast<std::size_t>(index)].name, .note = {}};
+  const gpu::Device& device = devices.visible[static_cast<std::size_t>(index)];
+  return {.on_gpu = true,
+          .name = device.name,
+          .uuid = device.uuid,
+          .memory_bytes = device.memory_bytes,
+          .note = {}};
 }
 
 }  // namespace hetmoe

@@ -54,6 +54,7 @@ class DeviceMemory {
     if (found == blocks_.end()) return false;
     used_ -= found->second.taken;
     mark(found->first, found->second.taken);
+    give_back(found->first, found->second.taken);
     blocks_.erase(found);
     return true;
   }
@@ -99,6 +100,14 @@ class DeviceMemory {
     open();
     std::memset(begin_ + offset, mark_, std::min(size, kMarkedBytes));
     close();
+  }
+
+  /// What was filled beyond the mark: every change of protection visits each page that was.
+  void give_back(std::size_t offset, std::size_t size) {
+    constexpr std::size_t kPage = 4096;
+    const std::size_t begin = (offset + kMarkedBytes + kPage - 1) / kPage * kPage;
+    const std::size_t end = (offset + size) / kPage * kPage;
+    if (begin < end) require(madvise(begin_ + begin, end - begin, MADV_DONTNEED) == 0, "madvise");
   }
 
   void open() {

@@ -19,6 +19,16 @@ ON_CPU = ["--set", "parallel.device=cpu"]
 # Sums are taken in another order than on the CPU.
 TOLERANCE = 1e-5
 
+# Few sizes: what plays the GPU takes its time.
+ONE_WIDTH = """\
+model: {vocab_size: 64, hidden_size: 32, num_layers: 2, num_heads: 2, num_kv_heads: 2,
+        experts: {widths: [32, 32, 32, 32]}}
+data: {train: random}
+train: {global_batch: 2, sequence_length: 8, precision: fp32}
+evaluate: {every_steps: 0}
+parallel: {threads: 1}
+"""
+
 
 class OnGpu(CommandLineCase):
     def setUp(self):
@@ -121,6 +131,27 @@ class OnGpu(CommandLineCase):
         self.train_on_cpu("cpu", *settings)
         self.train_on_gpu("gpu", *settings)
         self.assert_same_training("gpu", "cpu")
+
+    def test_what_is_calibrated_on_gpus_serves_plan_and_simulate(self):
+        self.write("one_width.yaml", ONE_WIDTH)
+        for ranks in (1, 2):
+            cluster = json.loads(self.run_program(PROGRAM, "calibrate", "one_width.yaml", "--seconds", "0.01", "--json",
+                                                  "--out", f"cluster-{ranks}.yaml", *ON_GPU, ranks=ranks))
+            memory = cluster["memory"]["bytes"]
+            if IS_EMULATED:
+                self.assertEqual((cluster["name"], memory), ("emulated device, fp32", 4 << 30))
+            self.assertEqual(cluster["links"]["ranks_per_node"], ranks)
+            self.assertIn(f"{ranks} rank", cluster["source"])
+            for speed in (cluster["links"]["same_node"], cluster["links"]["other_node"]):
+                self.assertGreater(speed["latency_seconds"], 0)
+                self.assertGreater(speed["bytes_per_second"], 0)
+            self.assertGreater(min(cluster["expert_products"]["backward_seconds"]), 0)
+            planned = self.run_program(HETMOE, "plan", "one_width.yaml", "--ranks", "2", "--cluster",
+                                       f"cluster-{ranks}.yaml")
+            self.assertIn("this plan", planned)
+            simulated = self.run_program(HETMOE, "simulate", "one_width.yaml", "--ranks", "2", "--cluster",
+                                         f"cluster-{ranks}.yaml", "--json")
+            self.assertEqual(json.loads(simulated)["cluster_memory_bytes"], memory)
 
     def test_the_loss_of_a_checkpoint_is_that_of_the_cpu(self):
         self.train_on_cpu("run")

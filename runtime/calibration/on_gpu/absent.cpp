@@ -6,7 +6,8 @@ namespace hetmoe {
 
 std::vector<std::unique_ptr<EqualSlices>> make_equal_layers_on_gpu(const at::TensorOptions&,
                                                                    const EqualSlicesShape&,
-                                                                   std::int64_t) {
+                                                                   std::int64_t,
+                                                                   const gpu::ProductTable&) {
   HETMOE_CHECK(false, "experts on a GPU without CUDA");
 }
 

@@ -2,16 +2,13 @@
 
 #include <span>
 
-#include "core/kernels/gpu/grouped_products.h"
+#include "core/kernels/gpu/chosen_products.h"
 #include "core/kernels/on_gpu/experts.h"
 #include "core/tensor/device.h"
 #include "runtime/calibration/random_tensor.h"
 
 namespace hetmoe {
 namespace {
-
-// As many as the mixture of a decoder has (core/model/on_gpu/moe_layer.cpp).
-constexpr int kStreams = 4;
 
 at::Tensor there(const std::vector<std::int32_t>& values) {
   return uploaded(std::span<const std::int32_t>(values), at::kInt);
@@ -64,10 +61,10 @@ class GpuEqualSlices final : public EqualSlices {
 
 }  // namespace
 
-std::vector<std::unique_ptr<EqualSlices>> make_equal_layers_on_gpu(const at::TensorOptions& place,
-                                                                   const EqualSlicesShape& shape,
-                                                                   std::int64_t layers) {
-  const auto experts = std::make_shared<on_gpu::Experts>(gpu::make_stream_products(kStreams));
+std::vector<std::unique_ptr<EqualSlices>> make_equal_layers_on_gpu(
+    const at::TensorOptions& place, const EqualSlicesShape& shape, std::int64_t layers,
+    const gpu::ProductTable& products) {
+  const auto experts = std::make_shared<on_gpu::Experts>(gpu::make_chosen_products(products));
   std::vector<std::unique_ptr<EqualSlices>> all;
   for (std::int64_t layer = 0; layer < layers; ++layer) {
     all.push_back(std::make_unique<GpuEqualSlices>(place, shape, experts));
