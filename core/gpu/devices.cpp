@@ -61,4 +61,11 @@ int device_in_use() {
   return index;
 }
 
+DeviceRoom room_of_device() {
+  std::size_t free_bytes = 0, total_bytes = 0;
+  check_cuda("cudaMemGetInfo", cudaMemGetInfo(&free_bytes, &total_bytes));
+  return {.total_bytes = static_cast<std::int64_t>(total_bytes),
+          .free_bytes = static_cast<std::int64_t>(free_bytes)};
+}
+
 }  // namespace hetmoe::gpu

@@ -32,4 +32,11 @@ void use_device(int index);
 /// What this thread computes on.
 int device_in_use();
 
+struct DeviceRoom {
+  std::int64_t total_bytes = 0;
+  std::int64_t free_bytes = 0;  ///< nobody's: of no process
+};
+/// Of what this thread computes on. Errors: DeviceError.
+DeviceRoom room_of_device();
+
 }  // namespace hetmoe::gpu

@@ -10,6 +10,8 @@ Devices visible_devices() {
 
 void use_device(int index) { HETMOE_CHECK(false, "device ", index, " without CUDA"); }
 
+DeviceRoom room_of_device() { HETMOE_CHECK(false, "memory of a device without CUDA"); }
+
 int device_in_use() { HETMOE_CHECK(false, "a device without CUDA"); }
 
 }  // namespace hetmoe::gpu

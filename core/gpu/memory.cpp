@@ -14,12 +14,28 @@ void copy(void* to, const void* from, std::size_t size_bytes, cudaMemcpyKind kin
   check_cuda("cudaMemcpyAsync", cudaMemcpyAsync(to, from, size_bytes, kind, stream));
 }
 
+void* allocate_by_itself(std::size_t size_bytes) {
+  const std::string call = "cudaMalloc of " + std::to_string(size_bytes) + " bytes";
+  void* pointer = nullptr;
+  check_cuda(call.c_str(), cudaMalloc(&pointer, size_bytes));
+  return pointer;
+}
+
+// After a failure of the device freeing fails as well, and nobody is left to be told.
+void release_by_itself(void* pointer) { cudaFree(pointer); }
+
+// Like the device in use, of the process: memory must go back where it came from.
+DevicePool& pool_in_use() {
+  static DevicePool pool{.allocate = allocate_by_itself, .release = release_by_itself};
+  return pool;
+}
+
 }  // namespace
 
+void take_device_memory_from(const DevicePool& pool) { pool_in_use() = pool; }
+
 DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
-  if (size_bytes == 0) return;
-  const std::string call = "cudaMalloc of " + std::to_string(size_bytes) + " bytes";
-  check_cuda(call.c_str(), cudaMalloc(&pointer_, size_bytes));
+  if (size_bytes > 0) pointer_ = pool_in_use().allocate(size_bytes);
 }
 
 DeviceMemory::DeviceMemory(DeviceMemory&& other) noexcept
@@ -33,7 +49,7 @@ DeviceMemory& DeviceMemory::operator=(DeviceMemory&& other) noexcept {
 }
 
 DeviceMemory::~DeviceMemory() {
-  if (pointer_ != nullptr) cudaFree(pointer_);
+  if (pointer_ != nullptr) pool_in_use().release(pointer_);
 }
 
 PinnedMemory::PinnedMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {

@@ -6,7 +6,18 @@
 
 namespace hetmoe::gpu {
 
-/// Memory of the device, outside LibTorch's pool. Move-only. Freeing waits for the device: keep it.
+/// Where DeviceMemory comes from. `allocate` throws DeviceMemoryError.
+struct DevicePool {
+  void* (*allocate)(std::size_t size_bytes) = nullptr;
+  void (*release)(void* pointer) = nullptr;
+};
+
+/// Of the whole process, before the first DeviceMemory; until then each is a cudaMalloc of its own.
+/// What a pool gets back it may give away at once, to what the thread's compute stream is given
+/// from then on: whoever used it on another stream has made the compute stream wait for that.
+void take_device_memory_from(const DevicePool& pool);
+
+/// Memory of the device. Move-only. Freeing may wait for the whole device: keep it.
 class DeviceMemory {
  public:
   DeviceMemory() = default;

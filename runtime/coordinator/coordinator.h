@@ -79,6 +79,7 @@ struct Heartbeat {
   double expert_flops = 0;               ///< of the last step, this rank
   double wait_seconds = 0;               ///< of the last step, this rank, for other ranks
   std::int64_t memory_bytes = 0;         ///< largest resident size so far
+  std::int64_t device_memory_bytes = 0;  ///< most held of its GPU so far; 0: it has none
   std::int64_t executed_command = 0;     ///< rank 0: number of the newest one
   std::int64_t executed_step = 0;        ///< after which step that was
 };

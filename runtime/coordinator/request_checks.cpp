@@ -193,6 +193,7 @@ void check_bounds(const Heartbeat& heartbeat) {
   fields.amount("expert FLOPs", heartbeat.expert_flops);
   fields.amount("wait seconds", heartbeat.wait_seconds);
   fields.integer("memory bytes", heartbeat.memory_bytes, 0, kAny);
+  fields.integer("device memory bytes", heartbeat.device_memory_bytes, 0, kAny);
   fields.integer("executed command", heartbeat.executed_command, 0,
                  heartbeat.member.rank == 0 ? kAny : 0);
   const bool has_executed = heartbeat.executed_command > 0;
@@ -222,6 +223,7 @@ void check_bounds(const StepReport& report) {
   fields.amounts("FLOPs max over mean of a layer", record.layer_flops_max_over_mean,
                  limits::kLayers);
   fields.integer("memory bytes", record.memory_bytes, 0, kAny);
+  fields.integer("device memory bytes", record.device_memory_bytes, 0, kAny);
   const RunProgress& progress = report.progress;
   fields.integer("planned steps", progress.planned_steps, 0, limits::kSteps);
   fields.amount("productive seconds", progress.productive_seconds);

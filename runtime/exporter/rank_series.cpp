@@ -59,6 +59,9 @@ struct RankSeries::Families {
               "Floating-point operations of experts, forward and backward.");
   prometheus::Gauge& memory = gauge(registry, "hetmoe_rank_resident_memory_peak_bytes",
                                     "Largest resident size of this rank so far.");
+  prometheus::Gauge& device_memory =
+      gauge(registry, "hetmoe_rank_device_memory_peak_bytes",
+            "Most memory of its GPU that this rank has held so far; 0 on a CPU.");
   prometheus::Gauge& coordinator =
       gauge(registry, "hetmoe_rank_coordinator_reached", "1 while the coordinator answers.");
   Counters* detail = nullptr;
@@ -89,6 +92,7 @@ void RankSeries::add(const RankStep& step) {
   exposition::add(to.parameter_bytes, static_cast<double>(step.bytes.parameters));
   exposition::add(to.expert_flops, step.expert_flops);
   to.memory.Set(static_cast<double>(step.memory_bytes));
+  to.device_memory.Set(static_cast<double>(step.device_memory_bytes));
   if (step.load != nullptr) to.add_load(*step.load);
 }
 

@@ -17,7 +17,8 @@ struct RankStep {
   PhaseSeconds phases;  ///< without `other`
   StepBytes bytes;      ///< sent by this rank
   double expert_flops = 0;
-  std::int64_t memory_bytes = 0;  ///< largest resident size so far
+  std::int64_t memory_bytes = 0;         ///< largest resident size so far
+  std::int64_t device_memory_bytes = 0;  ///< most held of its GPU so far; 0: it has none
   /// [layers][experts]: tokens that selected the expert, all ranks; not owned, null: no such
   /// detail.
   const std::vector<std::vector<std::int64_t>>* load = nullptr;

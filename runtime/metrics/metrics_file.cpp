@@ -52,7 +52,8 @@ std::string metrics_line(const StepRecord& record) {
                {"bytes_combine", record.bytes.combine},
                {"layer_flops_max_over_mean", record.layer_flops_max_over_mean},
                {"expert_tokens", record.expert_tokens},
-               {"memory_bytes", record.memory_bytes}};
+               {"memory_bytes", record.memory_bytes},
+               {"device_memory_bytes", record.device_memory_bytes}};
   if (record.rank_expert_flops.size() <= kMostRanksInALine) {
     line["rank_expert_flops"] = record.rank_expert_flops;
   }

@@ -58,6 +58,7 @@ struct StepRecord {
   std::vector<std::int64_t> expert_tokens;  ///< [experts]: selected, summed over layers, all ranks
   std::vector<double> rank_expert_flops;    ///< [ranks], forward and backward
   std::int64_t memory_bytes = 0;            ///< largest resident size of any rank so far
+  std::int64_t device_memory_bytes = 0;     ///< most that any rank has held of its GPU; 0: CPUs
 };
 
 /// The run as a whole, as far as a step: what a report tells beside the step itself.

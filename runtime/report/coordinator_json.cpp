@@ -32,7 +32,8 @@ Json json_of(const RankStatus& rank) {
           {"step_seconds", rank.last.step_seconds},
           {"expert_flops", rank.last.expert_flops},
           {"wait_seconds", rank.last.wait_seconds},
-          {"memory_bytes", rank.last.memory_bytes}};
+          {"memory_bytes", rank.last.memory_bytes},
+          {"device_memory_bytes", rank.last.device_memory_bytes}};
 }
 
 Json json_of(const AcceptedCommand& command) {

@@ -37,6 +37,8 @@ std::vector<RankStatus> chosen(const CoordinatorStatus& status, std::size_t most
   return ranks;
 }
 
+constexpr const char* kGpuMemory = "GPU memory";
+
 /// A heading and what stands under it.
 struct Column {
   std::string heading;
@@ -55,9 +57,11 @@ std::string seconds_text(const RankStatus& rank, double seconds) {
   return rank.last.step_seconds > 0 ? fixed_text(seconds, 3) : "-";
 }
 
+std::string memory_text(std::int64_t bytes) { return bytes > 0 ? bytes_text(bytes) : "-"; }
+
 std::vector<std::string> cells_of(const RankStatus& rank) {
   if (!rank.joined) {
-    return {std::to_string(rank.rank), "-", "-", "-", "not joined", "-", "-", "-", "-", "-"};
+    return {std::to_string(rank.rank), "-", "-", "-", "not joined", "-", "-", "-", "-", "-", "-"};
   }
   return {std::to_string(rank.rank),
           plain_text(rank.host, kHostWidth),
@@ -67,7 +71,8 @@ std::vector<std::string> cells_of(const RankStatus& rank) {
           seconds_text(rank, rank.last.step_seconds),
           seconds_text(rank, rank.last.wait_seconds),
           speed_text(rank),
-          rank.last.memory_bytes > 0 ? bytes_text(rank.last.memory_bytes) : "-",
+          memory_text(rank.last.memory_bytes),
+          memory_text(rank.last.device_memory_bytes),
           duration_text(rank.silent_seconds) + " ago"};
 }
 
@@ -93,14 +98,19 @@ std::string table_text(const std::vector<Column>& columns, std::size_t rows) {
 std::string rank_table(const CoordinatorStatus& status, std::size_t most) {
   const std::vector<RankStatus> ranks = chosen(status, most);
   if (ranks.empty()) return "";
-  std::vector<Column> columns = {{"rank", false, {}},    {"host", true, {}},
-                                 {"process", false, {}}, {"step", false, {}},
-                                 {"phase", true, {}},    {"step s", false, {}},
-                                 {"wait s", false, {}},  {"expert GFLOP/s", false, {}},
-                                 {"memory", false, {}},  {"last seen", false, {}}};
+  std::vector<Column> columns = {{"rank", false, {}},     {"host", true, {}},
+                                 {"process", false, {}},  {"step", false, {}},
+                                 {"phase", true, {}},     {"step s", false, {}},
+                                 {"wait s", false, {}},   {"expert GFLOP/s", false, {}},
+                                 {"memory", false, {}},   {kGpuMemory, false, {}},
+                                 {"last seen", false, {}}};
   for (const RankStatus& rank : ranks) {
     const std::vector<std::string> cells = cells_of(rank);
     for (std::size_t i = 0; i < columns.size(); ++i) columns[i].cells.push_back(cells[i]);
+  }
+  const auto has_gpu = [](const RankStatus& rank) { return rank.last.device_memory_bytes > 0; };
+  if (std::ranges::none_of(ranks, has_gpu)) {
+    std::erase_if(columns, [](const Column& column) { return column.heading == kGpuMemory; });
   }
   std::string text = table_text(columns, ranks.size());
   const std::size_t hidden = status.members.size() - ranks.size();

@@ -70,7 +70,8 @@ struct FinalSummary {
   std::optional<double> bits_per_byte;    ///< of the same held-out text
   double median_tokens_per_second = 0;
   double mean_flops_max_over_mean = 1;
-  std::int64_t peak_memory_bytes = 0;  ///< largest rank
+  std::int64_t peak_memory_bytes = 0;         ///< largest rank
+  std::int64_t peak_device_memory_bytes = 0;  ///< of its GPU, largest rank; 0: CPUs
   std::int64_t skipped_steps = 0;
   std::optional<double> effective_time_ratio;  ///< productive over wall time since the first start
   int starts = 1;

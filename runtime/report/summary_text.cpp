@@ -174,6 +174,10 @@ std::string closing_text(const FinalSummary& summary) {
            "   (expert FLOPs by rank, mean over steps)");
   line(out, "peak memory",
        right_aligned(bytes_text(summary.peak_memory_bytes), 8) + "   (largest rank)");
+  if (summary.peak_device_memory_bytes > 0) {
+    line(out, "peak GPU memory",
+         right_aligned(bytes_text(summary.peak_device_memory_bytes), 8) + "   (largest rank)");
+  }
   if (summary.starts > 1 && summary.effective_time_ratio) {
     line(out, "effective time",
          right_aligned(percent_text(*summary.effective_time_ratio), 8) +

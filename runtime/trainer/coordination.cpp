@@ -84,14 +84,16 @@ void Coordination::enter(std::int64_t step, std::string_view phase) {
   link_->progress(beat_);
 }
 
-void Coordination::step_ended(const StepOutcome& outcome, double step_seconds) {
+void Coordination::step_ended(const StepOutcome& outcome, double step_seconds,
+                              const PeakMemory& memory) {
   if (!link_) return;
   const PhaseSeconds& seconds = outcome.seconds;
   beat_.step_seconds = step_seconds;
   beat_.expert_flops = outcome.expert_flops;
   beat_.wait_seconds =
       seconds.dispatch_wait + seconds.combine_wait + seconds.gradients + seconds.parameters;
-  beat_.memory_bytes = peak_resident_bytes();
+  beat_.memory_bytes = memory.host_bytes;
+  beat_.device_memory_bytes = memory.device_bytes;
   link_->progress(beat_);
 }
 

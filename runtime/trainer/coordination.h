@@ -13,6 +13,7 @@
 #include "runtime/trainer/coordinator_access.h"
 #include "runtime/trainer/measured_step.h"
 #include "runtime/trainer/metrics_export.h"
+#include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/save_witness.h"
 
 namespace hetmoe {
@@ -51,7 +52,7 @@ class Coordination final : public SaveWitness {
   /// What this rank does now.
   void enter(std::int64_t step, std::string_view phase);
   /// Figures of the step that has ended; `step_seconds` are this rank's.
-  void step_ended(const StepOutcome& outcome, double step_seconds);
+  void step_ended(const StepOutcome& outcome, double step_seconds, const PeakMemory& memory);
   /// Rank 0: the step as it stands in metrics.jsonl.
   void report(const StepRecord& record, const RunProgress& progress = {});
   /// What people have asked for; commands stand open until `executed`.

@@ -26,14 +26,15 @@ constexpr std::size_t kRanksBegin = kWishesBegin + std::size(kWishes);
 /// What is added up over ranks. A place per rank gives each one's number, and so their maximum.
 struct Sums {
   explicit Sums(int rank_count)
-      : ranks(static_cast<std::size_t>(rank_count)), values(kRanksBegin + 3 * ranks, 0.0) {}
+      : ranks(static_cast<std::size_t>(rank_count)), values(kRanksBegin + 4 * ranks, 0.0) {}
 
   std::span<double> of_ranks(std::size_t which) {
     return std::span(values).subspan(kRanksBegin + which * ranks, ranks);
   }
   std::span<double> step_seconds() { return of_ranks(0); }
   std::span<double> expert_flops() { return of_ranks(1); }
-  std::span<double> memory_bytes() { return of_ranks(2); }
+  std::span<double> host_bytes() { return of_ranks(2); }
+  std::span<double> device_bytes() { return of_ranks(3); }
 
   std::size_t ranks;
   std::vector<double> values;
@@ -51,7 +52,8 @@ Sums sums_of(const OwnStep& own, int rank, int ranks) {
   const auto index = static_cast<std::size_t>(rank);
   sums.step_seconds()[index] = own.step_seconds;
   sums.expert_flops()[index] = own.expert_flops;
-  sums.memory_bytes()[index] = static_cast<double>(own.memory_bytes);
+  sums.host_bytes()[index] = static_cast<double>(own.memory.host_bytes);
+  sums.device_bytes()[index] = static_cast<double>(own.memory.device_bytes);
   return sums;
 }
 
@@ -66,7 +68,9 @@ MeasuredStep measure_step(Communicator& control, const OwnStep& own) {
     measured.wishes.*kWishes[i] = sums.values[kWishesBegin + i] > 0;
   }
   measured.step_seconds = std::ranges::max(sums.step_seconds());
-  measured.memory_bytes = static_cast<std::int64_t>(std::ranges::max(sums.memory_bytes()));
+  measured.memory = {
+      .host_bytes = static_cast<std::int64_t>(std::ranges::max(sums.host_bytes())),
+      .device_bytes = static_cast<std::int64_t>(std::ranges::max(sums.device_bytes()))};
   measured.rank_expert_flops.assign(sums.expert_flops().begin(), sums.expert_flops().end());
   for (std::size_t i = 0; i < std::size(kBytes); ++i) {
     measured.bytes.*kBytes[i] = static_cast<std::int64_t>(sums.values[kBytesBegin + i]);

@@ -5,6 +5,7 @@
 
 #include "parallel/communicator/communicator.h"
 #include "runtime/metrics/training_record.h"
+#include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/step.h"
 
 namespace hetmoe {
@@ -25,8 +26,8 @@ struct OwnStep {
   double step_seconds = 0;  ///< from the end of the previous step
   StepBytes bytes;          ///< sent
   StepWishes wishes;
-  double expert_flops = 0;        ///< forward and backward
-  std::int64_t memory_bytes = 0;  ///< largest resident size so far
+  double expert_flops = 0;  ///< forward and backward
+  PeakMemory memory;
 };
 
 /// Times and traffic of one step over all ranks.
@@ -36,10 +37,10 @@ struct MeasuredStep {
   StepBytes bytes;          ///< all ranks
   StepWishes wishes;        ///< of any rank
   std::vector<double> rank_expert_flops;
-  std::int64_t memory_bytes = 0;  ///< maximum over ranks
+  PeakMemory memory;  ///< maximum over ranks
 };
 
-/// Collective, once per step: one sum of some 20 numbers and three per rank.
+/// Collective, once per step: one sum of some 20 numbers and four per rank.
 MeasuredStep measure_step(Communicator& control, const OwnStep& own);
 
 /// Three times the forward products of one step, for the widths really selected.

@@ -1,5 +1,7 @@
 #include "runtime/trainer/memory_check.h"
 
+#include <c10/util/Exception.h>
+
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
@@ -8,12 +10,16 @@
 #include <string>
 #include <vector>
 
+#include "core/gpu/device_error.h"
 #include "core/model/parameter_specs.h"
+#include "core/tensor/gpu_memory.h"
 #include "parallel/agreement.h"
+#include "parallel/communicator/device_choice.h"
 #include "parallel/communicator/rank_hosts.h"
 #include "parallel/ownership/update_traffic.h"
 #include "parallel/placement/owned_slices.h"
 #include "parallel/simulation/simulated_memory.h"
+#include "runtime/report/quantity_text.h"
 #include "runtime/trainer/global_batch.h"
 #include "runtime/trainer/process_memory.h"
 
@@ -115,14 +121,56 @@ std::vector<MemoryNeed> memory_needs(const RunConfig& config, const Placement& p
     const std::int64_t held = dense + held_slices[rank];
     const std::int64_t owned = owned_dense[rank] + owned_slices[rank];
     needs[rank].state_bytes += held * ((fp32 ? 4 : 2) + kGradientBytes) +
-                               owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes) + snapshot) +
-                               buffers[rank];
+                               owned * (kMomentBytes + (fp32 ? 0 : kMasterBytes)) + buffers[rank];
+    needs[rank].snapshot_bytes = owned * snapshot;
   }
   return needs;
 }
 
+std::optional<std::string> device_shortage(const std::vector<MemoryNeed>& needs,
+                                           const std::vector<int>& devices, int rank,
+                                           const DeviceRoomOfRank& room) {
+  std::int64_t state = 0, activations = 0, reserve = 0;
+  int sharing = 0;
+  for (std::size_t other = 0; other < needs.size(); ++other) {
+    if (devices[other] != devices[static_cast<std::size_t>(rank)]) continue;
+    state += needs[other].state_bytes;
+    activations += needs[other].activation_bytes;
+    reserve += kDeviceReserveBytes;
+    ++sharing;
+  }
+  if (state + activations + reserve <= room.free_bytes) return std::nullopt;
+  return room.name + " has " + gibibytes(room.free_bytes) + " of " + gibibytes(room.total_bytes) +
+         " free, but " +
+         (sharing == 1 ? "its rank needs " : "its " + std::to_string(sharing) + " ranks need ") +
+         gibibytes(state) + " for parameters, gradients and moments, about " +
+         gibibytes(activations) + " for activations, and " + gibibytes(reserve) +
+         " in reserve: use more GPUs or a smaller model, lower train.global_batch or "
+         "train.sequence_length, or raise train.microbatches";
+}
+
+namespace {
+
+/// Ranks that share a GPU find it together: nobody has taken what another counts on yet.
+void require_device_memory(const std::vector<MemoryNeed>& needs, Communicator& control,
+                           const ComputeDevice& device) {
+  const std::vector<int> devices = device_numbers(control, device.uuid);
+  const GpuMemory memory = gpu_memory();
+  control.barrier();
+  collectively(control, [&] {
+    const std::optional<std::string> shortage =
+        device_shortage(needs, devices, control.rank(),
+                        {.name = "GPU " + device.name + " (" + uuid_text(device.uuid) + ")",
+                         .total_bytes = memory.total_bytes,
+                         .free_bytes = memory.free_bytes});
+    if (shortage) throw ConfigError(*shortage);
+  });
+}
+
+}  // namespace
+
 void require_memory(const RunConfig& config, const Placement& placement, const ExpertGroups& groups,
-                    Communicator& control) {
+                    Communicator& control, const ComputeDevice& device) {
   const std::vector<int> hosts = hosts_of_ranks(control);
   const int own_host = hosts[control.rank()];
   const std::vector<MemoryNeed> needs = memory_needs(config, placement, groups);
@@ -130,17 +178,45 @@ void require_memory(const RunConfig& config, const Placement& placement, const E
   int ranks_here = 0;
   for (int rank = 0; rank < control.size(); ++rank) {
     if (hosts[rank] != own_host) continue;
-    needed += needs[rank].state_bytes;
+    needed += needs[rank].snapshot_bytes + (device.on_gpu ? 0 : needs[rank].state_bytes);
     ++ranks_here;
   }
   collectively(control, [&] {
     const std::int64_t available = memory_limit_bytes();
     if (needed <= available) return;
-    throw ConfigError("the model needs " + gibibytes(needed) +
-                      " for the parameters, gradients and moments of the " +
-                      std::to_string(ranks_here) + " ranks on this host, which has " +
+    throw ConfigError("the model needs " + gibibytes(needed) + " for " +
+                      (device.on_gpu ? "what is saved of masters and moments"
+                                     : "the parameters, gradients and moments") +
+                      " of the " + std::to_string(ranks_here) + " ranks on this host, which has " +
                       gibibytes(available) + ": use more hosts or a smaller model");
   });
+  if (device.on_gpu) require_device_memory(needs, control, device);
+}
+
+namespace {
+
+[[noreturn]] void tell(const std::string& doing) {
+  const GpuMemory memory = gpu_memory();
+  throw gpu::DeviceMemoryError(
+      doing + ": out of memory on the GPU: " + bytes_text(memory.refused_bytes) +
+      " were asked for, " + bytes_text(memory.free_bytes) + " of " +
+      bytes_text(memory.total_bytes) +
+      " are free, perhaps not in one piece: use more GPUs or a smaller model, lower "
+      "train.global_batch or train.sequence_length, or raise train.microbatches");
+}
+
+}  // namespace
+
+// Only what computes on a GPU throws these.
+void tell_short_memory(const std::function<std::string()>& doing,
+                       const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const c10::OutOfMemoryError&) {
+    tell(doing());
+  } catch (const gpu::DeviceMemoryError&) {
+    tell(doing());
+  }
 }
 
 }  // namespace hetmoe

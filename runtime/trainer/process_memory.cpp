@@ -8,6 +8,8 @@
 #include <fstream>
 #include <limits>
 
+#include "core/tensor/gpu_memory.h"
+
 namespace hetmoe {
 
 void keep_freed_memory() {
@@ -29,6 +31,11 @@ std::int64_t peak_resident_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+}
+
+PeakMemory peak_memory(bool on_gpu) {
+  return {.host_bytes = peak_resident_bytes(),
+          .device_bytes = on_gpu ? gpu_memory().peak_bytes : 0};
 }
 
 }  // namespace hetmoe

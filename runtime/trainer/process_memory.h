@@ -15,4 +15,11 @@ std::int64_t memory_limit_bytes();
 /// Largest resident size of this process so far.
 std::int64_t peak_resident_bytes();
 
+/// What a process has held at the most so far, in bytes.
+struct PeakMemory {
+  std::int64_t host_bytes = 0;    ///< resident
+  std::int64_t device_bytes = 0;  ///< of its GPU (core/tensor/gpu_memory.h); 0 where it has none
+};
+PeakMemory peak_memory(bool on_gpu);
+
 }  // namespace hetmoe

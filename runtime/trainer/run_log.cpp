@@ -89,7 +89,8 @@ StepRecord RunLog::step(std::int64_t step, const StepOutcome& outcome,
   record.layer_flops_max_over_mean = outcome.layer_flops_max_over_mean;
   record.expert_tokens = sum_over_layers(outcome.load);
   record.rank_expert_flops = measured.rank_expert_flops;
-  record.memory_bytes = measured.memory_bytes;
+  record.memory_bytes = measured.memory.host_bytes;
+  record.device_memory_bytes = measured.memory.device_bytes;
   record.generation = start_.generation;
   progress_.productive_seconds += record.step_seconds;
   progress_.elapsed_seconds = earlier_seconds_ + clock_.monotonic_seconds() - start_seconds_;

@@ -98,11 +98,11 @@ ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory
 }
 
 Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,
-                   const TrafficClasses& traffic) {
+                   const TrafficClasses& traffic, const ComputeDevice& device) {
   Plan plan = resume.checkpoint ? resumed_plan(config, resume.checkpoint->manifest(),
                                                traffic.groups, *traffic.control)
                                 : make_initial_plan(config, traffic.groups, *traffic.control);
-  require_memory(config, plan.placement, traffic.groups, *traffic.control);
+  require_memory(config, plan.placement, traffic.groups, *traffic.control, device);
   return plan;
 }
 

@@ -5,6 +5,7 @@
 
 #include "runtime/metrics/held_run.h"
 #include "runtime/trainer/compute_choice.h"
+#include "runtime/trainer/compute_device.h"
 #include "runtime/trainer/resume.h"
 #include "runtime/trainer/training_parts.h"
 #include "runtime/trainer/training_run.h"
@@ -28,9 +29,9 @@ AgreedRun agreed_run(const TrainingRequest& request, Communicator& control);
 ResumePoint find_resume_point(const TrainingRequest& request, const RunDirectory& directory,
                               Communicator& control);
 
-/// The first plan, new or that of the checkpoint, if the hosts can hold it.
+/// The first plan, new or that of the checkpoint, if the hosts and their GPUs can hold it.
 Plan feasible_plan(const RunConfig& config, const ResumePoint& resume,
-                   const TrafficClasses& traffic);
+                   const TrafficClasses& traffic, const ComputeDevice& device);
 
 /// The limits of the planner; on rank 0 with the cluster file, which only rank 0 reads.
 PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffic);

@@ -72,6 +72,8 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   for (std::int64_t index = 0; index < train.microbatches; ++index) {
     accumulate_microbatch(step, index, totals);
   }
+  part_ = "sums of gradients";
+  microbatch_ = 0;
   LapClock clock(parts_.clock);
   parts_.ownership.reduce_gradients();
   totals.sum_of_squares = parts_.ownership.owned_sum_of_squares();
@@ -94,8 +96,15 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   return std::move(outcome);
 }
 
+std::string TrainingStep::doing() const {
+  if (microbatch_ == 0) return part_;
+  return std::string(part_) + " of microbatch " + std::to_string(microbatch_) + " of " +
+         std::to_string(parts_.config.train.microbatches);
+}
+
 /// One block is updated while the one before is on its way.
 void TrainingStep::update_and_send(const AdamWStep& update, PhaseSeconds& seconds) {
+  part_ = "update";
   LapClock clock(parts_.clock);
   for (const int block : parts_.ownership.blocks()) {
     parts_.ownership.update(block, update);
@@ -130,6 +139,8 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
                  .token_units = token_units_,
                  .forced = forced_ ? &*forced_ : nullptr};
   router_statistics_.clear();
+  part_ = "forward pass";
+  microbatch_ = index + 1;
   const Deferred loss = parts_.decoder.forward(pass);
   split_pass(clock.lap(), pass.seconds, seconds.forward, seconds);
 
@@ -145,6 +156,7 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
   seconds.other += clock.lap();
 
   pass.seconds = {};
+  part_ = "backward pass";
   parts_.decoder.backward(pass);
   split_pass(clock.lap(), pass.seconds, seconds.backward, seconds);
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/base/clock.h"
@@ -59,6 +60,9 @@ class TrainingStep {
   /// updated or sent.
   StepOutcome run(std::int64_t step);
 
+  /// What `run` is at, or was when it failed: "forward pass of microbatch 1 of 2".
+  std::string doing() const;
+
   /// Goes on where a run with so many updates was saved. Before the first step.
   void resume(std::int64_t updates) { updates_ = updates; }
 
@@ -84,6 +88,8 @@ class TrainingStep {
   RouterStatistics router_statistics_;
   std::vector<double> token_units_;  ///< [layers] of this step and rank, then the largest rank's
   Batch batch_;
+  const char* part_ = "";
+  std::int64_t microbatch_ = 0;  ///< from 1; 0: of the whole step
   std::int64_t updates_ = 0;
 };
 

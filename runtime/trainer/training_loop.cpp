@@ -10,6 +10,7 @@
 #include "runtime/checkpoint/set_aside.h"
 #include "runtime/trainer/evaluation.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_summary.h"
 
@@ -27,8 +28,9 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
       coordination_(coordination),
       metrics_(metrics),
       rank_log_(rank_log),
+      on_gpu_(compute.device.on_gpu),
       resume_(std::move(resume)),
-      plan_(feasible_plan(config_, resume_, traffic)),
+      plan_(feasible_plan(config_, resume_, traffic, compute.device)),
       data_(open_shared_training_data(config_, *traffic.control, /*count_unigrams=*/true)),
       parts_(config_, traffic, plan_.placement, *data_.train, request.clock,
              first_values(config_, resume_)),
@@ -130,7 +132,7 @@ void TrainingLoop::train_one_step(std::int64_t step) {
   traffic_.begin_step(step);
   coordination_.enter(step, "training");
   if (lock_ != nullptr && lock_->lost()) throw StorageError(lock_->lost_text());
-  const StepOutcome outcome = parts_.step().run(step);
+  const StepOutcome outcome = run_step(step);
   const MeasuredStep measured = measure(step, outcome);
   leave_if_expelled();
   rebalancing_.add_step(outcome, measured);
@@ -148,10 +150,18 @@ void TrainingLoop::train_one_step(std::int64_t step) {
   }
 }
 
+StepOutcome TrainingLoop::run_step(std::int64_t step) {
+  StepOutcome outcome;
+  tell_short_memory([&] { return "step " + std::to_string(step) + ", " + parts_.step().doing(); },
+                    [&] { outcome = parts_.step().run(step); });
+  return outcome;
+}
+
 MeasuredStep TrainingLoop::measure(std::int64_t step, const StepOutcome& outcome) {
   const double now = request_.clock.monotonic_seconds();
   const double step_seconds = now - std::exchange(step_end_seconds_, now);
-  coordination_.step_ended(outcome, step_seconds);
+  const PeakMemory memory = peak_memory(on_gpu_);
+  coordination_.step_ended(outcome, step_seconds, memory);
   StepWishes wishes = coordination_.wishes();
   wishes.stop = wishes.stop || (request_.stop_requested && request_.stop_requested());
   const OwnStep own = {.phases = outcome.seconds,
@@ -159,7 +169,7 @@ MeasuredStep TrainingLoop::measure(std::int64_t step, const StepOutcome& outcome
                        .bytes = bytes_since(bytes_sent_),
                        .wishes = wishes,
                        .expert_flops = outcome.expert_flops,
-                       .memory_bytes = peak_resident_bytes()};
+                       .memory = memory};
   MeasuredStep measured = measure_step(*traffic_.control, own);
   show_metrics(step, outcome, own);
   wishes_ = measured.wishes;
@@ -174,7 +184,8 @@ void TrainingLoop::show_metrics(std::int64_t step, const StepOutcome& outcome, c
                 .phases = own.phases,
                 .bytes = own.bytes,
                 .expert_flops = own.expert_flops,
-                .memory_bytes = own.memory_bytes,
+                .memory_bytes = own.memory.host_bytes,
+                .device_memory_bytes = own.memory.device_bytes,
                 .load = tells_load ? &outcome.load : nullptr});
   metrics_.set_coordinator_reached(!coordination_.is_away() && coordination_.refusal().empty());
 }

@@ -33,6 +33,7 @@ class TrainingLoop {
   void resume(const CheckpointReader& checkpoint);
   void start_log(const ComputeChoice& compute);
   void train_one_step(std::int64_t step);
+  StepOutcome run_step(std::int64_t step);
   MeasuredStep measure(std::int64_t step, const StepOutcome& outcome);
   void show_metrics(std::int64_t step, const StepOutcome& outcome, const OwnStep& own);
   void tell_commands(std::int64_t step);
@@ -51,7 +52,7 @@ class TrainingLoop {
   void finish();
   void leave_done() const;
   void advise_interval(const RunHistory& history) const;
-  FinalSummary final_summary(std::int64_t peak_memory_bytes, const RunHistory& history) const;
+  FinalSummary final_summary(const PeakMemory& memory, const RunHistory& history) const;
   bool is_first() const { return traffic_.control->rank() == 0; }
 
   const TrainingRequest& request_;
@@ -62,6 +63,7 @@ class TrainingLoop {
   Coordination& coordination_;
   MetricsExport& metrics_;
   RankLog& rank_log_;
+  bool on_gpu_;
   ResumePoint resume_;  ///< its checkpoints are closed when training begins
   RunStart start_;
   Plan plan_;

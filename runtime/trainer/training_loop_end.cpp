@@ -16,10 +16,10 @@ namespace {
 /// For a rank that gives up a save whose disk hangs.
 constexpr double kSecondsToEnd = 10;
 
-std::int64_t peak_memory_bytes(Communicator& control) {
-  std::array<std::int64_t, 1> bytes = {peak_resident_bytes()};
+PeakMemory largest_of_ranks(const PeakMemory& own, Communicator& control) {
+  std::array<std::int64_t, 2> bytes = {own.host_bytes, own.device_bytes};
   control.all_reduce(buffer_of(std::span<std::int64_t>(bytes)), Reduction::kMax).wait();
-  return bytes[0];
+  return {.host_bytes = bytes[0], .device_bytes = bytes[1]};
 }
 
 }  // namespace
@@ -59,9 +59,11 @@ void TrainingLoop::finish() {
   saving_.wait();
   log_save();
   log_gain_of_move(config_.train.steps);
-  const std::int64_t memory = peak_memory_bytes(*traffic_.control);
+  const PeakMemory own = peak_memory(on_gpu_);
+  const PeakMemory memory = largest_of_ranks(own, *traffic_.control);
   rank_log_.note("finished after step " + std::to_string(config_.train.steps) +
-                 ", peak memory of this rank " + std::to_string(peak_resident_bytes()) + " bytes");
+                 ", peak memory of this rank " + std::to_string(own.host_bytes) + " bytes" +
+                 (on_gpu_ ? ", of its GPU " + std::to_string(own.device_bytes) + " bytes" : ""));
   if (log_) {
     const RunHistory history = read_run_history(directory_, request_.clock.wall_seconds());
     log_->finished(final_summary(memory, history));
@@ -91,10 +93,11 @@ void TrainingLoop::advise_interval(const RunHistory& history) const {
              " would lose the least time");
 }
 
-FinalSummary TrainingLoop::final_summary(std::int64_t peak_memory_bytes,
+FinalSummary TrainingLoop::final_summary(const PeakMemory& memory,
                                          const RunHistory& history) const {
   FinalSummary summary;
-  summary.peak_memory_bytes = peak_memory_bytes;
+  summary.peak_memory_bytes = memory.host_bytes;
+  summary.peak_device_memory_bytes = memory.device_bytes;
   summary.run_directory = directory_.path().string();
   summary.effective_time_ratio = history.effective_time_ratio();
   summary.starts = history.starts;

@@ -9,6 +9,7 @@
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/coordination.h"
 #include "runtime/trainer/initial_plan.h"
+#include "runtime/trainer/memory_check.h"
 #include "runtime/trainer/metrics_export.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/run_start.h"
@@ -86,9 +87,13 @@ void run_training(const TrainingRequest& request) {
                                .taken_over = run.lock && !run.lock->taken_over().empty(),
                                .metrics = &metrics});
     metrics.publish(directory.name(), coordination.serves_run_metrics());
-    TrainingLoop loop(request, config, compute, traffic, run, std::move(resume), coordination,
-                      metrics, *rank_log);
-    loop.run();
+    std::optional<TrainingLoop> loop;
+    tell_short_memory([] { return "setting up parameters and moments"; },
+                      [&] {
+                        loop.emplace(request, config, compute, traffic, run, std::move(resume),
+                                     coordination, metrics, *rank_log);
+                      });
+    loop->run();
   } catch (const AgreedError& error) {
     if (traffic.control->rank() == 0) {
       record_failure(error.exit_code(), error.what());

@@ -95,9 +95,16 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   std::memset(properties->uuid.bytes, 0x5e, sizeof properties->uuid.bytes);
   const pid_t process = getpid();  // every process has a device of its own
   std::memcpy(properties->uuid.bytes, &process, sizeof process);
-  properties->totalGlobalMem = kDeviceBytes;
+  properties->totalGlobalMem = device_bytes();
   properties->multiProcessorCount = 4;
   properties->major = 9;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  if (const auto error = failure_of("cudaMemGetInfo"); error != cudaSuccess) return error;
+  *free = free_device_bytes();
+  *total = device_bytes();
   return cudaSuccess;
 }
 

@@ -22,6 +22,12 @@ void require(bool condition, const char* what) {
   std::abort();
 }
 
+std::size_t limit_of(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text != nullptr ? std::min<std::size_t>(std::strtoull(text, nullptr, 10), kDeviceBytes)
+                         : kDeviceBytes;
+}
+
 class DeviceMemory {
  public:
   DeviceMemory() {
@@ -40,9 +46,13 @@ class DeviceMemory {
       if (begin - offset >= taken) break;
       offset = begin + block.taken;
     }
-    if (taken > kDeviceBytes - offset) return nullptr;
+    if (offset + taken > bytes_ || used_ + taken > bytes_ || size > largest_) {
+      refused_ = size;
+      return nullptr;
+    }
     blocks_[offset] = {taken, size};
     used_ += taken;
+    peak_ = std::max(peak_, used_);
     mark(offset, taken);
     return begin_ + offset;
   }
@@ -73,7 +83,16 @@ class DeviceMemory {
 
   std::size_t free_bytes() {
     const std::scoped_lock guard(lock_);
-    return kDeviceBytes - used_;
+    return bytes_ - used_;
+  }
+  std::size_t bytes() const { return bytes_; }
+  std::size_t peak_bytes() {
+    const std::scoped_lock guard(lock_);
+    return peak_;
+  }
+  std::size_t refused_bytes() {
+    const std::scoped_lock guard(lock_);
+    return refused_;
   }
 
   void mark_with(unsigned char byte) {
@@ -121,7 +140,9 @@ class DeviceMemory {
   std::recursive_mutex lock_;
   std::byte* begin_ = nullptr;
   std::map<std::size_t, Block> blocks_;  ///< by offset
-  std::size_t used_ = 0;
+  std::size_t bytes_ = limit_of("HETMOE_EMULATED_MEMORY");
+  std::size_t largest_ = limit_of("HETMOE_EMULATED_LARGEST");
+  std::size_t used_ = 0, peak_ = 0, refused_ = 0;
   int depth_ = 0;
   unsigned char mark_ = 0xff;
 };
@@ -141,6 +162,9 @@ bool is_on_device(const void* pointer, std::size_t size) {
   return memory().contains(pointer, size);
 }
 std::size_t free_device_bytes() { return memory().free_bytes(); }
+std::size_t device_bytes() { return memory().bytes(); }
+std::size_t peak_device_bytes() { return memory().peak_bytes(); }
+std::size_t refused_device_bytes() { return memory().refused_bytes(); }
 
 DeviceWork::DeviceWork() { memory().enter(); }
 DeviceWork::~DeviceWork() { memory().leave(); }

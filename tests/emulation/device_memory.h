@@ -11,8 +11,16 @@ namespace hetmoe::emulation {
 
 constexpr std::size_t kDeviceBytes = std::size_t{4} << 30;
 
-/// Null when nothing of this size is left. The first MiB is 0xff bytes, NaN as fp32, fp64 and
-/// bf16; again when it is freed.
+/// What it has: all that, or HETMOE_EMULATED_MEMORY bytes where that is in the environment.
+std::size_t device_bytes();
+/// The most that was ever allocated at a time.
+std::size_t peak_device_bytes();
+/// Of the latest allocation that was refused.
+std::size_t refused_device_bytes();
+
+/// Null when nothing of this size is left, or where it is more than HETMOE_EMULATED_LARGEST bytes:
+/// memory in pieces, which nobody could have foreseen. The first MiB is 0xff bytes, NaN as fp32,
+/// fp64 and bf16; again when it is freed.
 void* allocate_on_device(std::size_t size);
 /// Other bytes than 0xff from now on: where -1, which is 0xff too, would hide what was not written.
 void mark_new_memory(unsigned char byte);

@@ -132,6 +132,38 @@ class OnGpu(CommandLineCase):
         self.train_on_gpu("gpu", *settings)
         self.assert_same_training("gpu", "cpu")
 
+    @unittest.skipUnless(IS_EMULATED, "only there memory can be made scarce")
+    def test_a_gpu_without_room_is_refused_before_training(self):
+        self.environment["HETMOE_EMULATED_MEMORY"] = str(700 << 20)
+        code, _, err = self.run_command(*mpirun(2, str(PROGRAM), "train", "small.yaml", "--run-dir", "run", *ON_GPU,
+                                                "--set", "model.vocab_size=400000"))
+        self.assertEqual(code, 2, err)
+        lines = [line for line in err.splitlines() if line.startswith("hetmoe: ")]
+        self.assertEqual(len(lines), 1, err)
+        self.assertRegex(lines[0], r"GPU emulated device \(GPU-[0-9a-f-]+\) has 0.6 GiB of 0.7 GiB free, but its rank needs "
+                                   r"0.\d GiB for parameters.* lower train.global_batch")
+
+    @unittest.skipUnless(IS_EMULATED, "only there memory can be made scarce")
+    def test_a_step_that_finds_no_memory_ends_all_ranks_with_one_line(self):
+        scarce = ["env", "HETMOE_EMULATED_LARGEST=" + str(33 << 20)]
+        train = [str(PROGRAM), "train", "small.yaml", "--run-dir", "run", *ON_GPU, "--set", "model.vocab_size=70000",
+                 "--set", "train.sequence_length=64"]
+        code, _, err = self.run_command(*mpirun(1, *train), ":", "-np", "1", *scarce, *train)
+        self.assertEqual(code, 2, err)
+        lines = [line for line in err.splitlines() if line.startswith("hetmoe: ")]
+        self.assertEqual(len(lines), 1, err)
+        self.assertRegex(lines[0], r"rank 1: step 1, forward pass of microbatch 1 of 1: out of memory on the GPU: "
+                                   r"\d.* MiB were asked for, .* of 4.00 GiB are free.*"
+                                   r"raise train.microbatches")
+
+    def test_what_was_held_of_the_gpu_is_told(self):
+        header = self.train_on_gpu("gpu")
+        self.assertIn("peak GPU memory", header)
+        self.train_on_cpu("cpu")
+        for run, holds in (("gpu", True), ("cpu", False)):
+            for line in self.metrics(run):
+                self.assertEqual(line["device_memory_bytes"] > 1 << 20, holds, line)
+
     def test_what_is_calibrated_on_gpus_serves_plan_and_simulate(self):
         self.write("one_width.yaml", ONE_WIDTH)
         for ranks in (1, 2):

@@ -32,7 +32,8 @@ RUN_FAMILIES = """tokens_total loss step_duration_seconds_bucket phase_duration_
     parameter_bytes_total parameter_hidden_bytes_total plan_predicted_expert_seconds auxiliary_loss gradient_norm learning_rate skipped_steps_total model_flops_total gradient_bytes_total ranks ranks_joined
     ranks_silent rebalance_predicted_gain_seconds rebalance_measured_gain_seconds coordinator_calls_total run_info""".split()
 RANK_FAMILIES = """rank_step rank_steps_total rank_step_seconds_total rank_phase_seconds_total rank_all_to_all_bytes_total
-    rank_expert_flops_total rank_resident_memory_peak_bytes rank_coordinator_reached""".split()
+    rank_expert_flops_total rank_resident_memory_peak_bytes
+    rank_device_memory_peak_bytes rank_coordinator_reached""".split()
 
 
 def free_port():

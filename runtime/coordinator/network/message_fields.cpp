@@ -144,6 +144,7 @@ void encode(const StepRecord& record, v1::StepRecord& out) {
   check_count(tokens.size(), coordinator_limits::kExperts, "record.expert_tokens");
   out.mutable_expert_tokens()->Assign(tokens.begin(), tokens.end());
   out.set_memory_bytes(record.memory_bytes);
+  out.set_device_memory_bytes(record.device_memory_bytes);
 }
 
 StepRecord decode(const v1::StepRecord& message) {
@@ -174,7 +175,8 @@ StepRecord decode(const v1::StepRecord& message) {
           .generation = message.generation(),
           .layer_flops_max_over_mean = {layers.begin(), layers.end()},
           .expert_tokens = {tokens.begin(), tokens.end()},
-          .memory_bytes = message.memory_bytes()};
+          .memory_bytes = message.memory_bytes(),
+          .device_memory_bytes = message.device_memory_bytes()};
 }
 
 void encode(const RunProgress& progress, v1::RunProgress& out) {
@@ -220,6 +222,7 @@ void encode(const Heartbeat& heartbeat, v1::HeartbeatRequest& out) {
   out.set_expert_flops(heartbeat.expert_flops);
   out.set_wait_seconds(heartbeat.wait_seconds);
   out.set_memory_bytes(heartbeat.memory_bytes);
+  out.set_device_memory_bytes(heartbeat.device_memory_bytes);
   out.set_executed_command(heartbeat.executed_command);
   out.set_executed_step(heartbeat.executed_step);
 }
@@ -234,6 +237,7 @@ Heartbeat decode_body(const v1::HeartbeatRequest& message) {
           .expert_flops = message.expert_flops(),
           .wait_seconds = message.wait_seconds(),
           .memory_bytes = message.memory_bytes(),
+          .device_memory_bytes = message.device_memory_bytes(),
           .executed_command = message.executed_command(),
           .executed_step = message.executed_step()};
 }

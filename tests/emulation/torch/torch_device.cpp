@@ -31,8 +31,8 @@ class TensorAllocator final : public at::Allocator {
  public:
   at::DataPtr allocate(std::size_t size) override {
     void* pointer = size > 0 ? allocate_on_device(size) : nullptr;
-    TORCH_CHECK(size == 0 || pointer != nullptr, "out of memory: emulated device, ", size,
-                " bytes");
+    TORCH_CHECK_WITH(OutOfMemoryError, size == 0 || pointer != nullptr,
+                     "emulated device, out of memory");
     return {pointer, pointer, &release, c10::Device(kType, 0)};
   }
   at::DeleterFnPtr raw_deleter() const override { return &release; }

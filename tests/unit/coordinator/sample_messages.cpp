@@ -40,7 +40,8 @@ StepRecord sample_record() {
           .generation = 3,
           .layer_flops_max_over_mean = {1.5, 1.25},
           .expert_tokens = {7, 0, 9},
-          .memory_bytes = 1 << 30};
+          .memory_bytes = 1 << 30,
+          .device_memory_bytes = 3LL << 30};
 }
 
 void expect_same(const Member& one, const Member& other) {
@@ -86,6 +87,7 @@ void expect_same(const StepRecord& one, const StepRecord& other) {
   EXPECT_EQ(one.layer_flops_max_over_mean, other.layer_flops_max_over_mean);
   EXPECT_EQ(one.expert_tokens, other.expert_tokens);
   EXPECT_EQ(one.memory_bytes, other.memory_bytes);
+  EXPECT_EQ(one.device_memory_bytes, other.device_memory_bytes);
 }
 
 void expect_same(const RunProgress& one, const RunProgress& other) {
@@ -135,6 +137,7 @@ Heartbeat sample_heartbeat() {
           .expert_flops = 2e12,
           .wait_seconds = 0.125,
           .memory_bytes = 7'000'000'000,
+          .device_memory_bytes = 9'000'000'000,
           .executed_command = 9,
           .executed_step = 40};
 }
@@ -219,6 +222,7 @@ void expect_same(const Heartbeat& one, const Heartbeat& other) {
   EXPECT_EQ(one.expert_flops, other.expert_flops);
   EXPECT_EQ(one.wait_seconds, other.wait_seconds);
   EXPECT_EQ(one.memory_bytes, other.memory_bytes);
+  EXPECT_EQ(one.device_memory_bytes, other.device_memory_bytes);
   EXPECT_EQ(one.executed_command, other.executed_command);
   EXPECT_EQ(one.executed_step, other.executed_step);
 }

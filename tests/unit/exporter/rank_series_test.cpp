@@ -14,7 +14,8 @@ RankStep step_with(std::int64_t step) {
           .phases = {.dispatch_wait = 0.25, .expert = 1, .combine_wait = 0.5},
           .bytes = {.dispatch = 100, .combine = 50, .gradients = 7, .parameters = 3},
           .expert_flops = 1e9,
-          .memory_bytes = 4096};
+          .memory_bytes = 4096,
+          .device_memory_bytes = 8192};
 }
 
 TEST(RankSeries, AddsUpWhatThisRankDidAndTellsWhereItIs) {
@@ -38,6 +39,7 @@ TEST(RankSeries, AddsUpWhatThisRankDidAndTellsWhereItIs) {
   EXPECT_EQ(value_of(text, "hetmoe_rank_parameter_bytes_total"), 6);
   EXPECT_EQ(value_of(text, "hetmoe_rank_expert_flops_total"), 2e9);
   EXPECT_EQ(value_of(text, "hetmoe_rank_resident_memory_peak_bytes"), 4096);
+  EXPECT_EQ(value_of(text, "hetmoe_rank_device_memory_peak_bytes"), 8192);
   EXPECT_EQ(value_of(text, "hetmoe_rank_coordinator_reached"), 1);
 }
 

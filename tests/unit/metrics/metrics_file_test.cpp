@@ -64,7 +64,8 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                                                   "layer_flops_max_over_mean",
                                                   "expert_tokens",
                                                   "rank_expert_flops",
-                                                  "memory_bytes"}));
+                                                  "memory_bytes",
+                                                  "device_memory_bytes"}));
   EXPECT_EQ(keys_of(line["aux"]),
             (std::set<std::string>{"parameter_penalty", "load_balance", "router_entropy"}));
   EXPECT_EQ(keys_of(line["phase_seconds"]),

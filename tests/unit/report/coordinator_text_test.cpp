@@ -96,6 +96,16 @@ TEST(CoordinatorText, TellsWhatTheRunIsAtAndALinePerRank) {
           "ago"));
 }
 
+TEST(CoordinatorText, RanksWithGpusHaveAColumnForTheirMemory) {
+  CoordinatorStatus status = training(2);
+  status.members[1].last.device_memory_bytes = 61LL << 30;
+  const auto lines = lines_of(coordinator_text(status, kSurroundings));
+  ASSERT_GE(lines.size(), 3U);
+  EXPECT_THAT(lines[lines.size() - 3], HasSubstr("   memory  GPU memory  last seen"));
+  EXPECT_THAT(lines[lines.size() - 2], HasSubstr("  812 MiB           -  "));
+  EXPECT_THAT(lines.back(), HasSubstr("  812 MiB    61.0 GiB  "));
+}
+
 TEST(CoordinatorText, NobodyAndNothingYetIsSaid) {
   const std::string text = coordinator_text({.uptime_seconds = 2}, {});
   EXPECT_THAT(lines_of(text), ElementsAre("run          nobody has joined yet",
@@ -217,7 +227,7 @@ TEST(CoordinatorJson, HoldsEveryFigureInOneLine) {
     "rank": 1, "joined": true, "host": "node1", "process": 4001, "metrics_address": "node1:9100",
     "silent_seconds": 0.4, "step": 121, "phase": "training", "collective_sequence": 977,
     "collective": "all_to_all", "step_seconds": 0.2, "expert_flops": 3e9, "wait_seconds": 0.05,
-    "memory_bytes": 851443712})"));
+    "memory_bytes": 851443712, "device_memory_bytes": 0})"));
 }
 
 TEST(CoordinatorJson, WhatIsNotThereIsStepZeroOrNullAndALossThatIsNoNumberToo) {

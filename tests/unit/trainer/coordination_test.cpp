@@ -130,7 +130,7 @@ TEST(Coordination, ShowsWhatEveryRankDoes) {
     outcome.seconds.dispatch_wait = 0.25;
     outcome.seconds.parameters = 0.5;
     coordination.enter(9, "evaluating");
-    coordination.step_ended(outcome, 2);
+    coordination.step_ended(outcome, 2, {.host_bytes = 4096, .device_bytes = 8192});
     if (world.rank() != 0) return;
     coordination.report({.step = 8, .loss = 3.5});
     CoordinatorClient person = run.person();
@@ -145,7 +145,8 @@ TEST(Coordination, ShowsWhatEveryRankDoes) {
     EXPECT_EQ(status.members[1].last.step, 9);
     EXPECT_EQ(status.members[1].last.phase, "evaluating");
     EXPECT_EQ(status.members[1].last.wait_seconds, 0.75);
-    EXPECT_GT(status.members[1].last.memory_bytes, 0);
+    EXPECT_EQ(status.members[1].last.memory_bytes, 4096);
+    EXPECT_EQ(status.members[1].last.device_memory_bytes, 8192);
   });
 }
 

@@ -35,19 +35,20 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     phases.data = 0.5 * own;
     phases.expert = own;
     phases.parameters = world.rank() == 2 ? 3.0 : 0.0;
-    const MeasuredStep measured =
-        measure_step(world, {.phases = phases,
-                             .step_seconds = 10 * own,
-                             .bytes = {1000 + world.rank(), 500, 200 * world.rank(), 30, 20},
-                             .wishes = {},
-                             .expert_flops = 7 * own,
-                             .memory_bytes = 100 - world.rank()});
+    const MeasuredStep measured = measure_step(
+        world, {.phases = phases,
+                .step_seconds = 10 * own,
+                .bytes = {1000 + world.rank(), 500, 200 * world.rank(), 30, 20},
+                .wishes = {},
+                .expert_flops = 7 * own,
+                .memory = {.host_bytes = 100 - world.rank(), .device_bytes = 7 + world.rank()}});
     EXPECT_FALSE(measured.wishes.stop);
     EXPECT_EQ(measured.step_seconds, 30);
     EXPECT_EQ(measured.bytes.dispatch, 3003);
     EXPECT_EQ(measured.bytes.combine, 1500);
     EXPECT_EQ(measured.rank_expert_flops, (std::vector<double>{7, 14, 21}));
-    EXPECT_EQ(measured.memory_bytes, 100);
+    EXPECT_EQ(measured.memory.host_bytes, 100);
+    EXPECT_EQ(measured.memory.device_bytes, 6 + world.size());
     EXPECT_EQ(measured.bytes.gradients, 600);
     EXPECT_EQ(measured.bytes.parameters, 90);
     EXPECT_EQ(measured.bytes.parameters_hidden, 60);

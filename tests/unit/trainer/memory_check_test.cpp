@@ -37,7 +37,7 @@ constexpr std::int64_t kSlices[] = {3 * 3 * 4, 3 * 5 * 4};
 
 std::int64_t sum_of_states(const std::vector<MemoryNeed>& needs) {
   std::int64_t sum = 0;
-  for (const MemoryNeed& need : needs) sum += need.state_bytes;
+  for (const MemoryNeed& need : needs) sum += need.state_bytes + need.snapshot_bytes;
   return sum;
 }
 
@@ -106,6 +106,32 @@ TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
       EXPECT_THAT(error.what(), testing::HasSubstr("of the 2 ranks on this host, which has"));
     }
   });
+}
+
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+
+TEST(DeviceShortage, RanksOfOneGpuNeedItTogetherAndOthersDoNotCount) {
+  const std::vector<MemoryNeed> needs = {{.state_bytes = 4 * kGiB, .activation_bytes = kGiB},
+                                         {.state_bytes = 90 * kGiB},
+                                         {.state_bytes = 2 * kGiB, .activation_bytes = 3 * kGiB}};
+  const std::vector<int> devices = {0, 1, 0};
+  const auto shortage = [&](std::int64_t free_bytes) {
+    return device_shortage(needs, devices, 2,
+                           {.name = "GPU X", .total_bytes = 80 * kGiB, .free_bytes = free_bytes});
+  };
+  // Ten for two ranks, and the reserve of each.
+  EXPECT_EQ(shortage(10 * kGiB + 2 * kDeviceReserveBytes), std::nullopt);
+  EXPECT_EQ(shortage(10 * kGiB + 2 * kDeviceReserveBytes - 1).value_or(""),
+            "GPU X has 11.0 GiB of 80.0 GiB free, but its 2 ranks need 6.0 GiB for parameters, "
+            "gradients and moments, about 4.0 GiB for activations, and 1.0 GiB in reserve: use "
+            "more GPUs or a smaller model, lower train.global_batch or train.sequence_length, or "
+            "raise train.microbatches");
+}
+
+TEST(DeviceShortage, WhatIsSavedLiesOnTheHost) {
+  const std::vector<MemoryNeed> needs = {{.state_bytes = kGiB, .snapshot_bytes = 100 * kGiB}};
+  EXPECT_EQ(device_shortage(needs, {0}, 0, {.name = "GPU X", .free_bytes = 2 * kGiB}),
+            std::nullopt);
 }
 
 }  // namespace
