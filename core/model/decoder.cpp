@@ -9,7 +9,6 @@
 #include <string>
 
 #include "core/base/check.h"
-#include "core/base/stopwatch.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/dense.h"
@@ -25,7 +24,6 @@ Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
     : config_(config),
       gate_(parts.gate),
       listener_(parts.listener),
-      clock_(parts.clock),
       hyper_(make_hyper_expert(
           config, parts.parameters,
           [this](PassState& pass) { wait_for_parameters(hypernetwork_block(config_), pass); })),
@@ -49,8 +47,7 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
   }
   block.attention_output = store.dense(prefix + "attention.output");
   block.experts_norm = store.dense(prefix + "experts_norm");
-  block.experts =
-      parts.mixture.make_layer(config_, layer, {parts.parameters, parts.clock, hyper_.get()});
+  block.experts = parts.mixture.make_layer(config_, layer, {parts.parameters, hyper_.get()});
   return block;
 }
 
@@ -78,12 +75,12 @@ at::Tensor Decoder::enter_block(int block, const at::Tensor& h, PassState& pass,
 }
 
 void Decoder::wait_for_parameters(int block, PassState& pass) {
-  const Stopwatch watch(clock_, pass.seconds.parameters);
+  const PhaseScope phase(pass.phases, Phase::kParameters);
   gate_.wait(block);
 }
 
 void Decoder::complete_gradients(int block, PassState& pass) {
-  const Stopwatch watch(clock_, pass.seconds.gradients);
+  const PhaseScope phase(pass.phases, Phase::kGradients);
   listener_.complete(block);
 }
 

@@ -5,7 +5,6 @@
 #include <memory>
 #include <vector>
 
-#include "core/base/clock.h"
 #include "core/kernels/attention.h"
 #include "core/model/functions.h"
 #include "core/model/gradient_listener.h"
@@ -24,7 +23,6 @@ struct DecoderParts {
   ParameterStore& parameters;
   Mixture& mixture;
   ParameterGate& gate;
-  const Clock& clock;
   GradientListener& listener;
 };
 
@@ -79,7 +77,6 @@ class Decoder {
   ModelConfig config_;
   ParameterGate& gate_;
   GradientListener& listener_;
-  const Clock& clock_;
   std::unique_ptr<HyperExpert> hyper_;  ///< none: the mixture alone
   Parameter embedding_, final_norm_, head_;
   std::vector<Block> blocks_;

@@ -3,7 +3,6 @@
 #include <ATen/ops/mm.h>
 
 #include "core/base/check.h"
-#include "core/base/stopwatch.h"
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
 #include "core/model/layer_function.h"
@@ -46,7 +45,6 @@ class HostMoeLayer final : public MoeLayer {
   ParameterStore& parameters_;
   ExpertKernels& kernels_;
   TokenDispatcher& dispatcher_;
-  const Clock& clock_;
   HyperExpert* hyper_;
 };
 
@@ -68,7 +66,6 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerP
       parameters_(parts.parameters),
       kernels_(kernels),
       dispatcher_(dispatcher),
-      clock_(parts.clock),
       hyper_(parts.hyper) {}
 
 at::Tensor HostMoeLayer::forward(const at::Tensor& x, PassState& pass) {
@@ -84,7 +81,7 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
   add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
 
   {
-    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    const PhaseScope phase(pass.phases, Phase::kDispatchWait);
     saved.exchange = dispatcher_.start_dispatch(layer_, x, saved.routing);
   }
   HyperExpert::Output hyper;
@@ -92,12 +89,12 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
   saved.hyper = std::move(hyper.context);
   const ReceivedTokens* received = nullptr;
   {
-    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    const PhaseScope phase(pass.phases, Phase::kDispatchWait);
     received = &saved.exchange->finish_dispatch();
   }
   if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(*received);
   {
-    const Stopwatch watch(clock_, pass.seconds.expert);
+    const PhaseScope phase(pass.phases, Phase::kExpert);
     ExpertForward experts = kernels_.forward(received->x, parameters_.layer_weights(layer_),
                                              rows_of_slices(*received), received->gate);
     saved.experts = std::move(experts.context);
@@ -105,16 +102,16 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
   }
   at::Tensor y;
   {
-    const Stopwatch watch(clock_, pass.seconds.combine_wait);
+    const PhaseScope phase(pass.phases, Phase::kCombineWait);
     y = saved.exchange->finish_combine();
   }
   return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
 at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
-  LayerSeconds& seconds = saved.pass->seconds;
+  PhaseClock* phases = saved.pass->phases;
   {
-    const Stopwatch watch(clock_, seconds.dispatch_wait);
+    const PhaseScope phase(phases, Phase::kDispatchWait);
     saved.exchange->start_dispatch_gradient(dy);
   }
   HyperExpert::Gradient hyper;
@@ -123,18 +120,18 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   }
   at::Tensor dy_received;
   {
-    const Stopwatch watch(clock_, seconds.dispatch_wait);
+    const PhaseScope phase(phases, Phase::kDispatchWait);
     dy_received = saved.exchange->finish_dispatch_gradient();
   }
   {
-    const Stopwatch watch(clock_, seconds.expert);
+    const PhaseScope phase(phases, Phase::kExpert);
     const ExpertBackward experts =
         kernels_.backward(dy_received, parameters_.layer_weights(layer_), *saved.experts);
     saved.exchange->start_combine_gradient(experts.dx, experts.dgates);
   }
   TokenExchange::Gradient gradient;
   {
-    const Stopwatch watch(clock_, seconds.combine_wait);
+    const PhaseScope phase(phases, Phase::kCombineWait);
     gradient = saved.exchange->finish_combine_gradient();
   }
   at::Tensor dx = gradient.dx.add(router_backward(gradient.dgates, hyper.dmass, saved));

@@ -7,20 +7,9 @@
 
 #include "core/model/router_statistics.h"
 #include "core/model/workload.h"
+#include "core/tensor/phase_clock.h"
 
 namespace hetmoe {
-
-/// Seconds of a pass that are counted apart: inside the mixture layers, and at the seams to the
-/// owners of parameters.
-struct LayerSeconds {
-  double dispatch_wait = 0;
-  double expert = 0;
-  double combine_wait = 0;
-  double parameters = 0;  ///< at the parameter gate
-  double gradients = 0;   ///< in the gradient listener
-
-  double sum() const { return dispatch_wait + expert + combine_wait + parameters + gradients; }
-};
 
 /// One rank's part of a global microbatch. sequences may be zero. The spans' memory must outlive
 /// forward and backward.
@@ -51,7 +40,7 @@ struct GpuPass {
 struct PassState {
   Microbatch microbatch;
   RouterStatistics* statistics = nullptr;  ///< local in forward, global from then on
-  LayerSeconds seconds;
+  PhaseClock* phases = nullptr;            ///< told what is done; none: nobody asks
   /// [layers] hidden units that this rank's experts computed, times their tokens; forward adds.
   /// Empty: nobody asks.
   std::span<double> token_units;

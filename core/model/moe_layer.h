@@ -4,7 +4,6 @@
 
 #include <memory>
 
-#include "core/base/clock.h"
 #include "core/model/hyper_expert.h"
 #include "core/model/microbatch.h"
 #include "core/model/model_config.h"
@@ -29,7 +28,6 @@ class MoeLayer {
 /// What a layer is made of besides its mixture; all of it must outlive the layer.
 struct MoeLayerParts {
   ParameterStore& parameters;
-  const Clock& clock;
   HyperExpert* hyper = nullptr;  ///< of all layers; none: the mixture alone
 };
 

@@ -1,4 +1,4 @@
-#include <utility>
+#include <algorithm>
 #include <vector>
 
 #include "core/base/check.h"
@@ -23,10 +23,11 @@ class GpuWorkClock final : public WorkClock {
     return events_[later].seconds_since(events_[earlier]);
   }
   void wait() override { wait_for_gpu(); }
-  void restart() override {
-    if (marks_ == 0) return;
-    if (marks_ > 1) std::swap(events_[0], events_[marks_ - 1]);
-    marks_ = 1;
+  bool reached(std::size_t mark) const override { return events_[mark].reached(); }
+  void forget_before(std::size_t mark) override {
+    std::rotate(events_.begin(), events_.begin() + static_cast<std::ptrdiff_t>(mark),
+                events_.begin() + static_cast<std::ptrdiff_t>(marks_));
+    marks_ -= mark;
   }
 
  private:

@@ -18,8 +18,9 @@ class HostWorkClock final : public WorkClock {
     return seconds_.at(later) - seconds_.at(earlier);
   }
   void wait() override {}
-  void restart() override {
-    if (!seconds_.empty()) seconds_.assign(1, double(seconds_.back()));
+  bool reached(std::size_t) const override { return true; }
+  void forget_before(std::size_t mark) override {
+    seconds_.erase(seconds_.begin(), seconds_.begin() + static_cast<std::ptrdiff_t>(mark));
   }
 
  private:

@@ -12,7 +12,6 @@
 #include "core/model/host_moe_layer.h"
 #include "core/model/local_token_dispatcher.h"
 #include "runtime/calibration/dense_measurement.h"
-#include "runtime/calibration/equal_slices.h"
 #include "runtime/calibration/model_shape.h"
 #include "runtime/calibration/random_tensor.h"
 
@@ -62,7 +61,8 @@ class SmallDecoder {
         parameters_(model, all_slices(model), c10::typeMetaToScalarType(place.dtype()),
                     GradientMemory::kHeld, place.device()),
         mixture_(make_mixture(model, place, products)),
-        decoder_(model, {parameters_, *mixture_, gate_, clock, listener_}) {
+        decoder_(model, {parameters_, *mixture_, gate_, listener_}),
+        phases_(place.device().is_cpu() ? make_host_work_clock(clock) : make_gpu_work_clock()) {
     fill(parameters_.dense_values());
     for (int layer = 0; layer < model.num_layers; ++layer) fill(parameters_.slice_values(layer));
     for (const TensorSpec& spec : parameters_.dense_specs()) {
@@ -73,8 +73,7 @@ class SmallDecoder {
     }
   }
 
-  /// Gives the seconds inside the expert kernels.
-  double train() {
+  void train() {
     statistics_.clear();
     const auto tokens = static_cast<std::int64_t>(inputs_.size());
     PassState pass{.microbatch = {.sequences = tokens / length_,
@@ -84,11 +83,15 @@ class SmallDecoder {
                                   .document_begin = document_begin_,
                                   .global_tokens = tokens},
                    .statistics = &statistics_,
-                   .seconds = {}};
+                   .phases = &phases_};
+    phases_.enter(Phase::kForward);
     decoder_.forward(pass);
+    phases_.enter(Phase::kBackward);
     decoder_.backward(pass);
-    return pass.seconds.expert;
   }
+
+  /// Seconds inside the expert kernels, of what has been trained since the last call and has ended.
+  double expert_seconds() { return phases_.take()[static_cast<std::size_t>(Phase::kExpert)]; }
 
  private:
   ModelConfig model_;
@@ -100,6 +103,7 @@ class SmallDecoder {
   OpenParameterGate gate_;
   NoGradientListener listener_;
   Decoder decoder_;
+  PhaseClock phases_;
 };
 
 ModelConfig small_model(const CalibrationPlan& plan, std::int64_t hidden_size) {
@@ -111,29 +115,6 @@ ModelConfig small_model(const CalibrationPlan& plan, std::int64_t hidden_size) {
   return model;
 }
 
-/// One layer's experts under even routing, forward and backward, where the decoder cannot tell what
-/// they take in it: on a GPU.
-std::function<void()> experts_beside(const ModelConfig& model, std::int64_t tokens,
-                                     const at::TensorOptions& place,
-                                     const gpu::ProductTable& products) {
-  if (place.device().is_cpu()) return {};
-  const RouterConfig& router = model.router;
-  const double selected =
-      router.kind == RouterKind::kTopK ? router.top_k : router.top_p * model.experts.count;
-  const double rows = static_cast<double>(tokens) * selected / model.experts.count;
-  std::shared_ptr<EqualSlices> layer =
-      std::move(make_equal_layers(place,
-                                  {.hidden_size = model.hidden_size,
-                                   .rows = std::max<std::int64_t>(1, std::llround(rows)),
-                                   .width = kExpertWidth,
-                                   .count = model.experts.count},
-                                  1, products)[0]);
-  return [layer] {
-    layer->forward();
-    layer->backward();
-  };
-}
-
 LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
                          std::int64_t hidden_size, std::int64_t tokens,
                          const at::TensorOptions& place, const Clock& clock, double seconds) {
@@ -142,12 +123,10 @@ LayerPoint measure_point(Measurement& measurement, const CalibrationPlan& plan,
   const ModelConfig model = small_model(plan, hidden_size);
   SmallDecoder decoder(model, shape.sequences, shape.length, place, plan.products, clock);
   const auto products = layer_products(place, hidden_size, shape);
-  const auto experts = experts_beside(model, tokens, place, plan.products);
   // Taken off run by run: processors change their pace, and the rest is a small difference.
   const double remainder = measurement.medians(seconds, [&] {
-    double expert = 0;
-    const double all = measurement.seconds_of([&] { expert = decoder.train(); });
-    if (experts) expert = kLayersOfSmallDecoder * measurement.seconds_of(experts);
+    const double all = measurement.seconds_of([&] { decoder.train(); });
+    const double expert = decoder.expert_seconds();
     const double of_products = measurement.seconds_of(products);
     const double of_layer = (all - expert) / kLayersOfSmallDecoder;
     const double rest = std::max(of_layer - of_products, kLeastRemainder * of_layer);

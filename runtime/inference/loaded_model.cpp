@@ -140,7 +140,6 @@ LoadedModel::Parts::Parts(std::unique_ptr<Saved> saved, Communicator& world, con
       decoder(config.model, {.parameters = parameters,
                              .mixture = mixture.get(),
                              .gate = gate,
-                             .clock = clock,
                              .listener = listener}) {
   collectively(*control, [&] { read_parameters(saved->reader, config.model, parameters); });
   decoder.parameters_changed();
@@ -158,7 +157,6 @@ PassState LoadedModel::Parts::pass_over(std::span<const std::int32_t> inputs,
                          .document_begin = {},
                          .first_token = first_token},
           .statistics = &statistics,
-          .seconds = {},
           .forced = forced ? &*forced : nullptr};
 }
 

@@ -36,7 +36,6 @@ EvaluationRecord evaluate(const EvaluationParts& parts, std::int64_t step) {
                                   .step = 0,
                                   .first_token = mine.first * length},
                    .statistics = &statistics,
-                   .seconds = {},
                    .forced = forced ? &*forced : nullptr};
     loss_sum[0] += parts.decoder.evaluate(pass);
   }

@@ -13,30 +13,23 @@
 namespace hetmoe {
 namespace {
 
-/// Adds the seconds since the last lap to a phase.
-class LapClock {
- public:
-  explicit LapClock(const Clock& clock) : clock_(clock), last_(clock.monotonic_seconds()) {}
-  double lap() {
-    const double now = clock_.monotonic_seconds();
-    const double seconds = now - last_;
-    last_ = now;
-    return seconds;
-  }
+PhaseSeconds named(const SecondsOfPhases& seconds) {
+  const auto of = [&](Phase phase) { return seconds[static_cast<std::size_t>(phase)]; };
+  return {.data = of(Phase::kData),
+          .forward = of(Phase::kForward),
+          .dispatch_wait = of(Phase::kDispatchWait),
+          .expert = of(Phase::kExpert),
+          .combine_wait = of(Phase::kCombineWait),
+          .backward = of(Phase::kBackward),
+          .gradients = of(Phase::kGradients),
+          .optimizer = of(Phase::kOptimizer),
+          .parameters = of(Phase::kParameters),
+          .other = of(Phase::kOther)};
+}
 
- private:
-  const Clock& clock_;
-  double last_;
-};
-
-/// Moves what was counted apart out of a pass's time.
-void split_pass(double pass_seconds, LayerSeconds layers, double& pass, PhaseSeconds& seconds) {
-  pass += pass_seconds - layers.sum();
-  seconds.parameters += layers.parameters;
-  seconds.gradients += layers.gradients;
-  seconds.dispatch_wait += layers.dispatch_wait;
-  seconds.expert += layers.expert;
-  seconds.combine_wait += layers.combine_wait;
+std::unique_ptr<WorkClock> clock_of(const StepParts& parts) {
+  return parts.parameters.device().is_cpu() ? make_host_work_clock(parts.clock)
+                                            : make_gpu_work_clock();
 }
 
 }  // namespace
@@ -61,12 +54,13 @@ TrainingStep::TrainingStep(const StepParts& parts)
       forced_(forced_workload(parts.config.model, parts.config.train.seed)),
       widths_(expert_widths(parts.config.model.experts)),
       relative_width_(relative_widths(widths_)),
-      router_statistics_(parts.config.model.num_layers, parts.config.model.experts.count) {}
+      router_statistics_(parts.config.model.num_layers, parts.config.model.experts.count),
+      phases_(clock_of(parts)) {}
 
 StepOutcome TrainingStep::run(std::int64_t step) {
   const TrainConfig& train = parts_.config.train;
   Totals totals;
-  PhaseSeconds& seconds = totals.outcome.seconds;
+  phases_.enter(Phase::kOther);
   parts_.parameters.zero_gradients();
   token_units_.assign(static_cast<std::size_t>(parts_.config.model.num_layers), 0.0);
   for (std::int64_t index = 0; index < train.microbatches; ++index) {
@@ -74,11 +68,10 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   }
   part_ = "sums of gradients";
   microbatch_ = 0;
-  LapClock clock(parts_.clock);
+  phases_.enter(Phase::kGradients);
   parts_.ownership.reduce_gradients();
   totals.sum_of_squares = parts_.ownership.owned_sum_of_squares();
   totals = agree(std::move(totals));
-  seconds.gradients += clock.lap();
 
   StepOutcome& outcome = totals.outcome;
   outcome.learning_rate = schedule_.at(step);
@@ -90,9 +83,9 @@ StepOutcome TrainingStep::run(std::int64_t step) {
                      .epsilon = train.adam_epsilon,
                      .weight_decay = train.weight_decay,
                      .update = ++updates_,
-                     .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0},
-                    seconds);
+                     .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0});
   }
+  outcome.seconds = named(phases_.take());
   return std::move(outcome);
 }
 
@@ -103,26 +96,23 @@ std::string TrainingStep::doing() const {
 }
 
 /// One block is updated while the one before is on its way.
-void TrainingStep::update_and_send(const AdamWStep& update, PhaseSeconds& seconds) {
+void TrainingStep::update_and_send(const AdamWStep& update) {
   part_ = "update";
-  LapClock clock(parts_.clock);
   for (const int block : parts_.ownership.blocks()) {
+    phases_.enter(Phase::kOptimizer);
     parts_.ownership.update(block, update);
-    seconds.optimizer += clock.lap();
+    phases_.enter(Phase::kParameters);
     parts_.ownership.send_copies(block);
-    seconds.parameters += clock.lap();
   }
 }
 
 void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals) {
   const TrainConfig& train = parts_.config.train;
-  PhaseSeconds& seconds = totals.outcome.seconds;
-  LapClock clock(parts_.clock);
+  phases_.enter(Phase::kData);
   const std::int64_t sequences = train.global_batch / train.microbatches;
   const PlaceRange mine =
       places_of_rank({index * sequences, sequences}, parts_.control.rank(), source_weights_);
   parts_.reader.read(step, places(mine), batch_);
-  seconds.data += clock.lap();
 
   PassState pass{.microbatch = {.sequences = batch_.sequences,
                                 .length = batch_.length,
@@ -135,15 +125,16 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
                                 .step = step,
                                 .first_token = mine.first * train.sequence_length},
                  .statistics = &router_statistics_,
-                 .seconds = {},
+                 .phases = &phases_,
                  .token_units = token_units_,
                  .forced = forced_ ? &*forced_ : nullptr};
   router_statistics_.clear();
   part_ = "forward pass";
   microbatch_ = index + 1;
+  phases_.enter(Phase::kForward);
   const Deferred loss = parts_.decoder.forward(pass);
-  split_pass(clock.lap(), pass.seconds, seconds.forward, seconds);
 
+  phases_.enter(Phase::kOther);
   if (loss.there().defined()) {
     parts_.statistics.all_reduce(pass.gpu.statistics);
     totals.losses_there.push_back(loss.there());
@@ -153,12 +144,10 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
     parts_.statistics.all_reduce(router_statistics_.values());
     add_statistics(totals);
   }
-  seconds.other += clock.lap();
 
-  pass.seconds = {};
   part_ = "backward pass";
+  phases_.enter(Phase::kBackward);
   parts_.decoder.backward(pass);
-  split_pass(clock.lap(), pass.seconds, seconds.backward, seconds);
 }
 
 /// Of one microbatch, global by now.

@@ -9,6 +9,7 @@
 #include "core/data/batch_reader.h"
 #include "core/model/decoder.h"
 #include "core/optim/schedule.h"
+#include "core/tensor/phase_clock.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/ownership/ownership.h"
 #include "runtime/metrics/training_record.h"
@@ -43,7 +44,9 @@ struct StepOutcome {
   std::vector<double> layer_flops_max_over_mean;  ///< [layers]: the same of each
   /// [layers][experts]: tokens that selected the expert, all ranks.
   std::vector<std::vector<std::int64_t>> load;
-  PhaseSeconds seconds;     ///< this rank
+  /// This rank. On a GPU what follows the verdict on the step (optimizer, parameters) is that of
+  /// the step before, for the host does not wait for it.
+  PhaseSeconds seconds;
   double expert_flops = 0;  ///< this rank, forward and backward
 };
 
@@ -74,7 +77,7 @@ class TrainingStep {
 
   void accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals);
   Totals agree(Totals totals);
-  void update_and_send(const AdamWStep& update, PhaseSeconds& seconds);
+  void update_and_send(const AdamWStep& update);
   double fetch_from_gpu(Totals& totals);
   void add_statistics(Totals& totals) const;
   void measure_balance(StepOutcome& outcome);
@@ -87,6 +90,7 @@ class TrainingStep {
   std::vector<double> relative_width_;
   RouterStatistics router_statistics_;
   std::vector<double> token_units_;  ///< [layers] of this step and rank, then the largest rank's
+  PhaseClock phases_;
   Batch batch_;
   const char* part_ = "";
   std::int64_t microbatch_ = 0;  ///< from 1; 0: of the whole step

@@ -80,7 +80,6 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
       decoder_(config.model, {.parameters = parameters_,
                               .mixture = mixture_.get(),
                               .gate = ownership_,
-                              .clock = clock,
                               .listener = ownership_}),
       step_({.config = config,
              .decoder = decoder_,

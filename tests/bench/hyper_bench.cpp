@@ -102,7 +102,7 @@ class OneLayer {
   }
 
   void per_set() {
-    PassState pass{.microbatch = {.sequences = 1, .length = kTokens}, .seconds = {}};
+    PassState pass{.microbatch = {.sequences = 1, .length = kTokens}};
     HyperExpert::Output output = expert_.forward(0, x_, routing_, pass);
     expert_.backward(0, dy_, x_, routing_, *output.context);
     expert_.finish_gradients();

@@ -45,7 +45,7 @@ OneLayer::OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type,
       parameters_(std::make_unique<ParameterStore>(config_, whole_experts(config_), type,
                                                    GradientMemory::kHeld, device)),
       mixture_(mixture_on(device, type, config_)),
-      layer_(mixture_->make_layer(config_, 0, {*parameters_, clock_})) {
+      layer_(mixture_->make_layer(config_, 0, {*parameters_})) {
   const std::int64_t hidden = config_.hidden_size;
   for (at::Tensor values : {parameters_->dense_values(), parameters_->slice_values(0)}) {
     values.copy_(normal("weights", values.numel() / hidden, hidden, 0.02).view({-1}));
@@ -59,8 +59,7 @@ OneLayer::OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type,
 void OneLayer::forward() {
   statistics_.clear();
   pass_ = {.microbatch = {.sequences = 1, .length = tokens_, .global_tokens = tokens_},
-           .statistics = &statistics_,
-           .seconds = {}};
+           .statistics = &statistics_};
   if (!x_.is_cpu()) {
     pass_.gpu.statistics =
         at::zeros({1, statistics_.values_of_layer()}, x_.options().dtype(at::kDouble));

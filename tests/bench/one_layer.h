@@ -6,7 +6,6 @@
 #include <memory>
 #include <vector>
 
-#include "core/base/clock.h"
 #include "core/model/moe_layer.h"
 #include "core/model/parameter_store.h"
 
@@ -31,7 +30,6 @@ class OneLayer {
   ModelConfig config_;
   std::int64_t tokens_;
   RouterStatistics statistics_;
-  SystemClock clock_;
   std::unique_ptr<ParameterStore> parameters_;
   std::unique_ptr<Mixture> mixture_;
   std::unique_ptr<MoeLayer> layer_;

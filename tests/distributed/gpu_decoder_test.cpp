@@ -71,7 +71,7 @@ class OneDecoder {
                   .hidden_size = config_.hidden_size,
                   .on_gpu = !device.is_cpu(),
                   .dispatch_parts = 2}),
-        decoder_(config_, {store_, mixture_.get(), gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_.get(), gate_, listener_}) {
     store_.dense_values().copy_(test_values("dense", store_.dense_values().sizes(), 0.5));
     set_norms(store_);
     for_each_part([](const std::string& name, SliceWeights& weights, const Slice& slice) {
@@ -93,8 +93,7 @@ class OneDecoder {
                                   .targets = text.targets,
                                   .document_begin = {},
                                   .global_tokens = batch.global_sequences * kSmallLength},
-                   .statistics = &statistics,
-                   .seconds = {}};
+                   .statistics = &statistics};
     const double loss = decoder_.forward(pass).value();
     make_global(pass, hosts);
     decoder_.backward(pass);
@@ -154,7 +153,6 @@ class OneDecoder {
   PlacedMixture mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   Decoder decoder_;
 };
 

@@ -88,6 +88,24 @@ TEST(GpuStep, the_host_waits_once_for_the_split_sizes_of_each_layer_and_once_for
   world.barrier();
 }
 
+TEST(GpuStep, phases_are_measured_on_the_gpu_and_none_is_lost) {
+  const RunConfig config = with_microbatches(small_training());
+  Communicator& world = test_world();
+  DeviceGroups devices(kTimeoutSeconds);
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()), devices);
+  const PhaseSeconds first = training.step(1).seconds;
+  const PhaseSeconds second = training.step(2).seconds;
+  for (const PhaseSeconds& seconds : {first, second}) {
+    EXPECT_GT(seconds.forward, 0);
+    EXPECT_GT(seconds.expert, 0);
+    EXPECT_GT(seconds.backward, 0);
+    EXPECT_GE(seconds.dispatch_wait, 0);
+    EXPECT_GE(seconds.combine_wait, 0);
+  }
+  EXPECT_GT(first.optimizer + second.optimizer, 0);
+  world.barrier();
+}
+
 TEST(GpuStep, a_step_that_is_not_finite_is_skipped_by_all) {
   const RunConfig config = small_training();
   Communicator& world = test_world();

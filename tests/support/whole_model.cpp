@@ -21,7 +21,6 @@ WholeModel::WholeModel(const RunConfig& config, ParameterStore& parameters)
       decoder_(config.model, {.parameters = parameters,
                               .mixture = mixture_,
                               .gate = gate_,
-                              .clock = clock_,
                               .listener = listener_}) {}
 
 PassState WholeModel::pass_over(std::span<const std::int32_t> inputs,
@@ -31,8 +30,7 @@ PassState WholeModel::pass_over(std::span<const std::int32_t> inputs,
                          .inputs = inputs,
                          .targets = targets,
                          .document_begin = {}},
-          .statistics = &statistics_,
-          .seconds = {}};
+          .statistics = &statistics_};
 }
 
 double WholeModel::loss_sum(std::span<const std::int32_t> tokens) {

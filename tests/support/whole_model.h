@@ -5,7 +5,6 @@
 #include <span>
 #include <vector>
 
-#include "core/base/clock.h"
 #include "core/model/decoder.h"
 #include "core/model/host_moe_layer.h"
 #include "core/model/parameter_store.h"
@@ -29,7 +28,6 @@ class WholeModel {
   HostMixture mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   RouterStatistics statistics_;
   Decoder decoder_;
 };

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/base/stopwatch.h"
 #include "core/kernels/gpu/chosen_products.h"
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
@@ -33,6 +32,7 @@ class GpuMoeLayer final : public MoeLayer {
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   void compute_part(int part, Saved& saved);
+  void compute_part_gradient(int part, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
   at::Tensor router_backward(const at::Tensor& dgate, const at::Tensor& dmass, Saved& saved);
   double token_units(const on_gpu::SlicePlaces& places) const;
@@ -45,7 +45,6 @@ class GpuMoeLayer final : public MoeLayer {
   ParameterStore& parameters_;
   on_gpu::Experts& experts_;
   GpuTokenDispatcher& dispatcher_;
-  const Clock& clock_;
   HyperExpert* hyper_;
 };
 
@@ -69,7 +68,6 @@ GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerPar
       parameters_(parts.parameters),
       experts_(experts),
       dispatcher_(dispatcher),
-      clock_(parts.clock),
       hyper_(parts.hyper) {}
 
 at::Tensor GpuMoeLayer::forward(const at::Tensor& x, PassState& pass) {
@@ -95,7 +93,11 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
     hyper = hyper_->forward(layer_, x, saved.selected, pass);
     saved.hyper = std::move(hyper.context);
   }
-  at::Tensor y = saved.exchange->finish_combine();
+  at::Tensor y;
+  {
+    const PhaseScope phase(pass.phases, Phase::kCombineWait);
+    y = saved.exchange->finish_combine();
+  }
   return hyper_ != nullptr ? y.add_(hyper.y) : y;
 }
 
@@ -104,13 +106,27 @@ void GpuMoeLayer::compute_part(int part, Saved& saved) {
   PassState& pass = *saved.pass;
   GpuTokenExchange::Received received;
   {
-    const Stopwatch watch(clock_, pass.seconds.dispatch_wait);
+    const PhaseScope phase(pass.phases, Phase::kDispatchWait);
     received = saved.exchange->finish_dispatch(part);
   }
   if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(received.places);
+  const PhaseScope phase(pass.phases, Phase::kExpert);
   saved.exchange->start_combine(part,
                                 experts_.forward(received.x, parameters_.layer_weights(layer_),
                                                  std::move(received.places), saved.experts[part]));
+}
+
+/// Of one part, and on their way back.
+void GpuMoeLayer::compute_part_gradient(int part, Saved& saved) {
+  at::Tensor dy;
+  {
+    const PhaseScope phase(saved.pass->phases, Phase::kDispatchWait);
+    dy = saved.exchange->finish_dispatch_gradient(part);
+  }
+  const PhaseScope phase(saved.pass->phases, Phase::kExpert);
+  const on_gpu::ExpertsGradient experts =
+      experts_.backward(dy, parameters_.layer_weights(layer_), saved.experts[part]);
+  saved.exchange->start_combine_gradient(part, experts.dx, experts.dgate);
 }
 
 at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
@@ -119,13 +135,12 @@ at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   if (hyper_ != nullptr) {
     hyper = hyper_->backward(layer_, dy, saved.x, saved.selected, *saved.hyper);
   }
-  for (int part = 0; part < saved.exchange->parts(); ++part) {
-    const on_gpu::ExpertsGradient experts =
-        experts_.backward(saved.exchange->finish_dispatch_gradient(part),
-                          parameters_.layer_weights(layer_), saved.experts[part]);
-    saved.exchange->start_combine_gradient(part, experts.dx, experts.dgate);
+  for (int part = 0; part < saved.exchange->parts(); ++part) compute_part_gradient(part, saved);
+  GpuTokenExchange::Gradient gradient;
+  {
+    const PhaseScope phase(saved.pass->phases, Phase::kCombineWait);
+    gradient = saved.exchange->finish_combine_gradient();
   }
-  const GpuTokenExchange::Gradient gradient = saved.exchange->finish_combine_gradient();
   at::Tensor dx = gradient.dx.add(router_backward(gradient.dgate, hyper.dmass, saved));
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }

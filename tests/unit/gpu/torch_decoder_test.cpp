@@ -50,7 +50,7 @@ class OneDecoder {
         store_(config_, slices_of_model(), c.type, GradientMemory::kHeld, device),
         mixture_(make_mixture(device, c.type)),
         statistics_(config_.num_layers, config_.experts.count),
-        decoder_(config_, {store_, *mixture_, gate_, clock_, listener_}),
+        decoder_(config_, {store_, *mixture_, gate_, listener_}),
         sequences_(c.sequences),
         text_(0, c.sequences) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
@@ -116,8 +116,7 @@ class OneDecoder {
                                2 * std::max<std::int64_t>(sequences_, 1) * test::kSmallLength,
                            .microbatches = 2,
                            .index = index},
-            .statistics = &statistics_,
-            .seconds = {}};
+            .statistics = &statistics_};
   }
 
   ModelConfig config_;
@@ -125,7 +124,6 @@ class OneDecoder {
   std::unique_ptr<Mixture> mixture_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   RouterStatistics statistics_;
   Decoder decoder_;
   std::int64_t sequences_;

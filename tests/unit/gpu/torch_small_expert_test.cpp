@@ -74,8 +74,7 @@ class SmallExpert {
   Pass run(int microbatch, int layer, const Routing& routing) {
     const std::string name = std::to_string(microbatch) + "." + std::to_string(layer);
     const at::Tensor x = rows("x" + name), dy = rows("dy" + name);
-    PassState pass{.microbatch = {.sequences = 1, .length = case_.tokens, .microbatches = 2},
-                   .seconds = {}};
+    PassState pass{.microbatch = {.sequences = 1, .length = case_.tokens, .microbatches = 2}};
     HyperExpert::Output output = expert_->forward(layer, x, routing, pass);
     HyperExpert::Gradient gradient = expert_->backward(layer, dy, x, routing, *output.context);
     return {output.y, gradient.dx, gradient.dmass};

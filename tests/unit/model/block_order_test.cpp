@@ -56,7 +56,7 @@ class ObservedDecoder {
   explicit ObservedDecoder(bool tied)
       : config_(small_model(tied)),
         store_(config_, all_slices(), at::kFloat),
-        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, listener_}) {
     for (at::Tensor part :
          {store_.dense_values(), store_.slice_values(0), store_.slice_values(1)}) {
       part.copy_(test_values("parameters", {part.numel()}, 0.6));
@@ -102,8 +102,7 @@ class ObservedDecoder {
                            .global_tokens = 6,
                            .microbatches = 2,
                            .index = index},
-            .statistics = &statistics_,
-            .seconds = {}};
+            .statistics = &statistics_};
   }
 
   ModelConfig config_;
@@ -111,7 +110,6 @@ class ObservedDecoder {
   HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(all_slices())};
   RecordingGate gate_;
   CallingListener listener_;
-  SystemClock clock_;
   RouterStatistics statistics_{2, 2};
   std::vector<std::int32_t> inputs_ = {3, 1, 4, 1, 5, 2};
   Decoder decoder_;

@@ -56,7 +56,7 @@ class SmallDecoder {
   explicit SmallDecoder(const DecoderCase& c)
       : config_(model_of(c)),
         store_(config_, slices_of_model(), at::kDouble),
-        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, listener_}) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.6);
     std::int64_t begin = 0;
     for (at::Tensor part :
@@ -114,8 +114,7 @@ class SmallDecoder {
                            .global_tokens = kGlobalTokens,
                            .microbatches = kMicrobatches,
                            .index = kMicrobatches - 1},
-            .statistics = &statistics_,
-            .seconds = {}};
+            .statistics = &statistics_};
   }
 
   double auxiliary(int layer) {
@@ -151,7 +150,6 @@ class SmallDecoder {
   HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(slices_of_model())};
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   RouterStatistics statistics_{2, 4};
   std::vector<std::int32_t> inputs_, targets_, document_begin_;
   Decoder decoder_;

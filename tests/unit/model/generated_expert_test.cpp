@@ -52,8 +52,7 @@ at::Tensor logits_of(std::int64_t tokens, std::int64_t different) {
 }
 
 PassState pass_of(std::int64_t tokens, std::int64_t microbatches) {
-  return {.microbatch = {.sequences = 1, .length = tokens, .microbatches = microbatches},
-          .seconds = {}};
+  return {.microbatch = {.sequences = 1, .length = tokens, .microbatches = microbatches}};
 }
 
 /// The small experts of a model with random parameters.

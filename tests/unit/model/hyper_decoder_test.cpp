@@ -34,8 +34,8 @@ class SmallModel {
   SmallModel(const ModelConfig& config, at::ScalarType type)
       : store_(config, kSlices, type),
         hyper_(make_hyper_expert(config, store_, [](PassState&) {})),
-        layer_(mixture_.make_layer(config, 0, {store_, clock_, hyper_.get()})),
-        decoder_(config, {store_, mixture_, gate_, clock_, listener_}) {
+        layer_(mixture_.make_layer(config, 0, {store_, hyper_.get()})),
+        decoder_(config, {store_, mixture_, gate_, listener_}) {
     for (const TensorSpec& spec : store_.dense_specs()) {
       at::Tensor value = store_.dense(spec.name).value;
       value.copy_(test_values(spec.name.c_str(), value.sizes(), 0.3));
@@ -65,8 +65,7 @@ class SmallModel {
                            .inputs = tokens_,
                            .targets = tokens_,
                            .global_tokens = kTokens},
-            .statistics = &statistics_,
-            .seconds = {}};
+            .statistics = &statistics_};
   }
   double evaluate() {
     PassState pass = make_pass();
@@ -77,7 +76,6 @@ class SmallModel {
   ParameterStore store_;
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   HostMixture mixture_{make_cpu_expert_kernels(), make_local_token_dispatcher(kSlices)};
   RouterStatistics statistics_{1, 4};
   std::vector<std::int32_t> tokens_ = std::vector<std::int32_t>(kTokens, 3);

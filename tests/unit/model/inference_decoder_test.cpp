@@ -44,7 +44,7 @@ class SmallModel {
   SmallModel(const DecoderCase& c, GradientMemory gradients)
       : config_(model_of(c)),
         store_(config_, kSlices, at::kDouble, gradients),
-        decoder_(config_, {store_, mixture_, gate_, clock_, listener_}) {
+        decoder_(config_, {store_, mixture_, gate_, listener_}) {
     store_.dense_values().copy_(test_values("dense", {store_.dense_elements()}, 0.6));
     for (int layer = 0; layer < 2; ++layer) {
       at::Tensor& values = store_.slice_values(layer);
@@ -77,8 +77,7 @@ class SmallModel {
                            .inputs = inputs,
                            .targets = {},
                            .document_begin = {}},
-            .statistics = &statistics_,
-            .seconds = {}};
+            .statistics = &statistics_};
   }
 
   ModelConfig config_;
@@ -86,7 +85,6 @@ class SmallModel {
   HostMixture mixture_{make_reference_expert_kernels(), make_local_token_dispatcher(kSlices)};
   OpenParameterGate gate_;
   NoGradientListener listener_;
-  SystemClock clock_;
   RouterStatistics statistics_{2, 3};
   Decoder decoder_;
 };
