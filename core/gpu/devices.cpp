@@ -1,6 +1,7 @@
 #include "core/gpu/devices.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "core/gpu/cuda_call.h"
 #include "core/gpu/device_error.h"
@@ -33,6 +34,8 @@ std::string too_old(const Device& device) {
 }  // namespace
 
 Devices visible_devices() {
+  // Read when CUDA starts. Streams that share one of its 8 connections wait for one another.
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
   Devices devices;
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);

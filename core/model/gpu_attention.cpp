@@ -56,14 +56,16 @@ at::Tensor attention_on_gpu(const at::Tensor& qkv, const AttentionShape& shape,
   at::Tensor value = heads[2].transpose(1, 2);
   const bool masked = pass.attention_mask.defined();
   const bool grouped = shape.num_kv_heads != shape.num_heads;
-  if (grouped && masked) {  // the kernels that take a mask know no groups
+  // Of the fused kernels one knows groups: it takes bf16 and no mask.
+  const bool knows_groups = !masked && query.scalar_type() == at::kBFloat16;
+  if (grouped && !knows_groups) {
     key = for_every_query_head(key, shape);
     value = for_every_query_head(value, shape);
   }
   const at::Tensor output = at::scaled_dot_product_attention(
       query, key, value, masked ? std::optional(pass.attention_mask) : std::nullopt,
       /*dropout_p=*/0.0, /*is_causal=*/!masked, /*scale=*/std::nullopt,
-      /*enable_gqa=*/grouped && !masked);
+      /*enable_gqa=*/grouped && knows_groups);
   return output.transpose(1, 2).reshape({shape.sequences * shape.length, shape.output_width()});
 }
 

@@ -34,28 +34,6 @@ at::Tensor extended(const at::Tensor& tensor, std::int64_t elements) {
   return tensor.defined() ? tensor.as_strided({tensor.numel() + elements}, {1}) : tensor;
 }
 
-/// What lies in a row becomes one: a layer's slices are a thousand tensors otherwise.
-std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces) {
-  std::vector<AdamWTensors> runs;
-  for (const AdamWTensors& piece : pieces) {
-    if (!runs.empty() && runs.back().decays == piece.decays &&
-        follows(runs.back().master, piece.master) &&
-        follows(runs.back().gradient, piece.gradient) &&
-        follows(runs.back().exp_avg, piece.exp_avg) &&
-        follows(runs.back().exp_avg_sq, piece.exp_avg_sq) &&
-        follows(runs.back().copy, piece.copy)) {
-      const std::int64_t elements = piece.master.numel();
-      for (at::Tensor* part : {&runs.back().master, &runs.back().gradient, &runs.back().exp_avg,
-                               &runs.back().exp_avg_sq, &runs.back().copy}) {
-        *part = extended(*part, elements);
-      }
-    } else {
-      runs.push_back(piece);
-    }
-  }
-  return runs;
-}
-
 std::vector<at::Tensor> joined(std::span<const at::Tensor> parts) {
   std::vector<at::Tensor> runs;
   for (const at::Tensor& part : parts) {
@@ -101,6 +79,27 @@ void copy_on_gpu(std::span<const AdamWTensors> pieces) {
 }
 
 }  // namespace
+
+std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces) {
+  std::vector<AdamWTensors> runs;
+  for (const AdamWTensors& piece : pieces) {
+    if (!runs.empty() && runs.back().decays == piece.decays &&
+        follows(runs.back().master, piece.master) &&
+        follows(runs.back().gradient, piece.gradient) &&
+        follows(runs.back().exp_avg, piece.exp_avg) &&
+        follows(runs.back().exp_avg_sq, piece.exp_avg_sq) &&
+        follows(runs.back().copy, piece.copy)) {
+      const std::int64_t elements = piece.master.numel();
+      for (at::Tensor* part : {&runs.back().master, &runs.back().gradient, &runs.back().exp_avg,
+                               &runs.back().exp_avg_sq, &runs.back().copy}) {
+        *part = extended(*part, elements);
+      }
+    } else {
+      runs.push_back(piece);
+    }
+  }
+  return runs;
+}
 
 void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step) {
   if (pieces.empty()) return;

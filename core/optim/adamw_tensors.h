@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <span>
+#include <vector>
 
 #include "core/optim/adamw.h"
 #include "core/tensor/deferred.h"
@@ -15,6 +16,10 @@ struct AdamWTensors {
   at::Tensor copy;                                   ///< bf16
   bool decays = false;
 };
+
+/// Pieces of one kind that lie one behind another in all their memory, as one: a layer's slices are
+/// hundreds of tensors otherwise.
+std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces);
 
 /// One AdamW update of all pieces (adamw.h). On a GPU LibTorch's fused one, which leaves clipped
 /// gradients behind; pieces that lie one behind another are given to it as one; the host does not

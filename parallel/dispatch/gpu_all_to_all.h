@@ -21,12 +21,13 @@ class PlacedGpuTokenDispatcher : public GpuTokenDispatcher {
 /// Collective: starts and finishes, by all ranks of the group in the same order. Blocking: the host
 /// waits once, in the first finish_dispatch, for its own device and its peers' counts.
 /// `parts` (1 or more): in so many a rank's tokens travel, whatever their number; in fewer where a
-/// layer has more slices than can be told apart in each. The results of a token do not depend on
-/// it. Wire per dispatch: counts (4 bytes for each slice and for each pair of ranks, for every
-/// part), then part by part 12 bytes per (token, slice) and the rows in the compute type; combine:
-/// rows; backward: rows out, rows and one fp32 gate gradient per (token, slice) back. bytes_sent
-/// leaves the counts out. `group` (the expert group, this class of traffic alone) must outlive the
-/// dispatcher and every exchange. Without CUDA built in: a broken invariant.
+/// layer has more slices than can be told apart in each. What a token gets does not depend on it
+/// but for rounding: products of fewer rows may be other kernels'. Wire per dispatch: counts (4
+/// bytes for each slice and for each pair of ranks, for every part), then part by part 12 bytes per
+/// (token, slice) and the rows in the compute type; combine: rows; backward: rows out, rows and one
+/// fp32 gate gradient per (token, slice) back. bytes_sent leaves the counts out. `group` (the
+/// expert group, this class of traffic alone) must outlive the dispatcher and every exchange.
+/// Without CUDA built in: a broken invariant.
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(
     Communicator& group, const Placement& placement, int parts);
 

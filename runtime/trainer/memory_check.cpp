@@ -139,7 +139,7 @@ std::optional<std::string> device_shortage(const std::vector<MemoryNeed>& needs,
     reserve += kDeviceReserveBytes;
     ++sharing;
   }
-  if (state + activations + reserve <= room.free_bytes) return std::nullopt;
+  if (state + reserve <= room.free_bytes) return std::nullopt;
   return room.name + " has " + gibibytes(room.free_bytes) + " of " + gibibytes(room.total_bytes) +
          " free, but " +
          (sharing == 1 ? "its rank needs " : "its " + std::to_string(sharing) + " ranks need ") +

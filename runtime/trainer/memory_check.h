@@ -46,7 +46,8 @@ std::optional<std::string> device_shortage(const std::vector<MemoryNeed>& needs,
                                            const DeviceRoomOfRank& room);
 
 /// Refuses a run that cannot fit: its parameters into the memory of a host, for Linux would grant
-/// it and kill the job later; or all that a GPU's ranks need there, activations by their estimate.
+/// it and kill the job later; or the state of a GPU's ranks into its memory. Activations
+/// are told but not refused: their number is an estimate, and a step that finds no room says so.
 /// Collective. Errors: AgreedError (configuration) that names the lowest rank that lacks memory,
 /// what is needed and what is there.
 void require_memory(const RunConfig& config, const Placement& placement, const ExpertGroups& groups,

@@ -15,14 +15,14 @@ namespace hetmoe::test {
 inline const std::vector<std::int64_t> kSmallWidths = {8, 1, 16, 3, 24};
 constexpr std::int64_t kSmallLength = 7;  // of a sequence
 
-inline ModelConfig small_decoder(const RouterConfig& router) {
+inline ModelConfig small_decoder(const RouterConfig& router, std::int64_t head_dim = 6) {
   ModelConfig config;
   config.vocab_size = 19;
   config.hidden_size = 24;
   config.num_layers = 2;
   config.num_heads = 4;
   config.num_kv_heads = 2;
-  config.head_dim = 6;
+  config.head_dim = head_dim;
   config.rope_theta = 50;
   config.experts.count = static_cast<int>(kSmallWidths.size());
   config.experts.widths = kSmallWidths;

@@ -37,7 +37,8 @@ class ServerTable {
   std::int64_t most_runs_ = 0;
 };
 
-/// In how many parts a rank's tokens travel, of as equal a number as can be.
+/// In how many parts a rank's tokens travel: all of the same number but the last, which may be
+/// short or empty.
 struct Parts {
   int count = 1;
   std::int64_t num_ranks = 1;

@@ -70,8 +70,8 @@ at::Tensor order_of_counts(const Counts& slices_of_rank, std::int64_t parts) {
   return uploaded(std::span<const std::int32_t>(order), at::kInt);
 }
 
-int parts_that_fit(int parts, std::int64_t slices) {
-  const std::int64_t most = std::max<std::int64_t>(gpu::kMostBuckets / slices, 1);
+int parts_that_fit(int parts, std::int64_t slices, std::int64_t ranks) {
+  const std::int64_t most = std::max<std::int64_t>(gpu::kMostBuckets / std::max(slices, ranks), 1);
   return static_cast<int>(std::min<std::int64_t>(parts, most));
 }
 
@@ -81,7 +81,8 @@ PlacedLayer::PlacedLayer(const LayerPlacement& placement, int rank, int num_rank
     : rank_(static_cast<std::size_t>(rank)),
       slices_of_rank_(count_slices(placement, num_ranks)),
       slices_of_expert_(slices_by_expert(placement, rank)),
-      parts_{.count = parts_that_fit(parts, sum(slices_of_rank_)), .num_ranks = num_ranks},
+      parts_{.count = parts_that_fit(parts, sum(slices_of_rank_), num_ranks),
+             .num_ranks = num_ranks},
       servers_(numbered(servers_of(placement, num_ranks), slices_of_rank_)),
       count_order_(order_of_counts(slices_of_rank_, parts_.count)) {}
 

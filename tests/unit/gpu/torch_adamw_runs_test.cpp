@@ -100,6 +100,14 @@ INSTANTIATE_TEST_SUITE_P(Steps, GpuAdamWRuns,
                                          AdamWCase{"bf16_clipped", true, 0.25}),
                          [](const auto& instance) { return instance.param.name; });
 
+TEST(GpuAdamWRuns, neighbours_of_one_kind_are_one) {
+  const Flat there(gpu_device(), true);
+  std::vector<std::int64_t> elements;
+  for (const AdamWTensors& run : joined(there.pieces())) elements.push_back(run.copy.numel());
+  // The gap and what does not decay part them; the empty one and the last follow the fourth.
+  EXPECT_EQ(elements, (std::vector<std::int64_t>{7 + 12, 5 + 3, 9, 4 + 0 + 31}));
+}
+
 TEST(GpuAdamWRuns, squares_of_neighbours_and_others_sum_up) {
   const Flat there(gpu_device(), false);
   std::vector<at::Tensor> parts;

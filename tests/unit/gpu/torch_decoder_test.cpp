@@ -1,4 +1,5 @@
 // The model on the emulated device beside the model on the CPU.
+#include <ATen/Context.h>
 #include <gtest/gtest.h>
 #include <observed_device.h>
 
@@ -22,10 +23,11 @@ struct ModelCase {
   bool tied = false;
   RouterConfig router;
   HyperConfig hyper;
+  std::int64_t head_dim = 6;  ///< no fused attention takes that; all take 16
 };
 
 ModelConfig model_of(const ModelCase& c) {
-  ModelConfig config = test::small_decoder(c.router);
+  ModelConfig config = test::small_decoder(c.router, c.head_dim);
   config.qk_norm = c.qk_norm;
   config.tie_embeddings = c.tied;
   config.hyper = c.hyper;
@@ -191,8 +193,20 @@ RouterConfig released() {
   return router;
 }
 
-/// For the counts of each layer, the loss and the statistics.
-TEST(GpuDecoderOfTwoLayers, the_host_waits_once_per_layer_and_twice_for_what_it_is_told) {
+TEST(GpuAttention, is_a_fused_kernel_with_and_without_groups_and_documents) {
+  if (test::kIsObserved) GTEST_SKIP() << "no such kernels here";
+  at::globalContext().setSDPUseMath(false);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const bool documents : {false, true}) {
+      OneDecoder decoder({.name = "", .type = type, .documents = documents, .head_dim = 16},
+                         gpu_device());
+      EXPECT_NO_THROW(decoder.train()) << c10::toString(type) << documents;
+    }
+  }
+  at::globalContext().setSDPUseMath(true);
+}
+
+TEST(GpuDecoderOfTwoLayers, the_host_waits_once_per_layer) {
   if (!test::kIsObserved) GTEST_SKIP() << "nobody counts waits here";
   for (const ModelCase& c :
        {ModelCase{.name = "alone"},
@@ -214,6 +228,14 @@ INSTANTIATE_TEST_SUITE_P(
         ModelCase{.name = "top_p", .router = test::small_top_p()},
         ModelCase{.name = "released_code", .router = released()},
         ModelCase{.name = "documents", .documents = true},
+        ModelCase{.name = "documents_bf16", .type = at::kBFloat16, .documents = true},
+        ModelCase{.name = "wide_heads", .head_dim = 16},
+        ModelCase{.name = "wide_heads_bf16", .type = at::kBFloat16, .head_dim = 16},
+        ModelCase{.name = "wide_heads_documents", .documents = true, .head_dim = 16},
+        ModelCase{.name = "wide_heads_documents_bf16",
+                  .type = at::kBFloat16,
+                  .documents = true,
+                  .head_dim = 16},
         ModelCase{.name = "normalised_heads_and_tied", .qk_norm = true, .tied = true},
         ModelCase{.name = "no_tokens", .sequences = 0},
         ModelCase{.name = "generated", .hyper = small_expert()},
