@@ -10,10 +10,11 @@
 
 namespace hetmoe {
 
-/// Layers on tensors of the GPU, whose experts are multiplied as `products` says; without CUDA
-/// built in a broken invariant.
+/// Layers on tensors of the GPU, whose experts are multiplied as `products` says and leave
+/// `reserve` multiprocessors to others (core/kernels/gpu/grouped_products.h); without CUDA built in
+/// a broken invariant.
 std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher,
-                                          const gpu::ProductTable& products = {});
+                                          const gpu::ProductTable& products = {}, int reserve = 0);
 
 /// One rank: nothing is sent. `slices` as make_local_token_dispatcher takes them.
 std::unique_ptr<GpuTokenDispatcher> make_local_gpu_token_dispatcher(

@@ -2,7 +2,6 @@
 // same FLOPs, and writes the table that parallel.product_table takes.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -11,8 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/files/atomic_file.h"
-#include "core/gpu/devices.h"
 #include "core/kernels/gpu/chosen_products.h"
+#include "core/kernels/gpu/device_share.h"
 #include "tests/bench/product_timing.h"
 #include "tests/bench/way_times.h"
 
@@ -27,37 +26,40 @@ struct Options {
   std::vector<int> held = {8, 4, 2};
   int rounds = 11;
   int repeats = 10;
+  int reserve = 0;
   std::string write;
 };
 
 class Measurement {
  public:
   explicit Measurement(const Options& options) : options_(options) {
-    const gpu::Devices devices = gpu::visible_devices();
-    device_ = devices.visible.at(static_cast<std::size_t>(gpu::device_in_use())).name;
-    const std::shared_ptr streams =
-        gpu::make_products(ProductWay::kStreams, std::shared_ptr(gpu::make_stream_products(4)));
-    for (const ProductWay way : kWays) ways_.push_back(gpu::make_products(way, streams));
+    const std::shared_ptr streams = gpu::make_stream_products(4, options.reserve);
+    for (const ProductWay way : kWays) {
+      ways_.push_back(gpu::make_products(way, streams, options.reserve));
+    }
   }
 
   void measure(const std::string& model, std::int64_t tokens, const ProductCall& call) {
     CallMemory memory(call);
     const ProductCall dense = dense_call_like(call);
     CallMemory dense_memory(dense);
-    const std::array differences = differences_of(call, memory);
+    const std::vector<std::size_t> ways = ways_that_take(call, memory);
+    const std::vector<double> differences = differences_of(ways, call, memory);
     std::vector<TimedCall> timed;
-    for (const auto& way : ways_) timed.push_back({way.get(), &call.kind, memory.products()});
-    timed.push_back({ways_[0].get(), &dense.kind, dense_memory.products()});
+    for (const std::size_t way : ways) {
+      timed.push_back({ways_[way].get(), &call.kind, memory.products()});
+    }
+    timed.push_back({dense_.get(), &dense.kind, dense_memory.products()});
     const std::vector<double> seconds = time_on_device(timed, options_.rounds, options_.repeats);
     const gpu::ProductClass calls = gpu::class_of(call.kind, memory.products());
     WayTimes& times = times_[calls];
-    for (std::size_t i = 0; i < kWays.size(); ++i) {
-      times.add(i, seconds[i], differences[i] <= allowed_difference(call.kind));
+    for (std::size_t i = 0; i < ways.size(); ++i) {
+      times.add(ways[i], seconds[i], differences[i] <= allowed_difference(call.kind));
       print({.model = model,
              .tokens = tokens,
              .call = call,
              .calls = calls,
-             .way = kWays[i],
+             .way = kWays[ways[i]],
              .seconds = seconds[i],
              .difference = differences[i],
              .dense_rate = dense.flops() / seconds.back()});
@@ -82,16 +84,26 @@ class Measurement {
     double seconds, difference, dense_rate;
   };
 
-  /// Of each way's result from that of the streams, which come first.
-  std::array<double, kWays.size()> differences_of(const ProductCall& call, CallMemory& memory) {
-    std::array<double, kWays.size()> differences{};
-    std::vector<std::byte> reference;
+  /// Numbers in kWays: the others would measure the streams once more.
+  std::vector<std::size_t> ways_that_take(const ProductCall& call, const CallMemory& memory) const {
+    std::vector<std::size_t> ways;
     for (std::size_t i = 0; i < kWays.size(); ++i) {
+      if (ways_[i]->takes(call.kind, memory.products())) ways.push_back(i);
+    }
+    return ways;
+  }
+
+  /// Of each way's result from that of the streams, which come first.
+  std::vector<double> differences_of(const std::vector<std::size_t>& ways, const ProductCall& call,
+                                     CallMemory& memory) {
+    std::vector<double> differences;
+    std::vector<std::byte> reference;
+    for (const std::size_t way : ways) {
       memory.restore_results();
-      ways_[i]->run(call.kind, memory.products(), nullptr);
+      ways_[way]->run(call.kind, memory.products(), nullptr);
       const std::vector<std::byte> results = memory.results();
-      if (i == 0) reference = results;
-      differences[i] = relative_difference(call.kind.out, results, reference);
+      if (reference.empty()) reference = results;
+      differences.push_back(relative_difference(call.kind.out, results, reference));
     }
     return differences;
   }
@@ -104,6 +116,7 @@ class Measurement {
         {"case", "products"},
         {"device", device_},
         {"capability", capability_},
+        {"reserve", options_.reserve},
         {"model", line.model},
         {"tokens", line.tokens},
         {"call", line.call.name},
@@ -127,8 +140,9 @@ class Measurement {
 
   const Options& options_;
   const std::string capability_ = gpu::compute_capability();
-  std::string device_;
+  const std::string device_ = gpu::device_here().name;
   std::vector<std::shared_ptr<gpu::GroupedProducts>> ways_;
+  std::unique_ptr<gpu::GroupedProducts> dense_ = gpu::make_stream_products(1);
   std::map<gpu::ProductClass, WayTimes> times_;
 };
 
@@ -164,6 +178,11 @@ int run(int count, char** arguments) {
   app.add_option("--rounds", options.rounds, "The median is over these")
       ->check(CLI::Range(1, 10000));
   app.add_option("--repeats", options.repeats, "Runs in one timing")->check(CLI::Range(1, 10000));
+  app.add_option("--reserve", options.reserve, "Multiprocessors to leave to others, even")
+      ->check(CLI::Range(0, 1024))
+      ->check([](const std::string& text) {
+        return std::stoi(text) % 2 == 0 ? "" : "value " + text + ", allowed: even numbers";
+      });
   app.add_option("--write", options.write, "File for the table of the fastest ways");
   CLI11_PARSE(app, count, arguments);
   const gpu::Devices devices = gpu::visible_devices();

@@ -30,14 +30,15 @@ class ProductBench(CommandLineCase):
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout if code == 0 else done.stderr
 
-    def measure(self, *options):
+    def measure(self, *options, before=()):
         self.write("model.yaml", CONFIG)
-        out = self.run_here(BENCH, "model.yaml", "--rounds", "3", "--repeats", "2", "--write", "table.yaml", *options)
+        out = self.run_here(*before, BENCH, "model.yaml", "--rounds", "3", "--repeats", "2", "--write", "table.yaml", *options)
         return [json.loads(line) for line in out.splitlines()]
 
     def test_every_way_of_every_call_is_right_and_timed_beside_a_dense_product(self):
         lines = self.measure("--tokens", "8,33", "--held", "4,3")
-        self.assertEqual(len(lines), 2 * 2 * 6 * 3)
+        # cuBLAS's grouped call does not take what goes from bf16 to fp32: two calls of six.
+        self.assertEqual(len(lines), 2 * 2 * (6 * 3 - 2))
         for line in lines:
             self.assertEqual(line["case"], "products")
             self.assertEqual((line["device"], line["capability"]), ("emulated device", "9.0"))
@@ -46,7 +47,10 @@ class ProductBench(CommandLineCase):
             for key in ("median_seconds", "tflops_per_second", "dense_tflops_per_second", "share_of_dense"):
                 self.assertGreater(line[key], 0)
             self.assertTrue(math.isclose(line["share_of_dense"], line["tflops_per_second"] / line["dense_tflops_per_second"]))
-        self.assertEqual({line["way"] for line in lines}, {"streams", "batched", "cutlass"})
+        self.assertEqual({(line["way"], line["out"]) for line in lines},
+                         {("streams", "bf16"), ("batched", "bf16"), ("cutlass", "bf16"), ("streams", "fp32"),
+                          ("cutlass", "fp32")})
+        self.assertEqual({line["reserve"] for line in lines}, {0})
         self.assertEqual({(line["form"], line["out"], line["adds"]) for line in lines},
                          {("abt", "bf16", False), ("ab", "bf16", False), ("atb", "fp32", True)})
 
@@ -63,6 +67,25 @@ class ProductBench(CommandLineCase):
             values = (json.loads(entry[key]) if key not in ("form", "in", "out") else entry[key].strip('"') for key in keys)
             written[tuple(values)] = entry["way"].strip('"')
         self.assertEqual(written, {calls: min(ways, key=ways.get) for calls, ways in seconds.items()})
+
+    def test_ways_that_a_device_has_not_are_neither_timed_nor_written(self):
+        for capability in ("8.0", "10.0"):
+            lines = self.measure("--tokens", "8", "--held", "4",
+                                 before=("env", f"HETMOE_EMULATED_CAPABILITY={capability}"))
+            self.assertEqual({line["capability"] for line in lines}, {capability})
+            self.assertEqual({(line["way"], line["out"]) for line in lines},
+                             {("streams", "bf16"), ("batched", "bf16"), ("streams", "fp32")})
+            table = (self.folder / "table.yaml").read_text()
+            self.assertNotIn("cutlass", table)
+            for entry in table.splitlines():
+                self.assertIn("streams" if "fp32" in entry else "way", entry)
+
+    def test_all_ways_leave_multiprocessors_to_others(self):
+        lines = self.measure("--tokens", "8", "--held", "4", "--reserve", "2")
+        self.assertEqual({line["reserve"] for line in lines}, {2})
+        self.assertTrue(all(line["is_right"] for line in lines))
+        self.assertIn("--reserve: value 3, allowed: even numbers",
+                      self.run_here(BENCH, "model.yaml", "--reserve", "3", code=105))
 
     def test_training_takes_the_table(self):
         self.measure("--tokens", "16,64", "--held", "4,2")

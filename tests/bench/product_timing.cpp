@@ -1,7 +1,5 @@
 #include "tests/bench/product_timing.h"
 
-#include <device_timer.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -11,6 +9,7 @@
 #include "core/base/median.h"
 #include "core/gpu/bfloat16_bits.h"
 #include "core/gpu/stream.h"
+#include "tests/bench/device_stopwatch.h"
 
 namespace hetmoe::bench {
 namespace {
@@ -120,15 +119,16 @@ double relative_difference(gpu::Number number, const std::vector<std::byte>& val
 }
 
 std::vector<double> time_on_device(const std::vector<TimedCall>& calls, int rounds, int repeats) {
-  DeviceTimer timer;
+  DeviceStopwatch watch;
   std::vector<std::vector<double>> seconds(calls.size());
   for (int round = -1; round < rounds; ++round) {
     for (std::size_t i = 0; i < calls.size(); ++i) {
-      timer.start(nullptr);
+      watch.mark(nullptr);
       for (int repeat = 0; repeat < repeats; ++repeat) {
         calls[i].products->run(*calls[i].kind, calls[i].work, nullptr);
       }
-      const double elapsed = timer.seconds(nullptr) / repeats;
+      watch.mark(nullptr);
+      const double elapsed = watch.seconds().front() / repeats;
       if (round >= 0) seconds[i].push_back(elapsed);
     }
   }

@@ -58,5 +58,17 @@ TEST(ConfiguredProducts, are_those_that_the_experts_are_multiplied_with) {
   EXPECT_TRUE(step_is_grouped(config));
 }
 
+TEST(ConfiguredProducts, leave_multiprocessors_to_the_exchange_where_there_is_one) {
+  const RunConfig config = small_training();
+  Communicator& world = test_world();
+  DeviceGroups devices(60);
+  TrainingWorld training(config, world, cut_placement(config.model, world.size()), devices);
+  emulation::observed().product_multiprocessors = 0;
+  training.step(1);
+  constexpr int kAll = emulation::kMultiprocessors;
+  EXPECT_EQ(emulation::observed().product_multiprocessors, world.size() == 1 ? kAll : kAll / 2);
+  world.barrier();
+}
+
 }  // namespace
 }  // namespace hetmoe::test

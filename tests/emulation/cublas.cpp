@@ -15,6 +15,7 @@ using namespace hetmoe::emulation;
 struct cublasContext {
   cudaStream_t stream = nullptr;
   const void* workspace = nullptr;
+  int multiprocessors = 0;  ///< 0: all
 };
 
 namespace {
@@ -84,6 +85,8 @@ cublasStatus_t refusal(const char* function, cublasHandle_t handle, cudaDataType
                        cudaDataType_t out) {
   if (const int code = take_failure(function); code != 0) return static_cast<cublasStatus_t>(code);
   if (handle->workspace == nullptr) return CUBLAS_STATUS_INVALID_VALUE;  // ours always has one
+  observed().product_multiprocessors =
+      handle->multiprocessors > 0 ? handle->multiprocessors : kMultiprocessors;
   return in == CUDA_R_32F && out != CUDA_R_32F ? CUBLAS_STATUS_NOT_SUPPORTED
                                                : CUBLAS_STATUS_SUCCESS;
 }
@@ -120,11 +123,18 @@ cublasStatus_t cublasDestroy(cublasHandle_t handle) {
 }
 
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
-  *handle = {stream, nullptr};
+  handle->stream = stream;
+  handle->workspace = nullptr;
   return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t) { return CUBLAS_STATUS_SUCCESS; }
+
+cublasStatus_t cublasSetSmCountTarget(cublasHandle_t handle, int count) {
+  if (count < 0 || count > kMultiprocessors) return CUBLAS_STATUS_INVALID_VALUE;
+  handle->multiprocessors = count;
+  return CUBLAS_STATUS_SUCCESS;
+}
 
 cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::size_t size) {
   if (!is_on_device(workspace, size)) return CUBLAS_STATUS_INVALID_VALUE;

@@ -106,6 +106,7 @@ class EmulatedKernel final : public GroupedKernel {
       throw DeviceError("CUTLASS initialize: invalid arguments");
     }
     ++emulation::observed().launches;
+    emulation::observed().product_multiprocessors = multiprocessors_;
     emulation::enqueue(stream != nullptr ? stream : emulation::default_stream(), "CUTLASS",
                        [form = form_, out = out_, adds, there, shapes = copied(here, there.count)] {
                          for (std::int32_t i = 0; i < there.count; ++i) {

@@ -52,11 +52,14 @@ bool advance(const CUevent_st& event);
 void set_sticky_error(int error);
 int sticky_error();
 
+constexpr int kMultiprocessors = 4;
+
 /// What a host did, since the start of the process.
 struct Observed {
-  std::uint64_t launches = 0;    ///< kernels
-  std::uint64_t copies = 0;      ///< between host and device
-  std::uint64_t host_waits = 0;  ///< for a stream or an event
+  std::uint64_t launches = 0;       ///< kernels
+  std::uint64_t copies = 0;         ///< between host and device
+  std::uint64_t host_waits = 0;     ///< for a stream or an event
+  int product_multiprocessors = 0;  ///< that the last product of cuBLAS or CUTLASS was given
 };
 Observed& observed();
 

@@ -71,12 +71,15 @@ bool is_aligned(const ProductKind& kind, std::span<const Product> products) {
 
 class BatchedProducts final : public GroupedProducts {
  public:
-  explicit BatchedProducts(std::shared_ptr<GroupedProducts> others) : others_(std::move(others)) {}
+  BatchedProducts(std::shared_ptr<GroupedProducts> others, int reserve)
+      : others_(std::move(others)), handle_(reserve) {}
+
+  bool takes(const ProductKind& kind, std::span<const Product> products) const override {
+    return kind.in == kind.out && is_aligned(kind, products);
+  }
 
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
-    if (kind.in != kind.out || !is_aligned(kind, products)) {
-      return others_->run(kind, products, stream);
-    }
+    if (!takes(kind, products)) return others_->run(kind, products, stream);
     arguments_.assign(kind, products);
     const Arguments& all = arguments_;
     const std::size_t count = all.size.size();
@@ -104,8 +107,9 @@ class BatchedProducts final : public GroupedProducts {
 
 }  // namespace
 
-std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others) {
-  return std::make_unique<BatchedProducts>(std::move(others));
+std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others,
+                                                       int reserve) {
+  return std::make_unique<BatchedProducts>(std::move(others), reserve);
 }
 
 }  // namespace hetmoe::gpu

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/gpu/devices.h"
+#include "core/kernels/gpu/device_share.h"
 
 namespace hetmoe::gpu {
 namespace {
@@ -14,16 +14,19 @@ constexpr int kStreams = 4;
 
 class ChosenProducts final : public GroupedProducts {
  public:
-  explicit ChosenProducts(const ProductTable& table) : streams_(make_stream_products(kStreams)) {
+  ChosenProducts(const ProductTable& table, int reserve)
+      : streams_(make_stream_products(kStreams, reserve)) {
     std::map<ProductWay, std::shared_ptr<GroupedProducts>> ways;
     const std::string capability = table.empty() ? "" : compute_capability();
     for (const MeasuredWay& entry : table) {
       if (entry.capability != capability) continue;
       auto& products = ways[entry.way];
-      if (!products) products = make_products(entry.way, streams_);
+      if (!products) products = make_products(entry.way, streams_, reserve);
       of_class_[entry.calls] = products;
     }
   }
+
+  bool takes(const ProductKind&, std::span<const Product>) const override { return true; }
 
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
     way_of(kind, products).run(kind, products, stream);
@@ -43,27 +46,21 @@ class ChosenProducts final : public GroupedProducts {
 }  // namespace
 
 std::shared_ptr<GroupedProducts> make_products(ProductWay way,
-                                               std::shared_ptr<GroupedProducts> streams) {
+                                               std::shared_ptr<GroupedProducts> streams,
+                                               int reserve) {
   switch (way) {
     case ProductWay::kStreams:
       return streams;
     case ProductWay::kBatched:
-      return make_batched_products(std::move(streams));
+      return make_batched_products(std::move(streams), reserve);
     case ProductWay::kCutlass:
-      return make_cutlass_products(std::move(streams));
+      return make_cutlass_products(std::move(streams), reserve);
   }
   HETMOE_CHECK(false, "no such way");
 }
 
-std::string compute_capability() {
-  const Devices devices = visible_devices();
-  HETMOE_CHECK(!devices.visible.empty(), devices.why_none);
-  const Device& mine = devices.visible.at(static_cast<std::size_t>(device_in_use()));
-  return std::to_string(mine.major) + "." + std::to_string(mine.minor);
-}
-
-std::unique_ptr<GroupedProducts> make_chosen_products(const ProductTable& table) {
-  return std::make_unique<ChosenProducts>(table);
+std::unique_ptr<GroupedProducts> make_chosen_products(const ProductTable& table, int reserve) {
+  return std::make_unique<ChosenProducts>(table, reserve);
 }
 
 }  // namespace hetmoe::gpu

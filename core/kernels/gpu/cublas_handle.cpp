@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/gpu/device_error.h"
+#include "core/kernels/gpu/device_share.h"
 
 namespace hetmoe::gpu {
 namespace {
@@ -23,13 +24,16 @@ cudaDataType_t cublas_type(Number number) {
   return number == Number::kFloat32 ? CUDA_R_32F : CUDA_R_16BF;
 }
 
-CublasHandle::CublasHandle() : workspace_(kWorkspaceBytes) {
+CublasHandle::CublasHandle(int reserve) : workspace_(kWorkspaceBytes) {
   check_cublas("cublasCreate", cublasCreate(&handle_));
   // Else parts of a long sum may be rounded to bf16 before they are added.
   check_cublas("cublasSetMathMode",
                cublasSetMathMode(handle_, static_cast<cublasMath_t>(
                                               CUBLAS_DEFAULT_MATH |
                                               CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)));
+  if (reserve == 0) return;
+  check_cublas("cublasSetSmCountTarget",
+               cublasSetSmCountTarget(handle_, multiprocessors_left(reserve)));
 }
 
 CublasHandle::CublasHandle(CublasHandle&& other) noexcept

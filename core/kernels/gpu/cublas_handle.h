@@ -16,7 +16,8 @@ cudaDataType_t cublas_type(Number number);
 /// other, and what cuBLAS would take by itself makes results depend on what ran before. Move-only.
 class CublasHandle {
  public:
-  CublasHandle();
+  /// `reserve`: of grouped_products.h.
+  explicit CublasHandle(int reserve);
   CublasHandle(CublasHandle&& other) noexcept;
   CublasHandle& operator=(CublasHandle&&) = delete;
   ~CublasHandle();

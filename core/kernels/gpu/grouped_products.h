@@ -50,26 +50,35 @@ class GroupedProducts {
  public:
   virtual ~GroupedProducts() = default;
 
+  /// Whether a run of these is done in this way alone: `run` gives none of them to others.
+  virtual bool takes(const ProductKind& kind, std::span<const Product> products) const = 0;
+
   /// Enqueues all of them on `stream`, or so that what follows there waits for them. The host does
   /// not wait. Matrices c must not overlap.
   virtual void run(const ProductKind& kind, std::span<const Product> products, Stream stream) = 0;
 };
 
+/// Of all ways below: `reserve` multiprocessors (even; at most half of the device's are) are left
+/// to kernels beside the products, such as NCCL's. CUTLASS's grid, which holds what it has until
+/// the last tile is done, is that much smaller; cuBLAS is told to choose its kernels for as many.
+
 /// One call of cuBLAS per product, on up to `streams` streams beside each other: for few large
 /// products, and the reference for the others. Any kind.
-std::unique_ptr<GroupedProducts> make_stream_products(int streams);
+std::unique_ptr<GroupedProducts> make_stream_products(int streams, int reserve = 0);
 
 /// One call of cublasGemmGroupedBatchedEx for all of them. cuBLAS 13 takes a, b and c of one type
 /// alone (bf16, fp32; it has no bf16 to fp32), sums in fp32, names no architecture that it leaves
 /// out, and wants matrices of bf16 aligned to 16 bytes. Other calls are given to `others`.
 /// All runs are on one stream.
-std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others);
+std::unique_ptr<GroupedProducts> make_batched_products(std::shared_ptr<GroupedProducts> others,
+                                                       int reserve = 0);
 
 /// One launch of CUTLASS's pointer-array kernel for Hopper (tiles of 128 x 256): bf16, of the forms
 /// that layers take most (cutlass/grouped_kernel.h). Products of other kinds, those whose addresses
 /// or rows do not fit the TMA unit (pointer_arguments.h), and all of them where it is not available
 /// are given to `others`. All runs are on one stream.
-std::unique_ptr<GroupedProducts> make_cutlass_products(std::shared_ptr<GroupedProducts> others);
+std::unique_ptr<GroupedProducts> make_cutlass_products(std::shared_ptr<GroupedProducts> others,
+                                                       int reserve = 0);
 
 /// Whether this program has CUTLASS's kernels and the calling thread's device takes them.
 bool cutlass_is_available();

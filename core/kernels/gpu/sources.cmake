@@ -6,6 +6,7 @@ set(gpu_kernel_sources
   cross_entropy.cu
   cublas_handle.cpp
   cutlass_products.cpp
+  device_share.cpp
   dispatch.cu
   exclusive_sum.cu
   group_sums.cu

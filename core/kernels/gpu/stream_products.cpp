@@ -11,10 +11,12 @@ namespace {
 
 class StreamProducts final : public GroupedProducts {
  public:
-  explicit StreamProducts(int streams) {
+  StreamProducts(int streams, int reserve) {
     HETMOE_CHECK(streams > 0, streams, " streams");
-    lanes_.resize(static_cast<std::size_t>(streams));
+    for (int i = 0; i < streams; ++i) lanes_.emplace_back(reserve);
   }
+
+  bool takes(const ProductKind&, std::span<const Product>) const override { return true; }
 
   void run(const ProductKind& kind, std::span<const Product> products, Stream stream) override {
     work_.clear();
@@ -41,6 +43,8 @@ class StreamProducts final : public GroupedProducts {
 
  private:
   struct Lane {
+    explicit Lane(int reserve) : handle(reserve) {}
+
     OwnedStream stream;
     OwnedEvent end;
     CublasHandle handle;
@@ -66,8 +70,8 @@ class StreamProducts final : public GroupedProducts {
 
 }  // namespace
 
-std::unique_ptr<GroupedProducts> make_stream_products(int streams) {
-  return std::make_unique<StreamProducts>(streams);
+std::unique_ptr<GroupedProducts> make_stream_products(int streams, int reserve) {
+  return std::make_unique<StreamProducts>(streams, reserve);
 }
 
 }  // namespace hetmoe::gpu

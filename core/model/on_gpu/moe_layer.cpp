@@ -169,8 +169,10 @@ double GpuMoeLayer::token_units(const on_gpu::SlicePlaces& places) const {
 
 class GpuMixture final : public Mixture {
  public:
-  GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher, const gpu::ProductTable& products)
-      : experts_(gpu::make_chosen_products(products)), dispatcher_(std::move(dispatcher)) {}
+  GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher, const gpu::ProductTable& products,
+             int reserve)
+      : experts_(gpu::make_chosen_products(products, reserve)),
+        dispatcher_(std::move(dispatcher)) {}
 
   std::unique_ptr<MoeLayer> make_layer(const ModelConfig& config, int layer,
                                        const MoeLayerParts& parts) override {
@@ -186,8 +188,8 @@ class GpuMixture final : public Mixture {
 }  // namespace
 
 std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher,
-                                          const gpu::ProductTable& products) {
-  return std::make_unique<GpuMixture>(std::move(dispatcher), products);
+                                          const gpu::ProductTable& products, int reserve) {
+  return std::make_unique<GpuMixture>(std::move(dispatcher), products, reserve);
 }
 
 }  // namespace hetmoe

@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
+#include "core/base/error.h"
 #include "core/gpu/device_error.h"
 #include "core/kernels/gpu/chosen_products.h"
+#include "core/kernels/gpu/device_share.h"
 #include "core/kernels/gpu/pointer_arguments.h"
 #include "cublas_v2.h"
 #include "tests/emulation/device_memory.h"
@@ -78,6 +81,42 @@ TEST_F(WholeProducts, of_other_kinds_leave_cutlass_for_the_streams) {
   EXPECT_FALSE(calls(*cutlass, kind_, work(), "cublasGemmEx"));
   const ProductCase<BFloat16Bits, float> wide(Form::kABt, {5, 24, 16}, 8, 1);
   EXPECT_TRUE(calls(*cutlass, to_fp32, {wide.product()}, "cublasGemmEx"));
+}
+
+/// What the emulated device says of itself, until the end of the scope.
+class Capability {
+ public:
+  explicit Capability(const char* text) { setenv("HETMOE_EMULATED_CAPABILITY", text, 1); }
+  ~Capability() { unsetenv("HETMOE_EMULATED_CAPABILITY"); }
+};
+
+TEST_F(WholeProducts, on_other_devices_than_hopper_leave_cutlass_for_the_streams) {
+  EXPECT_TRUE(made(ProductWay::kCutlass)->takes(kind_, work()));
+  for (const char* other : {"8.0", "9.1", "10.0"}) {
+    const Capability capability(other);
+    EXPECT_EQ(gpu::compute_capability(), other);
+    const auto cutlass = made(ProductWay::kCutlass);
+    EXPECT_FALSE(cutlass->takes(kind_, work()));
+    EXPECT_TRUE(calls(*cutlass, kind_, work(), "cublasGemmEx"));
+    EXPECT_FALSE(gpu::cutlass_is_available());
+  }
+}
+
+TEST_F(WholeProducts, leave_as_many_multiprocessors_to_others_as_they_are_told) {
+  constexpr int kAll = emulation::kMultiprocessors;
+  for (const auto& [reserve, left] : {std::pair{0, kAll}, {2, kAll - 2}, {16, kAll / 2}}) {
+    for (const ProductWay way :
+         {ProductWay::kStreams, ProductWay::kBatched, ProductWay::kCutlass}) {
+      const auto products = gpu::make_products(way, gpu::make_stream_products(2, reserve), reserve);
+      emulation::observed().product_multiprocessors = 0;
+      products->run(kind_, work(), nullptr);
+      EXPECT_EQ(emulation::observed().product_multiprocessors, left)
+          << reserve << " of way " << static_cast<int>(way);
+    }
+  }
+  for (const int reserve : {-2, 3}) {
+    EXPECT_THROW(gpu::make_stream_products(1, reserve), InternalError) << reserve;
+  }
 }
 
 TEST_F(WholeProducts, go_where_the_table_of_their_device_sends_their_class) {

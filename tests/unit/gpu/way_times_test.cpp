@@ -19,6 +19,16 @@ TEST(WayTimes, name_the_fastest_over_all_calls) {
   EXPECT_EQ(times.fastest(), ProductWay::kBatched);
 }
 
+TEST(WayTimes, never_name_a_way_that_left_a_call_to_others) {
+  bench::WayTimes times;
+  times.add(0, 3, true);
+  EXPECT_EQ(times.fastest(), ProductWay::kStreams);
+  times.add(1, 2, true);
+  EXPECT_EQ(times.fastest(), ProductWay::kBatched);
+  times.add(0, 3, true);
+  EXPECT_EQ(times.fastest(), ProductWay::kStreams);
+}
+
 TEST(WayTimes, never_name_a_way_that_was_wrong_once) {
   bench::WayTimes times;
   for (const bool is_right : {true, false, true}) {

@@ -28,7 +28,8 @@ class GroupedKernel {
 };
 
 /// x W^T and dy W from bf16 to bf16, not added; dy^T x from bf16 to fp32, added or not. Empty where
-/// CUTLASS is not compiled. `multiprocessors`: of the device that they run on.
+/// CUTLASS is not compiled. `multiprocessors`: how many blocks a launch has at most, of those that
+/// the device has; the workspace is for as many.
 std::vector<std::unique_ptr<GroupedKernel>> make_grouped_kernels(int multiprocessors);
 
 }  // namespace hetmoe::gpu
