@@ -1,15 +1,15 @@
 // A mixture layer on a GPU beside dense products of as many FLOPs, in bf16:
-//   hetmoe_gpu_layer_bench CONFIG [TOKENS (16384) [ROUNDS (15) [SIZE OF THE SQUARE PRODUCT
-//   (8192)]]]
+//   hetmoe_gpu_layer_bench CONFIG [TOKENS [ROUNDS [SIZE OF THE SQUARE PRODUCT]]]
+//       [--product-table FILE]
 // Prints one JSON line each for a square product, the dense products of a SwiGLU block over as many
-// rows, as wide as the experts are on average, and the layer. Rounds alternate; times are the
-// device's; medians.
+// rows, as wide as the experts are on average, and the layer, whose experts are multiplied as the
+// file says. Rounds alternate; times are the device's; medians.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -35,6 +35,12 @@ struct Sizes {
   std::int64_t square = 8192;
 };
 
+struct Options {
+  std::string config;
+  Sizes sizes;
+  std::string product_table;
+};
+
 /// Something that has a forward and a backward part, and what each has taken.
 struct Timed {
   nlohmann::ordered_json about;
@@ -43,8 +49,10 @@ struct Timed {
   std::vector<double> forward_seconds, backward_seconds, both_seconds;
 };
 
-void time_once(Timed& timed, bool counts) {
+/// `ahead` is not timed: while the GPU is busy with it, the host gets ahead, as in training.
+void time_once(Timed& timed, const std::function<void()>& ahead, bool counts) {
   DeviceStopwatch watch;
+  ahead();
   watch.mark(compute_stream());
   timed.forward();
   watch.mark(compute_stream());
@@ -130,9 +138,15 @@ nlohmann::ordered_json figures(const std::vector<double>& seconds, double flops,
   return part;
 }
 
-void print(const Timed& timed, const Timed* dense, double square_rate, const std::string& device) {
+struct Run {
+  std::string device;
+  bool has_table;
+};
+
+void print(const Timed& timed, const Timed* dense, double square_rate, const Run& run) {
   nlohmann::ordered_json line = timed.about;
-  line["device"] = device;
+  line["device"] = run.device;
+  line["product_table"] = run.has_table;
   line["type"] = "bf16";
   const auto add = [&](const char* part, std::vector<double> Timed::*seconds, double passes) {
     if ((timed.*seconds).empty()) return;
@@ -159,24 +173,29 @@ Timed dense_twin(const ModelConfig& config, const std::vector<double>& selected)
                         std::max<std::int64_t>(8, width));
 }
 
-void bench(const std::string& path, const Sizes& sizes) {
-  const RunConfig config = load_run_config(path, {"parallel.device=cuda", "train.precision=bf16",
-                                                  "data.train=random", "evaluate.every_steps=0"});
+void bench(const Options& options) {
+  const Sizes& sizes = options.sizes;
+  const RunConfig config =
+      load_run_config(options.config, {"parallel.device=cuda", "train.precision=bf16",
+                                       "data.train=random", "evaluate.every_steps=0"});
   LocalWorld world(1);
   const auto control = world.communicator(0);
   const SystemClock clock;
-  const std::string device = choose_compute(config, *control, clock).device.name;
-  OneLayer layer(config.model, sizes.tokens, at::kBFloat16, gpu_device());
+  const Run run{.device = choose_compute(config, *control, clock).device.name,
+                .has_table = !options.product_table.empty()};
+  OneLayer layer(
+      config.model, sizes.tokens, at::kBFloat16, gpu_device(),
+      run.has_table ? gpu::read_product_table(options.product_table) : gpu::ProductTable{});
   Timed square = square_product(sizes.square);
   Timed dense = dense_twin(config.model, layer.selected());
   Timed mixed = mixture(layer, config.model, sizes);
   for (int round = -kWarmUpRounds; round < sizes.rounds; ++round) {
-    for (Timed* timed : {&square, &dense, &mixed}) time_once(*timed, round >= 0);
+    for (Timed* timed : {&square, &dense, &mixed}) time_once(*timed, square.forward, round >= 0);
   }
   const double square_rate = square.forward_flops / median(square.forward_seconds);
-  print(square, nullptr, square_rate, device);
-  print(dense, nullptr, square_rate, device);
-  print(mixed, &dense, square_rate, device);
+  print(square, nullptr, square_rate, run);
+  print(dense, nullptr, square_rate, run);
+  print(mixed, &dense, square_rate, run);
 }
 
 }  // namespace
@@ -184,16 +203,17 @@ void bench(const std::string& path, const Sizes& sizes) {
 
 int main(int argc, char** argv) {
   using namespace hetmoe;
-  bench::Sizes sizes;
-  if (argc < 2 || argc > 5) {
-    std::cerr << "usage: hetmoe_gpu_layer_bench CONFIG [TOKENS [ROUNDS [SIZE]]]\n";
-    return 2;
-  }
-  if (argc > 2) sizes.tokens = std::atoll(argv[2]);
-  if (argc > 3) sizes.rounds = std::atoi(argv[3]);
-  if (argc > 4) sizes.square = std::atoll(argv[4]);
+  bench::Options options;
+  CLI::App app("Times a mixture layer on this GPU beside dense products");
+  app.add_option("CONFIG", options.config)->required()->check(CLI::ExistingFile);
+  app.add_option("TOKENS", options.sizes.tokens)->check(CLI::Range(1, 1 << 24));
+  app.add_option("ROUNDS", options.sizes.rounds)->check(CLI::Range(1, 10000));
+  app.add_option("SIZE", options.sizes.square, "Of the square product")
+      ->check(CLI::Range(1, 1 << 16));
+  app.add_option("--product-table", options.product_table, "As parallel.product_table");
+  CLI11_PARSE(app, argc, argv);
   try {
-    bench::bench(argv[1], sizes);
+    bench::bench(options);
   } catch (const std::exception& error) {
     std::cerr << "hetmoe_gpu_layer_bench: " << describe(error) << '\n';
     return 1;

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import host_waits
@@ -38,8 +39,14 @@ class Lines(unittest.TestCase):
         self.assertEqual(self.done.returncode, 0, self.done.stderr)
 
     def test_the_layer_is_set_beside_dense_products_of_as_many_flops(self):
-        layer, = self.lines_of("gpu mixture layer")
-        dense, = self.lines_of("gpu dense products")
+        layers, alike = self.lines_of("gpu mixture layer"), self.lines_of("gpu dense products")
+        self.assertEqual([line["product_table"] for line in layers], [False, True])
+        for layer, dense in zip(layers, alike, strict=True):
+            self.check_layer(layer, dense)
+        for square in self.lines_of("gpu square product"):
+            self.assertAlmostEqual(square["forward"]["share_of_square"], 1, places=6)
+
+    def check_layer(self, layer, dense):
         self.assertEqual(layer["device"], "emulated device")
         self.assertEqual(sum(layer["selected"]), 2 * layer["tokens"])
         for part in PARTS:
@@ -49,8 +56,11 @@ class Lines(unittest.TestCase):
             self.assertAlmostEqual(work[0] / work[1], 1, delta=0.25)  # the router, and widths rounded to eights
             self.assertAlmostEqual(layer[part]["share_of_dense"],
                                    layer[part]["flops_per_second"] / dense[part]["flops_per_second"], places=6)
-        square, = self.lines_of("gpu square product")
-        self.assertAlmostEqual(square["forward"]["share_of_square"], 1, places=6)
+
+    def test_ways_of_products_are_measured_before_what_takes_them(self):
+        ways = {line["way"] for line in self.lines_of("products")}
+        self.assertEqual(ways, {"streams", "batched", "cutlass"})
+        self.assertEqual(self.lines[0]["case"], "products")
 
     def test_a_step_waits_as_often_as_promised(self):
         lines = self.lines_of("gpu host waits")
@@ -68,7 +78,8 @@ class Lines(unittest.TestCase):
 
     def test_training_takes_the_batch_that_is_fastest_of_those_that_fit(self):
         lines = self.lines_of("gpu end to end")
-        self.assertEqual([line["config"] for line in lines], ["hmoe_0.4b_top_k", "hmoe_3b_top_k"])
+        self.assertEqual([(line["config"], line["product_table"]) for line in lines],
+                         [(name, table) for name in ("hmoe_0.4b_top_k", "hmoe_3b_top_k") for table in (False, True)])
         for line in lines:
             self.assertEqual([one["sequences"] for one in line["tried"]], [1, 2])
             self.assertEqual(line["tokens_per_second"], max(one["tokens_per_second"] for one in line["tried"]))
@@ -78,10 +89,56 @@ class Lines(unittest.TestCase):
     @unittest.skipUnless(PEER.exists(), "tests/peers/setup.sh has not been run")
     def test_the_peer_is_beside_it(self):
         peer, = self.lines_of("gpu transformers padded mixture")
-        for part, line in zip(PARTS, self.lines_of("gpu mixture over transformers padded"), strict=True):
-            self.assertEqual(set(peer[part]), TIMED)
-            self.assertEqual(line["part"], part)
+        lines = self.lines_of("gpu mixture over transformers padded")
+        self.assertEqual([(line["product_table"], line["part"]) for line in lines],
+                         [(table, part) for table in (False, True) for part in PARTS])
+        for line in lines:
+            self.assertEqual(set(peer[line["part"]]), TIMED)
             self.assertGreater(line["times_as_fast"], 0)
+
+
+# Stands for each program: tells where it was started, and trains twice as fast with a table.
+PROGRAM = """#!/usr/bin/env python3
+import json, os, pathlib, sys
+words = sys.argv[1:]
+if "--write" in words:
+    pathlib.Path(words[words.index("--write") + 1]).write_text("[]")
+    print(json.dumps({"case": "products", "folder": os.getcwd()}))
+else:
+    table = next(word.partition("=")[2] for word in words if word.startswith("parallel.product_table="))
+    folder = pathlib.Path(words[words.index("--run-dir") + 1])
+    folder.mkdir()
+    line = {"step_seconds": 1, "model_flops_per_second": 1, "tokens_per_second": 2 if pathlib.Path(table).exists() else 1}
+    (folder / "metrics.jsonl").write_text(9 * (json.dumps(line) + "\\n"))
+"""
+
+
+class ProductTable(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        build = pathlib.Path(folder.name) / "build"
+        build.mkdir()
+        for name in ("hetmoe", "hetmoe_product_bench"):
+            (build / name).write_text(PROGRAM)
+            (build / name).chmod(0o755)
+        self.bench = on_gpu.Bench(argparse.Namespace(tiny=False, rounds=1, build=build, peer=None),
+                                  pathlib.Path(folder.name))
+
+    def test_is_measured_in_the_folder_that_models_are_named_from(self):
+        self.assertEqual(self.bench.products(), [{"case": "products", "folder": str(on_gpu.PROJECT)}])
+        self.assertTrue(self.bench.table.exists())
+
+    def test_is_what_runs_take_that_are_measured_with_it(self):
+        self.bench.products()
+        for with_table, rate in ((False, 1), (True, 2)):
+            line, = self.bench.end_to_end("hmoe_3b_top_k", with_table)
+            self.assertEqual((line["product_table"], line["tokens_per_second"]), (with_table, rate))
+
+    def test_is_missed_where_it_was_not_measured(self):
+        for body in (lambda: self.bench.layer(True), lambda: list(self.bench.end_to_end("hmoe_3b_top_k", True))):
+            with self.assertRaisesRegex(RuntimeError, "no table of products was measured"):
+                body()
 
 
 class WithoutGpu(unittest.TestCase):
@@ -133,6 +190,40 @@ class Judgement(unittest.TestCase):
         for key in ("waits", "pageable_copies", "allocations"):
             fault, = host_waits.faults({**line, key: 7.25})
             self.assertIn("7.25", fault)
+        for several in (-0.25, 0.25):
+            self.assertEqual(host_waits.faults({**line, "allocations": several}), [], "pinned blocks in flight differ")
+            for key, counted in (("waits", 7 + several), ("pageable_copies", several)):
+                self.assertEqual(len(host_waits.faults({**line, key: counted})), 1)
+        for several in (-1.0, 0.5, 1.0):
+            self.assertEqual(len(host_waits.faults({**line, "allocations": several})), 1)
+
+    def test_a_run_that_hangs_is_ended(self):
+        with tempfile.TemporaryDirectory() as folder:
+            metrics = pathlib.Path(folder) / "metrics.jsonl"
+            metrics.write_text("{}\n")
+            command = [sys.executable, "-c", "import time; time.sleep(60)"]
+            begin = time.monotonic()
+            with self.assertRaisesRegex(RuntimeError, "1 of 2 steps after 0.5 s"):
+                on_gpu.steps_of(command, metrics, 2, longest_seconds=0.5)
+            self.assertLess(time.monotonic() - begin, 30)
+
+    def test_a_line_that_is_not_as_promised_ends_its_own_case_alone(self):
+        def lacking():
+            return [{}["step_seconds"]]
+
+        def broken():
+            return on_gpu.lines_of([sys.executable, "-c", "print('{broken')"])
+
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as out:
+            bench = on_gpu.Bench(argparse.Namespace(tiny=True, rounds=1, build=pathlib.Path(folder), peer=None),
+                                 pathlib.Path(folder))
+            for case, body in (("lacking", lacking), ("broken", broken), ("other", lambda: [{"case": "other"}])):
+                bench.attempt(case, body)
+        lines = [json.loads(line) for line in out.getvalue().splitlines()]
+        self.assertEqual([line["case"] for line in lines], ["lacking", "broken", "other"])
+        self.assertEqual(lines[0]["error"], "no 'step_seconds'")
+        self.assertIn("Expecting property name", lines[1]["error"])
+        self.assertTrue(bench.failed)
 
     def test_peaks_are_found_by_the_name_that_the_driver_gives(self):
         for name, rate in (("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA H200", 989e12),

@@ -29,22 +29,23 @@ std::vector<Slice> whole_experts(const ModelConfig& config) {
 }
 
 std::unique_ptr<Mixture> mixture_on(at::Device device, at::ScalarType type,
-                                    const ModelConfig& config) {
+                                    const ModelConfig& config, const gpu::ProductTable& products) {
   const std::vector<Slice> slices = whole_experts(config);
-  if (!device.is_cpu()) return make_gpu_mixture(make_local_gpu_token_dispatcher(slices));
+  if (!device.is_cpu()) return make_gpu_mixture(make_local_gpu_token_dispatcher(slices), products);
   return std::make_unique<HostMixture>(make_expert_kernels(type, config.hidden_size),
                                        make_local_token_dispatcher(slices));
 }
 
 }  // namespace
 
-OneLayer::OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type, at::Device device)
+OneLayer::OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type, at::Device device,
+                   const gpu::ProductTable& products)
     : config_(with_one_layer(std::move(config))),
       tokens_(tokens),
       statistics_(1, config_.experts.count),
       parameters_(std::make_unique<ParameterStore>(config_, whole_experts(config_), type,
                                                    GradientMemory::kHeld, device)),
-      mixture_(mixture_on(device, type, config_)),
+      mixture_(mixture_on(device, type, config_, products)),
       layer_(mixture_->make_layer(config_, 0, {*parameters_})) {
   const std::int64_t hidden = config_.hidden_size;
   for (at::Tensor values : {parameters_->dense_values(), parameters_->slice_values(0)}) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/kernels/gpu/product_table.h"
 #include "core/model/moe_layer.h"
 #include "core/model/parameter_store.h"
 
@@ -14,8 +15,10 @@ namespace hetmoe::bench {
 /// One mixture layer with all of its experts on one rank, with random weights and tokens.
 class OneLayer {
  public:
-  /// `config` is taken with one layer. Computes once, so that the rest is known.
-  OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type, at::Device device);
+  /// `config` is taken with one layer. Computes once, so that the rest is known. `products`: how a
+  /// GPU multiplies.
+  OneLayer(ModelConfig config, std::int64_t tokens, at::ScalarType type, at::Device device,
+           const gpu::ProductTable& products = {});
 
   void forward();
   /// After a forward.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+from unittest import mock
 
 import torch
 
@@ -30,6 +31,16 @@ class PaddedMixture(unittest.TestCase):
         with torch.profiler.profile() as profile:
             block(torch.randn(1, 5, 32).bfloat16())
         self.assertIn("aten::_grouped_mm", {event.key for event in profile.key_averages()})
+
+    def test_the_host_gets_ahead_before_anything_is_timed(self) -> None:
+        block = peer.padded_block(WIDTHS, 32, 2, "cpu")
+        order: list[str] = []
+        block.register_forward_pre_hook(lambda *_: order.append("layer"))
+        x = torch.randn(5, 32).bfloat16().requires_grad_()
+        with mock.patch.object(peer.Clock, "mark", lambda _: order.append("mark")), \
+             mock.patch.object(peer.Clock, "seconds", lambda _: []):
+            peer.time_once(block, x, torch.ones(5, 32).bfloat16(), lambda: order.append("ahead"))
+        self.assertEqual(order, ["ahead", "mark", "layer", "mark", "mark"])
 
     def test_the_line_has_the_promised_figures(self) -> None:
         line = peer.measure("cpu", WIDTHS, 32, 2, tokens=64, rounds=2, square=64)
