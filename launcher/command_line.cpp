@@ -52,6 +52,12 @@ void add_train(CLI::App& app, Action& action) {
                    "path of a checkpoint or run directory (default: auto)")
       ->type_name("auto|never|PATH");
   add_init(*command, options->init, options->resume);
+  command
+      ->add_option("--profile", options->profile_steps,
+                   "Tell where the time of so many steps goes, in RUN_DIR/profile: a table and a "
+                   "trace for chrome://tracing of every rank")
+      ->type_name("STEPS")
+      ->check(CLI::Range(1, 1000));
   command->add_flag_callback(
       "--help-config",
       [] {

@@ -40,6 +40,7 @@ void train(const TrainOptions& options, Communicator& world) {
                           .run_directory = {},
                           .resume = options.resume,
                           .init = options.init,
+                          .profile_steps = options.profile_steps,
                           .world = world,
                           .clock = clock,
                           .out = stdout,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@ struct TrainOptions {
   std::vector<std::string> settings;  ///< "a.b=c", applied in order after the file
   std::string run_dir;                ///< empty: a new folder under runs/
   std::string resume = "auto";        ///< or never, or the path of a checkpoint
+  std::int64_t profile_steps = 0;     ///< 0: none
   std::string init;                   ///< checkpoint or run directory; not with a path in resume
 };
 

@@ -13,6 +13,7 @@
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/adapters.h"
 #include "core/kernels/row_copy.h"
+#include "core/kernels/tensor_work.h"
 
 namespace hetmoe {
 namespace {
@@ -51,6 +52,12 @@ void add_column_sums(const at::Tensor& rows, at::Tensor sums) {
   sums.add_(at::sum(rows, {0}, /*keepdim=*/false, sums.scalar_type()));
 }
 
+Work forward_work(const at::Tensor& x, const TokenGroups& groups, const Adapters& adapters) {
+  const auto tokens = static_cast<std::int64_t>(groups.token.size());
+  return {2 * product_flops(tokens, adapters.rank(), x.size(1)),
+          2 * bytes_of(x) + bytes_of(adapters.down, adapters.up)};
+}
+
 }  // namespace
 
 Adapters Adapters::narrow(std::int64_t begin, std::int64_t count) const {
@@ -78,6 +85,7 @@ std::unique_ptr<gpu::GroupedProducts> make_group_products(at::Device device) {
 
 AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
                                const Adapters& adapters, gpu::GroupedProducts* products) {
+  const Operation operation("adapter", forward_work(x, groups, adapters));
   check_shapes(x, groups, adapters);
   if (!x.is_cpu()) return on_gpu::adapter_forward(x, groups, adapters, checked(products));
   at::Tensor y = result_like(x, groups);
@@ -100,6 +108,8 @@ AdapterForward adapter_forward(const at::Tensor& x, const TokenGroups& groups,
 at::Tensor adapter_backward(const at::Tensor& dy, const at::Tensor& x, const TokenGroups& groups,
                             const Adapters& adapters, const at::Tensor& hidden, Adapters& gradients,
                             GradientSum sum, gpu::GroupedProducts* products) {
+  const Work forward = forward_work(x, groups, adapters);
+  const Operation operation("adapter", {2 * forward.flops, 2 * forward.bytes});
   check_shapes(x, groups, adapters);
   HETMOE_CHECK(gradients.size() == adapters.size() && dy.is_contiguous(), gradients.size(),
                " gradients of ", adapters.size(), " adapters");

@@ -15,6 +15,7 @@
 #include "core/base/check.h"
 #include "core/kernels/attention_packed.h"
 #include "core/kernels/rotary.h"
+#include "core/kernels/tensor_work.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -246,10 +247,16 @@ RotatedHeads general_backward(const at::Tensor& doutput_rows, const AttentionRes
   return {dquery.to(type), dkey.to(type), dvalue.to(type)};
 }
 
+/// Of the causal half: scores, and values weighted by them.
+double forward_flops(const AttentionShape& shape) {
+  return product_flops(shape.sequences * shape.length, shape.output_width(), shape.length);
+}
+
 }  // namespace
 
 AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& shape,
                                   std::span<const std::int32_t> document_begin) {
+  const Operation operation("attention", {forward_flops(shape), 2 * bytes_of(qkv)});
   RotatedHeads heads = split_and_rotate(qkv, shape);
   AttentionResult result;
   result.log_sum_exp = at::empty({shape.sequences * shape.num_heads, shape.length},
@@ -266,6 +273,9 @@ AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& s
 at::Tensor attention_backward(const at::Tensor& doutput, const AttentionResult& saved,
                               const AttentionShape& shape,
                               std::span<const std::int32_t> document_begin) {
+  const Operation operation(
+      "attention",
+      {2 * forward_flops(shape), 2 * bytes_of(saved.query, saved.key, saved.value, doutput)});
   HETMOE_CHECK(doutput.is_contiguous(), "gradient with strides");
   const RotatedHeads gradient =
       can_pack_attention(saved.query, shape)

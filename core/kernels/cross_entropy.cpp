@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/dense.h"
+#include "core/kernels/tensor_work.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -117,6 +118,7 @@ double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
 CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
                                                std::span<const std::int32_t> targets,
                                                double gradient_scale, at::Tensor& head_gradient) {
+  const Operation operation("cross entropy", {.bytes = 2 * bytes_of(x)});
   CrossEntropyResult result;
   if (!x.is_cpu()) {
     on_gpu::CrossEntropy there =

@@ -13,6 +13,7 @@
 
 #include "core/kernels/linear.h"
 #include "core/kernels/row_copy.h"
+#include "core/kernels/tensor_work.h"
 
 namespace hetmoe {
 namespace {
@@ -152,10 +153,18 @@ class Backward {
   at::Tensor dcode_;
 };
 
+Work forward_work(const at::Tensor& x, const TokenGroups& groups, const at::Tensor& code,
+                  const AdapterHeads& heads) {
+  const auto tokens = static_cast<std::int64_t>(groups.token.size());
+  return {2 * product_flops(tokens, heads.rank() * code.size(1), x.size(1)),
+          2 * bytes_of(x) + bytes_of(heads.down.weight, heads.up.weight)};
+}
+
 }  // namespace
 
 AdapterForward factorised_adapter_forward(const at::Tensor& x, const TokenGroups& groups,
                                           const at::Tensor& code, const AdapterHeads& heads) {
+  const Operation operation("factorised adapter", forward_work(x, groups, code, heads));
   const HeadMatrices matrices(heads);
   at::Tensor y = at::zeros(x.sizes(), x.options());
   at::Tensor hidden =
@@ -178,6 +187,8 @@ AdapterForward factorised_adapter_forward(const at::Tensor& x, const TokenGroups
 FactorisedBackward factorised_adapter_backward(const at::Tensor& dy, const at::Tensor& x,
                                                const TokenGroups& groups, const at::Tensor& code,
                                                const at::Tensor& hidden, AdapterHeads& heads) {
+  const Work forward = forward_work(x, groups, code, heads);
+  const Operation operation("factorised adapter", {2 * forward.flops, 2 * forward.bytes});
   Backward backward(code, heads);
   at::Tensor dx = at::zeros(x.sizes(), x.options());
   for (const Chunk& chunk : chunks_of(groups, bytes_per_token(code, heads))) {

@@ -15,6 +15,7 @@
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/packed_product.h"
+#include "core/kernels/tensor_work.h"
 #include "core/kernels/vector_math.h"
 
 // The heads are most of a hypernetwork's parameters, and few rows meet them: time goes by memory.
@@ -202,6 +203,10 @@ at::Tensor packed_backward(const at::Tensor& dout, const at::Tensor& code, Gener
 }  // namespace
 
 at::Tensor generator_head_forward(const at::Tensor& code, const GeneratorHead& head) {
+  const double out_bytes = static_cast<double>(code.size(0)) * bytes_of(head.bias);
+  const Operation operation("generator head",
+                            {product_flops(code.size(0), head.weight.size(0), code.size(1)),
+                             bytes_of(code, head.weight) + out_bytes});
   HETMOE_CHECK(code.is_contiguous() && code.size(1) == head.weight.size(1), "code of ",
                code.size(1), ", head of ", head.weight.size(1));
   if (can_pack(code)) return packed_forward(code, head);
@@ -210,6 +215,9 @@ at::Tensor generator_head_forward(const at::Tensor& code, const GeneratorHead& h
 
 at::Tensor generator_head_backward(const at::Tensor& dout, const at::Tensor& code,
                                    GeneratorHead& head) {
+  const Operation operation("generator head",
+                            {2 * product_flops(code.size(0), head.weight.size(0), code.size(1)),
+                             bytes_of(dout, head.weight) + 2 * bytes_of(head.weight_gradient)});
   HETMOE_CHECK(
       dout.is_contiguous() && dout.size(0) == code.size(0) && dout.size(1) == head.weight.size(0),
       "gradient of ", dout.size(1), " outputs, head of ", head.weight.size(0));

@@ -4,6 +4,7 @@
 
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/packed_product.h"
+#include "core/kernels/tensor_work.h"
 
 namespace hetmoe {
 namespace {
@@ -13,19 +14,29 @@ bool can_pack(const at::Tensor& x, std::int64_t depth) {
          depth % PackedMatrix::kDepthMultiple == 0 && packed_products_available();
 }
 
+double output_bytes(const at::Tensor& rows, std::int64_t columns) {
+  return static_cast<double>(rows.size(0) * columns) * static_cast<double>(rows.element_size());
+}
+
 }  // namespace
 
 at::Tensor linear_forward(const at::Tensor& x, const at::Tensor& weight) {
+  const Operation operation("linear", {product_flops(x.size(0), weight.size(0), x.size(1)),
+                                       bytes_of(x, weight) + output_bytes(x, weight.size(0))});
   if (can_pack(x, weight.size(1))) return packed_linear(x, weight);
   return at::mm(x, weight.t());
 }
 
 at::Tensor linear_input_gradient(const at::Tensor& dy, const at::Tensor& weight) {
+  const Operation operation("linear dx", {product_flops(dy.size(0), weight.size(1), dy.size(1)),
+                                          bytes_of(dy, weight) + output_bytes(dy, weight.size(1))});
   if (can_pack(dy, weight.size(0))) return packed_input_gradient(dy, weight);
   return at::mm(dy, weight);
 }
 
 void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient) {
+  const Operation operation("linear dw", {product_flops(dy.size(1), x.size(1), dy.size(0)),
+                                          bytes_of(dy, x) + 2 * bytes_of(gradient)});
   if (!x.is_cpu()) return on_gpu::add_weight_gradient(dy, x, gradient);
   if (x.size(0) == 0) return;
   if (can_pack(dy, 0) && x.is_contiguous() && gradient.is_contiguous()) {

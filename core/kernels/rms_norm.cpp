@@ -10,6 +10,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/on_gpu/dense.h"
+#include "core/kernels/tensor_work.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -102,6 +103,7 @@ at::ScalarType arithmetic_type(const at::Tensor& x) {
 RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
   HETMOE_CHECK(x.dim() == 2 && x.is_contiguous() && weight.size(0) == x.size(1), "x has ", x.dim(),
                " dimensions; weight has ", weight.numel(), " elements");
+  const Operation operation("rms norm", {.bytes = 2 * bytes_of(x)});
   if (!x.is_cpu()) return on_gpu::rms_norm_forward(x, weight, epsilon);
   const std::int64_t rows = x.size(0);
   const std::int64_t columns = x.size(1);
@@ -122,6 +124,7 @@ RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, do
 
 at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const at::Tensor& weight,
                              const at::Tensor& inverse_rms, at::Tensor& weight_gradient) {
+  const Operation operation("rms norm", {.bytes = 3 * bytes_of(x)});
   if (!x.is_cpu()) {
     return on_gpu::rms_norm_backward(dy_in, x, weight, inverse_rms, weight_gradient);
   }

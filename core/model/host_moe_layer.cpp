@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/linear.h"
+#include "core/kernels/tensor_work.h"
 #include "core/model/forced_experts.h"
 #include "core/model/layer_function.h"
 #include "core/model/router.h"
@@ -21,6 +22,9 @@ std::span<const double> values_of(const at::Tensor& tensor) {
   return {tensor.const_data_ptr<double>(), static_cast<std::size_t>(tensor.numel())};
 }
 
+/// Gradients of rows and of weights, those added in fp32.
+Work backward_of(const Work& forward) { return {2 * forward.flops, 3 * forward.bytes}; }
+
 class HostMoeLayer final : public MoeLayer {
  public:
   HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
@@ -36,6 +40,7 @@ class HostMoeLayer final : public MoeLayer {
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
   at::Tensor router_backward(std::span<const double> dgates, const at::Tensor& dmass, Saved& saved);
   double token_units(const ReceivedTokens& received) const;
+  Work expert_work(const at::Tensor& x, double token_units) const;
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
 
   RouterConfig router_config_;
@@ -54,6 +59,8 @@ struct HostMoeLayer::Saved {
   Routing routing;
   std::unique_ptr<TokenExchange> exchange;
   std::unique_ptr<ExpertContext> experts;
+  double token_units = 0;
+  Work expert_work;  ///< forward
   std::unique_ptr<HyperContext> hyper;
 };
 
@@ -76,9 +83,13 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
   const auto wide = wide_type(x);
   saved.x = x;
   saved.pass = &pass;
-  saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_,
-                        forced_experts(layer_, router_config_, pass));
-  add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
+  {
+    const Operation operation(
+        "router", {product_flops(x.size(0), router_.value.size(0), x.size(1)), bytes_of(x)});
+    saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_,
+                          forced_experts(layer_, router_config_, pass));
+    add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
+  }
 
   {
     const PhaseScope phase(pass.phases, Phase::kDispatchWait);
@@ -92,9 +103,11 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
     const PhaseScope phase(pass.phases, Phase::kDispatchWait);
     received = &saved.exchange->finish_dispatch();
   }
-  if (!pass.token_units.empty()) pass.token_units[layer_] += token_units(*received);
+  saved.token_units = token_units(*received);
+  if (!pass.token_units.empty()) pass.token_units[layer_] += saved.token_units;
   {
-    const PhaseScope phase(pass.phases, Phase::kExpert);
+    saved.expert_work = expert_work(received->x, saved.token_units);
+    const PhaseScope phase(pass.phases, Phase::kExpert, saved.expert_work);
     ExpertForward experts = kernels_.forward(received->x, parameters_.layer_weights(layer_),
                                              rows_of_slices(*received), received->gate);
     saved.experts = std::move(experts.context);
@@ -124,7 +137,7 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
     dy_received = saved.exchange->finish_dispatch_gradient();
   }
   {
-    const PhaseScope phase(phases, Phase::kExpert);
+    const PhaseScope phase(phases, Phase::kExpert, backward_of(saved.expert_work));
     const ExpertBackward experts =
         kernels_.backward(dy_received, parameters_.layer_weights(layer_), *saved.experts);
     saved.exchange->start_combine_gradient(experts.dx, experts.dgates);
@@ -140,6 +153,9 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
 
 at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const at::Tensor& dmass,
                                          Saved& saved) {
+  const Operation operation(
+      "router", {2 * product_flops(saved.x.size(0), router_.value.size(0), saved.x.size(1)),
+                 2 * bytes_of(saved.x)});
   const auto wide = wide_type(saved.x);
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
   const at::Tensor dlogits = route_backward(saved.routing, {dgates, values_of(dmass)},
@@ -150,6 +166,15 @@ at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const a
                                              .microbatches = saved.pass->microbatch.microbatches});
   add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient);
   return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
+}
+
+/// Three matrices of every slice.
+Work HostMoeLayer::expert_work(const at::Tensor& x, double token_units) const {
+  double weight_bytes = 0;
+  for (const SliceWeights& slice : parameters_.layer_weights(layer_)) {
+    weight_bytes += bytes_of(slice.gate_up, slice.down);
+  }
+  return {3 * 2 * token_units * static_cast<double>(x.size(1)), weight_bytes + 2 * bytes_of(x)};
 }
 
 double HostMoeLayer::token_units(const ReceivedTokens& received) const {

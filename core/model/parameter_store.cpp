@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "core/base/check.h"
+#include "core/base/operation.h"
 
 namespace hetmoe {
 namespace {
@@ -99,6 +100,7 @@ void ParameterStore::replace_slices(int layer, std::vector<Slice> slices, at::Te
 }
 
 void ParameterStore::zero_gradients() {
+  const Operation operation("zero gradients", {.bytes = 4.0 * static_cast<double>(elements())});
   dense_.gradients.zero_();
   for (LayerSlices& layer : layers_) layer.flat.gradients.zero_();
 }

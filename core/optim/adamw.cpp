@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/base/operation.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -73,9 +74,19 @@ HETMOE_VECTORIZED double squares(const float* values, std::int64_t n) {
   return sum;
 }
 
+/// Four arrays read, three written, and the copy.
+double update_bytes(std::span<const AdamWPiece> pieces) {
+  double bytes = 0;
+  for (const AdamWPiece& piece : pieces) {
+    bytes += static_cast<double>(piece.count) * (piece.copy != nullptr ? 30 : 28);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 void adamw_update(std::span<const AdamWPiece> pieces, const AdamWStep& step) {
+  const Operation operation("adamw", {.bytes = update_bytes(pieces)});
   for (const AdamWPiece& piece : pieces) {
     const Factors factors = factors_of(step, piece.decays);
     at::parallel_for(0, piece.count, kElementsPerTask, [&](std::int64_t begin, std::int64_t end) {
@@ -91,6 +102,7 @@ void adamw_update(std::span<const AdamWPiece> pieces, const AdamWStep& step) {
 }
 
 double sum_of_squares(std::span<const float> values) {
+  const Operation operation("sum of squares", {.bytes = 4.0 * static_cast<double>(values.size())});
   const auto count = static_cast<std::int64_t>(values.size());
   const std::int64_t blocks = (count + kElementsPerTask - 1) / kElementsPerTask;
   std::vector<double> partial(blocks, 0.0);

@@ -2,6 +2,13 @@
 
 namespace hetmoe {
 
+const char* name_of(Phase phase) {
+  static constexpr std::array<const char*, kNumPhases> kNames = {
+      "data",     "forward",   "dispatch wait", "expert",     "combine wait",
+      "backward", "gradients", "optimizer",     "parameters", "other"};
+  return kNames[static_cast<std::size_t>(phase)];
+}
+
 void PhaseClock::enter(Phase phase) {
   phase_ = phase;
   mark(static_cast<int>(phase));

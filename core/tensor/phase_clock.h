@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/operation.h"
 #include "core/tensor/work_clock.h"
 
 namespace hetmoe {
@@ -23,6 +24,7 @@ enum class Phase : std::uint8_t {
   kOther,
 };
 inline constexpr std::size_t kNumPhases = 10;
+const char* name_of(Phase phase);
 using SecondsOfPhases = std::array<double, kNumPhases>;  ///< by Phase
 
 /// How long the phases of a step take on what computes it (work_clock.h). Every moment belongs to
@@ -48,10 +50,12 @@ class PhaseClock {
   std::vector<int> interval_phase_;  ///< what follows each mark
 };
 
-/// A phase within another, which goes on afterwards. Without a clock: nothing.
+/// A phase within another, which goes on afterwards; to a profile it is an operation. Without a
+/// clock it is that alone.
 class PhaseScope {
  public:
-  PhaseScope(PhaseClock* clock, Phase phase) : clock_(clock) {
+  PhaseScope(PhaseClock* clock, Phase phase, Work work = {})
+      : operation_(name_of(phase), work), clock_(clock) {
     if (clock_ == nullptr) return;
     outer_ = clock_->phase();
     clock_->enter(phase);
@@ -63,6 +67,7 @@ class PhaseScope {
   }
 
  private:
+  Operation operation_;
   PhaseClock* clock_;
   Phase outer_ = Phase::kOther;
 };

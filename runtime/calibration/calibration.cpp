@@ -22,6 +22,7 @@
 #include "runtime/calibration/measurement.h"
 #include "runtime/calibration/median_cluster.h"
 #include "runtime/calibration/memory_measurement.h"
+#include "runtime/calibration/yardsticks.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/configured_products.h"
 #include "runtime/trainer/process_memory.h"

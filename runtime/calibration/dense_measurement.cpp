@@ -46,13 +46,6 @@ void add_point(RateCurve& curve, std::int64_t size, double forward_flops,
 
 }  // namespace
 
-double measure_peak(Measurement& measurement, const at::TensorOptions& place, double seconds) {
-  const at::Tensor a = random_tensor({2048, 1024}, 1.0, place);
-  const at::Tensor b = random_tensor({1024, 2048}, 1.0, place);
-  at::Tensor out = at::mm(a, b);
-  return 2.0 * 2048 * 1024 * 2048 / measurement.median(seconds, [&] { at::mm_out(out, a, b); });
-}
-
 RateCurve measure_dense_products(Measurement& measurement, const CalibrationPlan& plan,
                                  const at::TensorOptions& place, double seconds_per_point) {
   RateCurve curve;

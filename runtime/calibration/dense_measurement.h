@@ -11,10 +11,7 @@
 
 namespace hetmoe {
 
-/// FLOP/s of one 2048 x 1024 x 2048 product by at::mm: the yardstick of all benchmarks. Collective,
-/// like all below. place: compute type and device.
-double measure_peak(Measurement& measurement, const at::TensorOptions& place, double seconds);
-
+/// Collective, like all below. place: compute type and device.
 /// Attention's projections as the decoder calls them, by hidden size D: [T, D] to query, key and
 /// value in one product, then [T, D] to D. Backward: both gradients of each.
 RateCurve measure_dense_products(Measurement& measurement, const CalibrationPlan& plan,

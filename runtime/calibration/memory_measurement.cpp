@@ -11,15 +11,6 @@
 
 namespace hetmoe {
 
-double measure_memory(Measurement& measurement, std::int64_t copy_bytes,
-                      const at::TensorOptions& place, double seconds) {
-  const auto bytes = place.dtype(at::kByte);
-  const at::Tensor from = at::zeros({copy_bytes}, bytes);
-  at::Tensor to = at::zeros({copy_bytes}, bytes);
-  return 2.0 * static_cast<double>(copy_bytes) /
-         measurement.median(seconds, [&] { to.copy_(from); });
-}
-
 double measure_optimizer(Measurement& measurement, std::int64_t elements,
                          const at::TensorOptions& place, double seconds) {
   const bool has_copy = place.dtype() == at::kBFloat16;

@@ -8,14 +8,9 @@
 
 namespace hetmoe {
 
-/// Bytes per second, read and written, of a copy of so many bytes. place: of both; compute type and
-/// device. Collective.
-double measure_memory(Measurement& measurement, std::int64_t copy_bytes,
-                      const at::TensorOptions& place, double seconds);
-
 /// Bytes per second, read and written, of an update: masters and moments, and the copy where there
 /// is one, counted as update_bytes.h says. Gradients are squared and zeroed at the pace of memory
-/// and not in this time. Collective.
+/// and not in this time. place: compute type and device. Collective.
 double measure_optimizer(Measurement& measurement, std::int64_t elements,
                          const at::TensorOptions& place, double seconds);
 

@@ -42,6 +42,7 @@ class RunDirectory {
   std::filesystem::path config_file() const { return path_ / "config.yaml"; }
   std::filesystem::path plan_file() const { return path_ / "plan.json"; }
   std::filesystem::path cluster_file() const { return path_ / "cluster.yaml"; }
+  std::filesystem::path profile_folder() const { return path_ / "profile"; }
   std::filesystem::path checkpoints_folder() const { return path_ / "checkpoints"; }
   std::filesystem::path coordinator_file() const { return path_ / "coordinator.json"; }
   std::filesystem::path coordinator_journal() const { return path_ / "coordinator.journal"; }

@@ -71,6 +71,8 @@ void Console::warning(std::string_view text) {
 
 void Console::note(std::string_view text) { print(std::string(text) + "\n"); }
 
+void Console::block(std::string_view text) { print("\n" + std::string(text) + "\n"); }
+
 void Console::finish(const FinalSummary& summary) {
   end_live_line();
   print(std::string("\n").append(closing_text(summary)));

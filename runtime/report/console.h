@@ -42,6 +42,8 @@ class Console {
   /// One line of its own, above the live line.
   void warning(std::string_view text);
   void note(std::string_view text);
+  /// Lines as they stand, between empty ones.
+  void block(std::string_view text);
 
   void finish(const FinalSummary& summary);
 

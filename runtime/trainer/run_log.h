@@ -53,6 +53,7 @@ class RunLog {
   void saved(const SaveRecord& record);
   void command(std::int64_t step, std::string_view name, std::int64_t number);
   void stopped(std::int64_t step, const std::string& reason);
+  void profile(const std::string& table) { console_.block(table); }
   void note(const std::string& text) { console_.note(text); }
   void warning(const std::string& text) { console_.warning(text); }
 

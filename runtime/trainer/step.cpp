@@ -6,6 +6,7 @@
 #include <numeric>
 #include <span>
 
+#include "core/base/operation.h"
 #include "core/model/parameter_specs.h"
 #include "core/model/router.h"
 #include "runtime/trainer/global_batch.h"
@@ -68,7 +69,7 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   }
   part_ = "sums of gradients";
   microbatch_ = 0;
-  phases_.enter(Phase::kGradients);
+  enter(Phase::kGradients);
   parts_.ownership.reduce_gradients();
   totals.sum_of_squares = parts_.ownership.owned_sum_of_squares();
   totals = agree(std::move(totals));
@@ -85,8 +86,15 @@ StepOutcome TrainingStep::run(std::int64_t step) {
                      .update = ++updates_,
                      .gradient_scale = clips ? train.clip_norm / outcome.grad_norm : 1.0});
   }
+  enter(Phase::kOther);
   outcome.seconds = named(phases_.take());
   return std::move(outcome);
+}
+
+/// Whoever profiles the step hears of it, too.
+void TrainingStep::enter(Phase phase) {
+  if (operation_listener != nullptr) operation_listener->phase_ended(name_of(phases_.phase()));
+  phases_.enter(phase);
 }
 
 std::string TrainingStep::doing() const {
@@ -99,16 +107,16 @@ std::string TrainingStep::doing() const {
 void TrainingStep::update_and_send(const AdamWStep& update) {
   part_ = "update";
   for (const int block : parts_.ownership.blocks()) {
-    phases_.enter(Phase::kOptimizer);
+    enter(Phase::kOptimizer);
     parts_.ownership.update(block, update);
-    phases_.enter(Phase::kParameters);
+    enter(Phase::kParameters);
     parts_.ownership.send_copies(block);
   }
 }
 
 void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals) {
   const TrainConfig& train = parts_.config.train;
-  phases_.enter(Phase::kData);
+  enter(Phase::kData);
   const std::int64_t sequences = train.global_batch / train.microbatches;
   const PlaceRange mine =
       places_of_rank({index * sequences, sequences}, parts_.control.rank(), source_weights_);
@@ -131,10 +139,10 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
   router_statistics_.clear();
   part_ = "forward pass";
   microbatch_ = index + 1;
-  phases_.enter(Phase::kForward);
+  enter(Phase::kForward);
   const Deferred loss = parts_.decoder.forward(pass);
 
-  phases_.enter(Phase::kOther);
+  enter(Phase::kOther);
   if (loss.there().defined()) {
     parts_.statistics.all_reduce(pass.gpu.statistics);
     totals.losses_there.push_back(loss.there());
@@ -146,7 +154,7 @@ void TrainingStep::accumulate_microbatch(std::int64_t step, std::int64_t index, 
   }
 
   part_ = "backward pass";
-  phases_.enter(Phase::kBackward);
+  enter(Phase::kBackward);
   parts_.decoder.backward(pass);
 }
 

@@ -75,6 +75,7 @@ class TrainingStep {
  private:
   struct Totals;
 
+  void enter(Phase phase);
   void accumulate_microbatch(std::int64_t step, std::int64_t index, Totals& totals);
   Totals agree(Totals totals);
   void update_and_send(const AdamWStep& update);

@@ -55,6 +55,7 @@ TrainingLoop::TrainingLoop(const TrainingRequest& request, RunConfig config,
   rank_log_.note("holds " + std::to_string(parts_.parameters().elements()) + " parameters in " +
                  std::to_string(parts_.parameters().slice_count()) + " slices and dense tensors");
   start_log(compute);
+  if (request.profile_steps > 0) start_profiling(compute);
 }
 
 void TrainingLoop::resume(const CheckpointReader& checkpoint) {
@@ -108,6 +109,34 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
   });
 }
 
+void TrainingLoop::start_profiling(const ComputeChoice& compute) {
+  collectively(*traffic_.control, [&] {
+    if (!compute.device.on_gpu) return;
+    throw ConfigError(
+        "--profile tells what a CPU does, but the ranks compute on GPUs: profile "
+        "those with Nsight Systems");
+  });
+  profiling_.emplace(ProfilingRequest{
+      .steps = request_.profile_steps,
+      .first_step = start_.step,
+      .last_step = config_.train.steps,
+      .folder = directory_.profile_folder(),
+      .precision = compute.precision == Precision::kBf16 ? "bf16" : "fp32",
+      .tokens = static_cast<double>(config_.train.global_batch * config_.train.sequence_length),
+      .control = *traffic_.control,
+      .clock = request_.clock});
+}
+
+/// What the measurement takes is no part of the step.
+void TrainingLoop::end_profiled_step(std::int64_t step, const StepOutcome& outcome) {
+  const double before = request_.clock.monotonic_seconds();
+  const std::string table = profiling_->end_step(step, model_flops(config_, outcome.load));
+  if (table.empty()) return;
+  if (log_) log_->profile(table);
+  profiling_.reset();
+  step_end_seconds_ += request_.clock.monotonic_seconds() - before;
+}
+
 void TrainingLoop::run() {
   if (start_.step > config_.train.steps) {
     if (!log_) return;
@@ -153,7 +182,11 @@ void TrainingLoop::train_one_step(std::int64_t step) {
 StepOutcome TrainingLoop::run_step(std::int64_t step) {
   StepOutcome outcome;
   tell_short_memory([&] { return "step " + std::to_string(step) + ", " + parts_.step().doing(); },
-                    [&] { outcome = parts_.step().run(step); });
+                    [&] {
+                      if (profiling_) profiling_->begin_step(step);
+                      outcome = parts_.step().run(step);
+                    });
+  if (profiling_) end_profiled_step(step, outcome);
   return outcome;
 }
 

@@ -8,6 +8,7 @@
 #include "runtime/metrics/run_history.h"
 #include "runtime/trainer/coordination.h"
 #include "runtime/trainer/load_average.h"
+#include "runtime/trainer/profiling.h"
 #include "runtime/trainer/rebalancing.h"
 #include "runtime/trainer/run_log.h"
 #include "runtime/trainer/run_start.h"
@@ -32,6 +33,8 @@ class TrainingLoop {
  private:
   void resume(const CheckpointReader& checkpoint);
   void start_log(const ComputeChoice& compute);
+  void start_profiling(const ComputeChoice& compute);
+  void end_profiled_step(std::int64_t step, const StepOutcome& outcome);
   void train_one_step(std::int64_t step);
   StepOutcome run_step(std::int64_t step);
   MeasuredStep measure(std::int64_t step, const StepOutcome& outcome);
@@ -73,6 +76,7 @@ class TrainingLoop {
   LoadAverage loads_;
   Saving saving_;
   std::unique_ptr<RunLog> log_;  ///< rank 0
+  std::optional<Profiling> profiling_;
   double step_end_seconds_ = 0;
   StepBytes bytes_sent_;      ///< so far, this rank
   std::int64_t skipped_ = 0;  ///< since step 1

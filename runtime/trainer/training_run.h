@@ -24,6 +24,7 @@ struct TrainingRequest {
   /// A checkpoint or run directory whose weights, and nothing else, a run takes that does not go
   /// on; empty: none. Not with a path in `resume`.
   std::string init;
+  std::int64_t profile_steps = 0;  ///< how many to profile; 0: none
   Communicator& world;
   const Clock& clock;
   std::FILE* out = nullptr;  ///< where rank 0 tells people

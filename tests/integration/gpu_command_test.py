@@ -143,6 +143,11 @@ class OnGpu(CommandLineCase):
         self.assertRegex(lines[0], r"GPU emulated device \(GPU-[0-9a-f-]+\) has 0.6 GiB of 0.7 GiB free, but its rank needs "
                                    r"0.\d GiB for parameters.* lower train.global_batch")
 
+    def test_a_profile_of_a_gpu_is_not_ours(self):
+        code, _, err = self.run_command(str(PROGRAM), "train", "small.yaml", "--run-dir", "run", *ON_GPU, "--profile", "2")
+        self.assertEqual(code, 2, err)
+        self.assertIn("--profile tells what a CPU does", err)
+
     @unittest.skipUnless(IS_EMULATED, "only there memory can be made scarce")
     def test_a_step_that_finds_no_memory_ends_all_ranks_with_one_line(self):
         scarce = ["env", "HETMOE_EMULATED_LARGEST=" + str(33 << 20)]

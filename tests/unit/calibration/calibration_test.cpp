@@ -8,6 +8,7 @@
 #include "parallel/communicator/local_communicator.h"
 #include "parallel/placement/cluster_file.h"
 #include "runtime/calibration/memory_measurement.h"
+#include "runtime/calibration/yardsticks.h"
 #include "tests/support/temporary_folder.h"
 
 namespace hetmoe {
