@@ -3,7 +3,7 @@
 #include <memory>
 #include <utility>
 
-#include "core/base/stopwatch.h"
+#include "tests/bench/stopwatch.h"
 #include "tests/support/forwarding_communicator.h"
 
 namespace hetmoe::bench {
