@@ -1,10 +1,10 @@
 """How often a training step makes its host wait for a GPU, proved by counting, not by reading the code.
 
-    host_waits.py PROGRAM [--library FILE] [--ranks N] [--check]
+    host_waits.py PROGRAM [--counter FILE] [--ranks N] [--check]
 
 Two runs of different length differ by whole steps alone: what they count apart, over the steps between them, is
 what one step does. Who counts: beside a real GPU CUPTI, in a library that CUDA's driver loads into the program
-(tests/gpu/host_waits, --library); the emulated device counts for itself. Prints one JSON line; with --check fails
+(tests/gpu/host_waits, --counter); the emulated device counts for itself. Prints one JSON line; with --check fails
 where it is not as promised.
 
 waits: for a stream, an event or a device; the promise is one per layer and microbatch, for split sizes, and one per
@@ -37,14 +37,14 @@ parallel: {{threads: 1, device: cuda}}
 """
 
 
-def counts_of_run(program, folder, steps, ranks, library):
+def counts_of_run(program, folder, steps, ranks, counter):
     """What all ranks of one run counted, added up."""
     counted = folder / f"counted-{steps}"
     counted.mkdir()
     environment = dict(os.environ, HETMOE_HOST_WAITS=str(counted), NCCL_MULTI_RANK_GPU_ENABLE="1",
                        OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
-    if library:
-        environment["CUDA_INJECTION64_PATH"] = str(library)
+    if counter:
+        environment["CUDA_INJECTION64_PATH"] = str(counter)
     command = [str(program), "train", "waits.yaml", "--run-dir", f"run-{steps}", "--set", f"train.steps={steps}"]
     if ranks > 1:
         command = ["mpirun", "--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "-np", str(ranks), *command]
@@ -58,12 +58,12 @@ def counts_of_run(program, folder, steps, ranks, library):
     return {key: sum(count[key] for count in counts) for key in counts[0]}
 
 
-def measure(program, ranks=1, library=None):
+def measure(program, ranks=1, counter=None):
     """One line, see above; counts are per rank and step."""
     with tempfile.TemporaryDirectory(prefix="hetmoe-") as name:
         folder = pathlib.Path(name)
         (folder / "waits.yaml").write_text(CONFIGURATION)
-        short, long = (counts_of_run(program, folder, steps, ranks, library) for steps in STEPS)
+        short, long = (counts_of_run(program, folder, steps, ranks, counter) for steps in STEPS)
     of_a_step = {key: (long[key] - short[key]) / (ranks * (STEPS[1] - STEPS[0])) for key in long}
     return {"case": "gpu host waits", "ranks": ranks, "layers": LAYERS, "microbatches": MICROBATCHES, **of_a_step,
             "promised_waits": LAYERS * MICROBATCHES + 1}
@@ -84,12 +84,12 @@ def faults(line):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=pathlib.Path)
-    parser.add_argument("--library", type=pathlib.Path)
+    parser.add_argument("--counter", type=pathlib.Path)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     try:
-        line = measure(arguments.program.resolve(), arguments.ranks, arguments.library)
+        line = measure(arguments.program.resolve(), arguments.ranks, arguments.counter)
     except RuntimeError as error:
         sys.exit(f"host_waits: {error}")
     print(json.dumps(line))
