@@ -33,7 +33,7 @@ struct OwnStep {
 /// Times and traffic of one step over all ranks.
 struct MeasuredStep {
   double step_seconds = 0;  ///< maximum over ranks
-  PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds
+  PhaseSeconds phases;      ///< mean over ranks; sums to step_seconds, on GPUs nearly
   StepBytes bytes;          ///< all ranks
   StepWishes wishes;        ///< of any rank
   std::vector<double> rank_expert_flops;
