@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -51,7 +52,8 @@ class PhaseClock {
 };
 
 /// A phase within another, which goes on afterwards; to a profile it is an operation. Without a
-/// clock it is that alone.
+/// clock it is that alone. Left by an exception it marks nothing, for the device may be what has
+/// failed, and the clock stays in the phase that failed.
 class PhaseScope {
  public:
   PhaseScope(PhaseClock* clock, Phase phase, Work work = {})
@@ -62,14 +64,15 @@ class PhaseScope {
   }
   PhaseScope(const PhaseScope&) = delete;
   PhaseScope& operator=(const PhaseScope&) = delete;
-  ~PhaseScope() {
-    if (clock_ != nullptr) clock_->enter(outer_);
+  ~PhaseScope() noexcept(false) {
+    if (clock_ != nullptr && std::uncaught_exceptions() == exceptions_) clock_->enter(outer_);
   }
 
  private:
   Operation operation_;
   PhaseClock* clock_;
   Phase outer_ = Phase::kOther;
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 }  // namespace hetmoe

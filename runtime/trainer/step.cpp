@@ -100,7 +100,7 @@ void TrainingStep::enter(Phase phase) {
 std::string TrainingStep::doing() const {
   if (microbatch_ == 0) return part_;
   return std::string(part_) + " of microbatch " + std::to_string(microbatch_) + " of " +
-         std::to_string(parts_.config.train.microbatches);
+         std::to_string(parts_.config.train.microbatches) + " (" + name_of(phases_.phase()) + ")";
 }
 
 /// One block is updated while the one before is on its way.

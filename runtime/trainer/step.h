@@ -63,7 +63,8 @@ class TrainingStep {
   /// updated or sent.
   StepOutcome run(std::int64_t step);
 
-  /// What `run` is at, or was when it failed: "forward pass of microbatch 1 of 2".
+  /// What `run` is at, or was when it failed: "forward pass of microbatch 1 of 2
+  /// (expert)", with the phase that it failed in.
   std::string doing() const;
 
   /// Goes on where a run with so many updates was saved. Before the first step.

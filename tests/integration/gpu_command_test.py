@@ -157,7 +157,7 @@ class OnGpu(CommandLineCase):
         self.assertEqual(code, 2, err)
         lines = [line for line in err.splitlines() if line.startswith("hetmoe: ")]
         self.assertEqual(len(lines), 1, err)
-        self.assertRegex(lines[0], r"rank 1: step 1, forward pass of microbatch 1 of 1: out of memory on the GPU: "
+        self.assertRegex(lines[0], r"rank 1: step 1, forward pass of microbatch 1 of 1 \(forward\): out of memory on the GPU: "
                                    r"\d.* MiB were asked for, .* of 4.00 GiB are free.*"
                                    r"raise train.microbatches")
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 namespace hetmoe {
 namespace {
 
@@ -71,6 +73,41 @@ class SlowWork final : public WorkClock {
   std::size_t before_ = 0;
   std::size_t marks_ = 0;
 };
+
+/// A device that has failed fails in every call.
+class FailedWork final : public WorkClock {
+ public:
+  std::size_t mark() override {
+    if (++marks_ > 2) throw std::runtime_error("mark");
+    return marks_ - 1;
+  }
+  std::size_t marks() const override { return marks_; }
+  double seconds_between(std::size_t, std::size_t) const override { return 0; }
+  void wait() override {}
+  bool reached(std::size_t) const override { return false; }
+  void forget_before(std::size_t) override {}
+
+ private:
+  std::size_t marks_ = 0;
+};
+
+TEST(PhaseClock, a_failure_within_a_phase_is_the_one_that_is_told) {
+  PhaseClock clock(std::make_unique<FailedWork>());
+  clock.enter(Phase::kForward);
+  try {
+    const PhaseScope expert(&clock, Phase::kExpert);
+    throw std::runtime_error("expert");
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(), "expert");
+  }
+  EXPECT_EQ(clock.phase(), Phase::kExpert);
+}
+
+TEST(PhaseClock, what_cannot_be_marked_at_the_end_of_a_phase_is_an_error_like_any_other) {
+  PhaseClock clock(std::make_unique<FailedWork>());
+  clock.enter(Phase::kForward);
+  EXPECT_THROW({ const PhaseScope expert(&clock, Phase::kExpert); }, std::runtime_error);
+}
 
 TEST(PhaseClock, what_has_not_ended_is_told_later) {
   std::size_t done = 2;
