@@ -4,15 +4,12 @@
 
 #include <stdexcept>
 
+#include "tests/support/hand_clock.h"
+
 namespace hetmoe {
 namespace {
 
-class HandClock final : public Clock {
- public:
-  double monotonic_seconds() const override { return seconds; }
-  double wall_seconds() const override { return 0; }
-  double seconds = 100;
-};
+using test::HandClock;
 
 double of(const SecondsOfPhases& seconds, Phase phase) {
   return seconds[static_cast<std::size_t>(phase)];

@@ -6,15 +6,12 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/hand_clock.h"
+
 namespace hetmoe {
 namespace {
 
-class HandClock final : public Clock {
- public:
-  double monotonic_seconds() const override { return seconds; }
-  double wall_seconds() const override { return 0; }
-  double seconds = 100;
-};
+using test::HandClock;
 
 constexpr Roofline kRoofline{.flops_per_second = 100, .bytes_per_second = 50};
 const ProfileSubject kSubject{
