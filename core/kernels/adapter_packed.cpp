@@ -9,6 +9,7 @@
 
 #include "core/base/check.h"
 #include "core/kernels/packed_product.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/kernels/packed_product.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {

@@ -11,7 +11,7 @@ namespace hetmoe {
 
 struct CrossEntropyResult {
   Deferred loss_sum;  ///< nats, summed over the rows (not averaged)
-  at::Tensor dx;        ///< [T, D], type of x; undefined in evaluation
+  at::Tensor dx;      ///< [T, D], type of x; undefined in evaluation
 };
 
 /// Output head and cross entropy in one: logits exist only for a few rows at a time and are

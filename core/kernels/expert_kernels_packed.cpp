@@ -3,37 +3,36 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/kernels/expert_kernels.h"
 #include "core/kernels/packed_product.h"
 #include "core/kernels/packed_swiglu.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
-
-// Two designs were thinkable: grouped products over all slices at once, or one slice after another
-// with everything between its products fused into their blocks. The second needs no padding between
-// slices, keeps each block in the cache until it has become bf16, and lets the gradients of weights
-// accumulate straight into their fp32 buffers.
 
 namespace hetmoe {
 namespace {
 
 using c10::BFloat16;
 constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
+static_assert(kPanel == kSwigluTokens);
 
-// Row counts change every step, and the micro-kernels are compiled per size and stride and kept:
-// rows of a block go up to the next multiple of 16 (what lies there is multiplied and not used),
-// depths of weight gradients to the next multiple of 32 (zeros), their strides to one of 128.
+// The micro-kernels are compiled per size and stride and kept. Row counts change every step: rows
+// of a block go up to the next multiple of 16 (what lies there is multiplied and not used), depths
+// of weight gradients to the next multiple of 32 (zeros).
 constexpr std::int64_t kRowMultiple = 16;
+// Units whose three weight gradients are made while what they are made of is in the cache.
+constexpr std::int64_t kGradientUnits = 128;
+constexpr std::int64_t kSumRows = 256;
 
-std::int64_t gradient_depth(std::int64_t rows) {
-  return round_up(rows, PackedMatrix::kDepthMultiple);
-}
-std::int64_t gradient_stride(std::int64_t rows) { return round_up(rows, kWholeDepth); }
+/// Elements from one row to the next: an odd number of cache lines, or the 16 rows that a tile
+/// instruction reads would share few of the cache's sets.
+std::int64_t row_stride(std::int64_t columns) { return round_up(columns, 64) + 32; }
 
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
+std::uint32_t* words(BFloat16* memory) { return reinterpret_cast<std::uint32_t*>(memory); }
 
 HETMOE_VECTORIZED void add_values(const float* in, float* out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) out[i] += in[i];
@@ -43,23 +42,27 @@ struct PackedContext final : ExpertContext {
   at::Tensor x;
   std::vector<SliceRows> rows;
   std::vector<double> gates;
-  std::vector<at::Tensor> gate_up;  ///< per slice [n, 2, padded width]: x Wgu^T
+  std::vector<at::Tensor> gate_up;  ///< per slice Wgu x^T in tiles, one behind the other
 };
 
-/// Rows of x one below another; rows of padding up to a multiple of 32 are zero.
-const BFloat16* gather(const at::Tensor& x, const std::vector<std::int64_t>& index,
-                       ReusedBuffer& buffer) {
-  const std::int64_t rows = static_cast<std::int64_t>(index.size());
-  const std::int64_t padded = round_up(rows, PackedMatrix::kDepthMultiple);
-  const std::int64_t columns = x.size(1);
-  BFloat16* out = buffer.at_least(padded * columns);
-  at::parallel_for(0, rows, 32, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      std::memcpy(out + i * columns, data(x) + index[i] * columns, columns * sizeof(BFloat16));
-    }
-  });
-  std::memset(out + rows * columns, 0, (padded - rows) * columns * sizeof(BFloat16));
-  return out;
+/// Tokens [token, token + kPanel) of a unit block in what forward saved: [gate and
+/// up][units][tokens] of all its tiles one behind the other, tokens of the last tile up to a
+/// multiple of 16.
+SwigluTile saved_tile(BFloat16* saved, std::int64_t count, std::int64_t unit, std::int64_t units,
+                      std::int64_t token) {
+  const std::int64_t rows = round_up(count, kRowMultiple);
+  const std::int64_t tokens = std::min(kPanel, rows - token);
+  BFloat16* gate = saved + 2 * (unit * rows + units * token);
+  return {.units = units, .tokens = tokens, .saved_gate = gate, .saved_up = gate + units * tokens};
+}
+
+/// Brings a part of the memory that a later product begins with into the second cache.
+void prefetch(const BFloat16* memory, std::int64_t elements, std::int64_t part,
+              std::int64_t parts) {
+  const char* lines = reinterpret_cast<const char*>(memory);
+  const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(BFloat16));
+  for (std::int64_t i = round_up(bytes * part / parts, 64); i < bytes * (part + 1) / parts; i += 64)
+    __builtin_prefetch(lines + i, 0, 2);
 }
 
 /// sum[index[i]] += (a [n, depth] * b)[i], block by block in fp32.
@@ -68,24 +71,32 @@ void add_product_to_rows(const BFloat16* a, std::int64_t a_stride, const PackedM
   const std::int64_t rows = static_cast<std::int64_t>(index.size());
   const std::int64_t columns = sum.size(1);
   auto* target = sum.mutable_data_ptr<float>();
-  const std::int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
+  const std::int64_t blocks = (rows + kSumRows - 1) / kSumRows;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> tile(kRowBlock * kPanel);
+    alignas(64) float tile[kSumRows * kPanel];
     for (std::int64_t block = begin; block < end; ++block) {
-      const std::int64_t first = block * kRowBlock;
-      const std::int64_t count = std::min(kRowBlock, rows - first);
+      const std::int64_t first = block * kSumRows;
+      const std::int64_t count = std::min(kSumRows, rows - first);
       for (std::int64_t p = 0; p < b.panels(); ++p) {
-        multiply_block(a + first * a_stride, a_stride, round_up(count, kRowMultiple), b.panel(p),
-                       b.padded_depth(), tile.data(), kPanel, /*add=*/false);
+        multiply_tile(a + first * a_stride, a_stride, round_up(count, kRowMultiple), b.panel(p),
+                      b.padded_depth(), tile);
         const std::int64_t width = std::min(kPanel, columns - p * kPanel);
         for (std::int64_t row = 0; row < count; ++row) {
-          add_values(tile.data() + row * kPanel, target + index[first + row] * columns + p * kPanel,
+          add_values(tile + row * kPanel, target + index[first + row] * columns + p * kPanel,
                      width);
         }
       }
     }
     end_of_blocks();
   });
+}
+
+/// tile [units, 64] = weights [units, depth] * `count` tokens of the panel, up to a multiple of 16.
+void multiply_tokens(const BFloat16* weights, std::int64_t units, const PackedMatrix& tokens,
+                     std::int64_t panel, std::int64_t count, float* tile) {
+  const std::int64_t depth = tokens.padded_depth();
+  multiply_block(weights, depth, units, tokens.panel(panel), depth, tile, kPanel, /*add=*/false,
+                 round_up(count, kRowMultiple));
 }
 
 class PackedExpertKernels final : public ExpertKernels {
@@ -129,44 +140,42 @@ class PackedExpertKernels final : public ExpertKernels {
     const std::int64_t columns = x.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
     const std::int64_t width = slice.width();
-    const std::int64_t padded = round_up(width, kPanel);
-    const BFloat16* in = gather(x, rows.row, rows_);
-    weights_.reset(columns, 2 * padded);
-    weights_.pack_columns(data(slice.gate_up), width, columns, columns, 0);
-    weights_.pack_columns(data(slice.gate_up) + width * columns, width, columns, columns, padded);
-    weights_.zero_columns(width, padded);
-    weights_.zero_columns(padded + width, 2 * padded);
-    at::Tensor gate_up = at::empty({round_up(count, kRowMultiple), 2, padded}, x.options());
-    BFloat16* hidden = hidden_.at_least(round_up(count, kRowMultiple) * padded);
-    const auto* gate_of = gates.data();
-    const std::int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
+    const std::int64_t hidden_stride = row_stride(width);
+    take_gates(rows, gates);
+    tokens_.reset(columns, count);
+    tokens_.pack_columns(data(x), count, columns, columns, rows.row.data());
+    at::Tensor gate_up = at::empty({2, width, round_up(count, kRowMultiple)}, x.options());
+    auto* saved = gate_up.mutable_data_ptr<BFloat16>();
+    BFloat16* hidden = hidden_.at_least(round_up(count, kRowMultiple) * hidden_stride);
+    const BFloat16* weights = data(slice.gate_up);
+    const std::int64_t panels = tokens_.panels();
+    const std::int64_t blocks = (width + kSwigluUnits - 1) / kSwigluUnits;
     at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> tiles(2 * kRowBlock * kPanel);
+      alignas(64) float g[kSwigluUnits * kPanel], u[kSwigluUnits * kPanel];
+      alignas(64) std::uint32_t pairs[kSwigluUnits / 2 * kPanel];
       for (std::int64_t block = begin; block < end; ++block) {
-        const std::int64_t first = block * kRowBlock;
-        const std::int64_t n = std::min(kRowBlock, count - first);
-        for (std::int64_t p = 0; p < padded / kPanel; ++p) {
-          float* g = tiles.data();
-          float* u = g + kRowBlock * kPanel;
-          const std::int64_t m = round_up(n, kRowMultiple);
-          multiply_block(in + first * columns, columns, m, weights_.panel(p), columns, g, kPanel,
-                         false);
-          multiply_block(in + first * columns, columns, m, weights_.panel(padded / kPanel + p),
-                         columns, u, kPanel, false);
-          for (std::int64_t row = 0; row < n; ++row) {
-            BFloat16* saved =
-                gate_up.mutable_data_ptr<BFloat16>() + (first + row) * 2 * padded + p * kPanel;
-            packed_swiglu_forward(g + row * kPanel, u + row * kPanel,
-                                  static_cast<float>(gate_of[rows.selection[first + row]]), saved,
-                                  saved + padded, hidden + (first + row) * padded + p * kPanel);
-          }
+        const std::int64_t unit = block * kSwigluUnits;
+        const std::int64_t units = std::min(kSwigluUnits, width - unit);
+        for (std::int64_t token = 0; token < count; token += kPanel) {
+          const std::int64_t here = std::min(kPanel, count - token);
+          const std::int64_t next = std::min(kSwigluUnits, width - unit - units) * columns;
+          prefetch(weights + (unit + units) * columns, next, token / kPanel, panels);
+          prefetch(weights + (width + unit + units) * columns, next, token / kPanel, panels);
+          multiply_tokens(weights + unit * columns, units, tokens_, token / kPanel, here, g);
+          multiply_tokens(weights + (width + unit) * columns, units, tokens_, token / kPanel, here,
+                          u);
+          SwigluTile tile = saved_tile(saved, count, unit, units, token);
+          tile.gates = gates_.data() + token;
+          packed_swiglu_forward(g, u, tile, pairs);
+          transpose_words(pairs, kSwigluUnits / 2, here, kPanel,
+                          words(hidden + token * hidden_stride + unit), hidden_stride / 2);
         }
       }
       end_of_blocks();
     });
-    weights_.reset(padded, columns);
-    pack_padded_rows(data(slice.down), width, padded, columns, 0);
-    add_product_to_rows(hidden, padded, weights_, rows.row, y);
+    weights_.reset(width, columns);
+    weights_.pack_rows(data(slice.down), width, columns, columns);
+    add_product_to_rows(hidden, hidden_stride, weights_, rows.row, y);
     return gate_up;
   }
 
@@ -175,109 +184,139 @@ class PackedExpertKernels final : public ExpertKernels {
     const SliceRows& rows = saved.rows[index];
     const std::int64_t columns = dy.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
-    const std::int64_t stride = gradient_stride(count);
     const std::int64_t width = slice.width();
-    const std::int64_t padded = round_up(width, kPanel);
-    const BFloat16* dout = gather(dy, rows.row, rows_);
+    const std::int64_t padded = round_up(width, kSwigluUnits);
+    take_gates(rows, saved.gates);
+    tokens_.reset(columns, count);
+    tokens_.pack_columns(data(dy), count, columns, columns, rows.row.data());
+    rows_of_dy_.reset(count, columns);
+    rows_of_dy_.pack_rows(data(dy), count, columns, columns, 0, rows.row.data());
+    rows_of_x_.reset(count, columns);
+    rows_of_x_.pack_rows(data(saved.x), count, columns, columns, 0, rows.row.data());
 
-    weights_.reset(columns, width);  // zeroes the last panel beyond the width
-    weights_.pack_columns(data(slice.down), width, columns, columns, 0);
-    hidden_gradients(dout, columns, saved, index, padded, dgates);
-
-    pack_operand(dout, count, columns);
-    add_product(transposed_hidden_, stride, width, operand_,
-                slice.down_gradient.mutable_data_ptr<float>(), columns);
-
-    const BFloat16* in = gather(saved.x, rows.row, rows_);
-    pack_operand(in, count, columns);
-    float* gradient = slice.gate_up_gradient.mutable_data_ptr<float>();
-    add_product(transposed_gate_up_, stride, width, operand_, gradient, columns);
-    add_product(transposed_gate_up_ + padded * stride, stride, width, operand_,
-                gradient + width * columns, columns);
+    hidden_gradients(slice, saved.gate_up[index].mutable_data_ptr<BFloat16>(), rows, dgates);
 
     weights_.reset(2 * padded, columns);
-    pack_padded_rows(data(slice.gate_up), width, padded, columns, 0);
-    pack_padded_rows(data(slice.gate_up) + width * columns, width, padded, columns, padded);
-    add_product_to_rows(data(saved.gate_up[index]), 2 * padded, weights_, rows.row, dx);
+    const BFloat16* gate_up = data(slice.gate_up);
+    for (const std::int64_t half : {0, 1}) {
+      weights_.pack_rows(gate_up + half * width * columns, width, columns, columns, half * padded);
+      weights_.zero_rows(half * padded + round_up(width, 2), (half + 1) * padded);
+    }
+    add_product_to_rows(hidden_.at_least(0), row_stride(2 * padded), weights_, rows.row, dx);
   }
 
-  /// From z = dout Wd^T, block by block: gradients of gate and up in place of the saved values,
-  /// their transposes and that of the gated hidden layer, and the gates' gradients.
-  void hidden_gradients(const BFloat16* dout, std::int64_t columns, PackedContext& saved,
-                        std::size_t index, std::int64_t padded, std::vector<double>& dgates) {
-    const SliceRows& rows = saved.rows[index];
+  /// Unit block by unit block: z = Wd dout^T, from it gradients of gate and up, and the gradients
+  /// of the block's weights; those of the gates; and in hidden_ [n, gate and up, padded] what dx
+  /// is made of.
+  void hidden_gradients(SliceWeights& slice, BFloat16* saved, const SliceRows& rows,
+                        std::vector<double>& dgates) {
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
-    const std::int64_t stride = gradient_stride(count);
-    transposed_hidden_ = hidden_.at_least(padded * stride);
-    transposed_gate_up_ = transposed_.at_least(2 * padded * stride);
-    BFloat16* gate_up = saved.gate_up[index].mutable_data_ptr<BFloat16>();
-    const std::int64_t blocks = (count + kRowBlock - 1) / kRowBlock;
+    const std::int64_t width = slice.width();
+    const std::int64_t blocks = (width + kGradientUnits - 1) / kGradientUnits;
+    const std::int64_t stride = row_stride(count);
+    const std::int64_t tokens = round_up(count, kPanel);
+    token_sums_.assign(blocks * tokens, 0.0F);
+    hidden_.at_least(round_up(count, kRowMultiple) * row_stride(2 * round_up(width, kSwigluUnits)));
+    BFloat16* scratch = transposed_.at_least(at::get_num_threads() * 3 * kGradientUnits * stride);
     at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> z(kRowBlock * kPanel);
-      std::vector<BFloat16> hidden(kRowBlock * kPanel);
+      BFloat16* mine = scratch + at::get_thread_num() * 3 * kGradientUnits * stride;
       for (std::int64_t block = begin; block < end; ++block) {
-        const std::int64_t first = block * kRowBlock;
-        const std::int64_t n = std::min(kRowBlock, count - first);
-        std::vector<double> sums(n, 0.0);
-        for (std::int64_t p = 0; p < padded / kPanel; ++p) {
-          multiply_block(dout + first * columns, columns, round_up(n, kRowMultiple),
-                         weights_.panel(p), columns, z.data(), kPanel, false);
-          for (std::int64_t row = 0; row < n; ++row) {
-            BFloat16* g = gate_up + (first + row) * 2 * padded + p * kPanel;
-            sums[row] +=
-                packed_swiglu_backward(z.data() + row * kPanel,
-                                       static_cast<float>(saved.gates[rows.selection[first + row]]),
-                                       g, g + padded, hidden.data() + row * kPanel);
-          }
-          transpose_panel(hidden.data(), kPanel, n, transposed_hidden_ + p * kPanel * stride, first,
-                          stride);
-          const BFloat16* g = gate_up + first * 2 * padded + p * kPanel;
-          transpose_panel(g, 2 * padded, n, transposed_gate_up_ + p * kPanel * stride, first,
-                          stride);
-          transpose_panel(g + padded, 2 * padded, n,
-                          transposed_gate_up_ + (padded + p * kPanel) * stride, first, stride);
-        }
-        for (std::int64_t row = 0; row < n; ++row) {
-          dgates[rows.selection[first + row]] += sums[row];
-        }
+        const UnitBlock of{.first = block * kGradientUnits,
+                           .units = std::min(kGradientUnits, width - block * kGradientUnits),
+                           .hidden = mine,
+                           .gate = mine + kGradientUnits * stride,
+                           .up = mine + 2 * kGradientUnits * stride,
+                           .stride = stride,
+                           .token_sums = token_sums_.data() + block * tokens};
+        activation_gradients(slice, saved, count, of);
+        zero_depth_padding(of, count);
+        weight_gradients(slice, of);
       }
-      end_of_blocks();
     });
-    zero_depth_padding(transposed_hidden_, padded, count);
-    zero_depth_padding(transposed_gate_up_, 2 * padded, count);
-  }
-
-  void pack_operand(const BFloat16* rows, std::int64_t count, std::int64_t columns) {
-    const std::int64_t depth = gradient_depth(count);
-    operand_.reset(depth, columns);
-    operand_.pack_rows(rows, count, columns, columns);
-    operand_.zero_rows(round_up(count, 2), depth);
-  }
-
-  static void transpose_panel(const BFloat16* source, std::int64_t stride, std::int64_t rows,
-                              BFloat16* target, std::int64_t first, std::int64_t depth) {
-    transpose_bfloat16(source, rows, kPanel, stride, target + first, depth);
-  }
-
-  static void zero_depth_padding(BFloat16* rows, std::int64_t num_rows, std::int64_t count) {
-    const std::int64_t padding = gradient_depth(count) - count;
-    const std::int64_t stride = gradient_stride(count);
-    for (std::int64_t i = 0; i < num_rows && padding > 0; ++i) {
-      std::memset(rows + i * stride + count, 0, padding * sizeof(BFloat16));
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        dgates[rows.selection[i]] += static_cast<double>(token_sums_[block * tokens + i]);
+      }
     }
   }
 
-  /// `width` rows of weights as rows [row, row + padded) of the packed matrix, the rest zero.
-  void pack_padded_rows(const BFloat16* source, std::int64_t width, std::int64_t padded,
-                        std::int64_t columns, std::int64_t row) {
-    weights_.pack_rows(source, width, columns, columns, row);
-    weights_.zero_rows(row + round_up(width, 2), row + padded);
+  /// Units [first, first + units) of a slice and where what concerns them goes, [units, stride].
+  struct UnitBlock {
+    std::int64_t first, units;
+    BFloat16 *hidden, *gate, *up;
+    std::int64_t stride;
+    float* token_sums;
+  };
+
+  void activation_gradients(const SliceWeights& slice, BFloat16* saved, std::int64_t count,
+                            const UnitBlock& of) {
+    const std::int64_t width = slice.width();
+    const std::int64_t columns = slice.down.size(1);
+    const std::int64_t padded = round_up(width, kSwigluUnits);
+    const std::int64_t row = row_stride(2 * padded);
+    BFloat16* gradients = hidden_.at_least(0);
+    alignas(64) float z[kSwigluUnits * kPanel];
+    alignas(64) std::uint32_t pairs[2][kSwigluUnits / 2 * kPanel];
+    for (std::int64_t done = 0; done < of.units; done += kSwigluUnits) {
+      const std::int64_t unit = of.first + done;
+      const std::int64_t units = std::min(kSwigluUnits, of.units - done);
+      for (std::int64_t token = 0; token < count; token += kPanel) {
+        const std::int64_t here = std::min(kPanel, count - token);
+        const std::int64_t at = done * of.stride + token;
+        SwigluTile tile = saved_tile(saved, count, unit, units, token);
+        tile.gates = gates_.data() + token;
+        prefetch(data(slice.down) + (unit + units) * columns,
+                 std::min(kSwigluUnits, width - unit - units) * columns, token / kPanel,
+                 tokens_.panels());
+        multiply_tokens(data(slice.down) + unit * columns, units, tokens_, token / kPanel, here, z);
+        packed_swiglu_backward(z, tile,
+                               {.hidden = of.hidden + at,
+                                .gate = of.gate + at,
+                                .up = of.up + at,
+                                .stride = of.stride,
+                                .gate_pairs = pairs[0],
+                                .up_pairs = pairs[1]},
+                               of.token_sums + token);
+        for (const int half : {0, 1}) {
+          transpose_words(pairs[half], kSwigluUnits / 2, here, kPanel,
+                          words(gradients + token * row + half * padded + unit), row / 2);
+        }
+      }
+    }
   }
 
-  ReusedBuffer rows_, hidden_, transposed_;
-  PackedMatrix weights_, operand_;
-  BFloat16* transposed_hidden_ = nullptr;   ///< [padded width, stride], in hidden_
-  BFloat16* transposed_gate_up_ = nullptr;  ///< [2 padded widths, stride], in transposed_
+  /// Depth of weight gradients beyond the tokens.
+  static void zero_depth_padding(const UnitBlock& of, std::int64_t count) {
+    const std::int64_t first = round_up(count, kRowMultiple);
+    const std::int64_t padding = round_up(count, PackedMatrix::kDepthMultiple) - first;
+    for (std::int64_t i = 0; i < of.units && padding > 0; ++i) {
+      for (BFloat16* rows : {of.hidden, of.gate, of.up}) {
+        std::fill_n(rows + i * of.stride + first, padding, BFloat16(0));
+      }
+    }
+  }
+
+  void weight_gradients(SliceWeights& slice, const UnitBlock& of) {
+    const std::int64_t columns = slice.down.size(1);
+    float* down = slice.down_gradient.mutable_data_ptr<float>();
+    float* gate_up = slice.gate_up_gradient.mutable_data_ptr<float>();
+    add_product(of.hidden, of.stride, of.units, rows_of_dy_, down + of.first * columns, columns);
+    add_product(of.gate, of.stride, of.units, rows_of_x_, gate_up + of.first * columns, columns);
+    add_product(of.up, of.stride, of.units, rows_of_x_,
+                gate_up + (slice.width() + of.first) * columns, columns);
+  }
+
+  /// gates_: one per row in fp32, 0 up to a whole panel.
+  void take_gates(const SliceRows& rows, const std::vector<double>& gates) {
+    gates_.assign(round_up(static_cast<std::int64_t>(rows.row.size()), kPanel), 0.0F);
+    for (std::size_t i = 0; i < rows.selection.size(); ++i) {
+      gates_[i] = static_cast<float>(gates[rows.selection[i]]);
+    }
+  }
+
+  ReusedBuffer hidden_, transposed_;
+  PackedMatrix tokens_, weights_, rows_of_dy_, rows_of_x_;
+  std::vector<float> gates_, token_sums_;
 };
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/packed_product.h"
 #include "core/kernels/tensor_work.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
 // The heads are most of a hypernetwork's parameters, and few rows meet them: time goes by memory.

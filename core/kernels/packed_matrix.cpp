@@ -8,91 +8,51 @@
 #include <new>
 
 #include "core/base/check.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
 namespace {
 
-using Half8 = std::uint16_t __attribute__((vector_size(16)));
-using Word4 = std::uint32_t __attribute__((vector_size(16)));
+constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
 
-template <typename Vector>
-HETMOE_INLINE Vector load(const void* source) {
-  Vector value;
-  std::memcpy(&value, source, sizeof(value));
-  return value;
-}
-
-template <typename Vector>
-HETMOE_INLINE void store(void* target, Vector value) {
-  std::memcpy(target, &value, sizeof(value));
-}
-
-/// 8 x 8 transpose of 16-bit values: three rounds of interleaving.
-HETMOE_INLINE void transpose_8x8(const std::uint16_t* source, std::int64_t source_stride,
-                                 std::uint16_t* target, std::int64_t target_stride) {
-  Half8 a[8], b[8];
-  for (int i = 0; i < 8; ++i) a[i] = load<Half8>(source + i * source_stride);
-  for (int i = 0; i < 4; ++i) {
-    b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-    b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 4; ++i) {
-    a[2 * i] = __builtin_shufflevector(b[i], b[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-    a[2 * i + 1] = __builtin_shufflevector(b[i], b[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 4; ++i) {
-    b[2 * i] = __builtin_shufflevector(a[i], a[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
-    b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 8; ++i) store(target + i * target_stride, b[i]);
-}
-
-/// 4 x 4 transpose of 32-bit values (pairs of bf16).
-HETMOE_INLINE void transpose_pairs_4x4(const std::uint16_t* source, std::int64_t source_stride,
-                                       std::uint16_t* target, std::int64_t target_stride) {
-  Word4 a[4], b[4];
-  for (int i = 0; i < 4; ++i) a[i] = load<Word4>(source + i * source_stride);
-  for (int i = 0; i < 2; ++i) {
-    b[2 * i] = __builtin_shufflevector(a[i], a[i + 2], 0, 4, 1, 5);
-    b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + 2], 2, 6, 3, 7);
-  }
-  for (int i = 0; i < 2; ++i) {
-    a[2 * i] = __builtin_shufflevector(b[i], b[i + 2], 0, 4, 1, 5);
-    a[2 * i + 1] = __builtin_shufflevector(b[i], b[i + 2], 2, 6, 3, 7);
-  }
-  for (int i = 0; i < 4; ++i) store(target + i * target_stride, a[i]);
-}
-
-HETMOE_VECTORIZED void interleave_rows(const std::uint16_t* first, const std::uint16_t* second,
-                                       std::uint32_t* target, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    target[i] = static_cast<std::uint32_t>(first[i]) | static_cast<std::uint32_t>(second[i]) << 16;
-  }
-}
-
-void interleave_last_row(const std::uint16_t* first, std::uint32_t* target, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) target[i] = first[i];
-}
-
-/// One panel's part of a transposed source: columns [0, count) of the panel from `count` rows.
-void pack_transposed_panel(const std::uint16_t* source, std::int64_t count, std::int64_t rows,
-                           std::int64_t stride, std::uint16_t* panel) {
-  constexpr std::int64_t kPairStride = 2 * PackedMatrix::kPanelColumns;
-  const std::int64_t whole_columns = count / 4 * 4;
-  const std::int64_t whole_rows = rows / 8 * 8;
-  for (std::int64_t i = 0; i < whole_rows; i += 8) {
-    for (std::int64_t j = 0; j < whole_columns; j += 4) {
-      transpose_pairs_4x4(source + j * stride + i, stride, panel + i / 2 * kPairStride + 2 * j,
-                          kPairStride);
+/// Row pairs [begin, end) of `rows` rows, each row whole, so that memory is read in one direction.
+/// `row_of(i)` gives a row; `panel_words` lie between the panels of the target.
+template <typename RowOf>
+HETMOE_INLINE void interleave(RowOf row_of, std::int64_t begin, std::int64_t end, std::int64_t rows,
+                              std::int64_t columns, std::uint32_t* target,
+                              std::int64_t panel_words) {
+  for (std::int64_t pair = begin; pair < end; ++pair) {
+    const bool is_half = 2 * pair + 1 == rows;
+    const std::uint16_t* first = row_of(2 * pair);
+    const std::uint16_t* second = is_half ? first : row_of(2 * pair + 1);
+    const std::uint32_t mask = is_half ? 0xffffU : 0xffffffffU;
+    for (std::int64_t j = 0; j < columns; j += kPanel) {
+      std::uint32_t* out = target + j / kPanel * panel_words + pair * kPanel;
+      const std::int64_t count = std::min(kPanel, columns - j);
+      for (std::int64_t i = 0; i < count; ++i) {
+        const std::uint32_t high = second[j + i];
+        out[i] = (first[j + i] | high << 16) & mask;
+      }
     }
   }
-  const auto copy_one = [&](std::int64_t i, std::int64_t j) {
-    panel[i / 2 * kPairStride + 2 * j + i % 2] = source[j * stride + i];
-  };
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = i < whole_rows ? whole_columns : 0; j < count; ++j) copy_one(i, j);
-  }
+}
+
+HETMOE_VECTORIZED void interleave_rows(const std::uint16_t* source, std::int64_t stride,
+                                       std::int64_t begin, std::int64_t end, std::int64_t rows,
+                                       std::int64_t columns, std::uint32_t* target,
+                                       std::int64_t panel_words) {
+  interleave([=](std::int64_t i) { return source + i * stride; }, begin, end, rows, columns, target,
+             panel_words);
+}
+
+HETMOE_VECTORIZED void interleave_listed_rows(const std::uint16_t* source,
+                                              const std::int64_t* index, std::int64_t stride,
+                                              std::int64_t begin, std::int64_t end,
+                                              std::int64_t rows, std::int64_t columns,
+                                              std::uint32_t* target, std::int64_t panel_words) {
+  interleave([=](std::int64_t i) { return source + index[i] * stride; }, begin, end, rows, columns,
+             target, panel_words);
 }
 
 }  // namespace
@@ -127,44 +87,41 @@ void PackedMatrix::reset(std::int64_t depth, std::int64_t columns) {
 }
 
 void PackedMatrix::pack_rows(const c10::BFloat16* source, std::int64_t rows, std::int64_t columns,
-                             std::int64_t stride, std::int64_t row, std::int64_t column) {
-  HETMOE_CHECK(row % 2 == 0 && column % kPanelColumns == 0 && row + rows <= depth_, "row ", row,
-               ", column ", column);
+                             std::int64_t stride, std::int64_t row, const std::int64_t* index) {
+  HETMOE_CHECK(row % 2 == 0 && row + rows <= depth_ && columns <= panels_ * kPanel, "row ", row,
+               ", ", rows, " rows of ", columns);
   const auto* in = reinterpret_cast<const std::uint16_t*>(source);
-  const std::int64_t first_panel = column / kPanelColumns;
-  const std::int64_t count = round_up(columns, kPanelColumns) / kPanelColumns;
-  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      auto* panel = reinterpret_cast<std::uint32_t*>(
-          data_ + (first_panel + p) * depth_ * kPanelColumns + row * kPanelColumns);
-      const std::int64_t offset = p * kPanelColumns;
-      const std::int64_t width = std::min(kPanelColumns, columns - offset);
-      std::int64_t i = 0;
-      for (; i + 2 <= rows; i += 2) {
-        interleave_rows(in + i * stride + offset, in + (i + 1) * stride + offset,
-                        panel + i / 2 * kPanelColumns, width);
-      }
-      if (i < rows) {
-        interleave_last_row(in + i * stride + offset, panel + i / 2 * kPanelColumns, width);
-      }
+  auto* out = reinterpret_cast<std::uint32_t*>(data_) + row / 2 * kPanel;
+  const std::int64_t panel_words = depth_ / 2 * kPanel;
+  at::parallel_for(0, (rows + 1) / 2, 16, [&](std::int64_t begin, std::int64_t end) {
+    if (index == nullptr) {
+      interleave_rows(in, stride, begin, end, rows, columns, out, panel_words);
+    } else {
+      interleave_listed_rows(in, index, stride, begin, end, rows, columns, out, panel_words);
     }
   });
 }
 
 void PackedMatrix::pack_columns(const c10::BFloat16* source, std::int64_t columns,
-                                std::int64_t rows, std::int64_t stride, std::int64_t column) {
-  HETMOE_CHECK(column % kPanelColumns == 0 && rows <= depth_, "column ", column, ", rows ", rows);
-  const auto* in = reinterpret_cast<const std::uint16_t*>(source);
-  const std::int64_t first_panel = column / kPanelColumns;
-  const std::int64_t count = round_up(columns, kPanelColumns) / kPanelColumns;
-  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t p = begin; p < end; ++p) {
-      const std::int64_t offset = p * kPanelColumns;
-      pack_transposed_panel(
-          in + offset * stride, std::min(kPanelColumns, columns - offset), rows, stride,
-          reinterpret_cast<std::uint16_t*>(data_ + (first_panel + p) * depth_ * kPanelColumns));
-    }
-  });
+                                std::int64_t rows, std::int64_t stride, const std::int64_t* index) {
+  HETMOE_CHECK(rows <= depth_ && columns <= panels_ * kPanel, rows, " rows, ", columns, " columns");
+  at::parallel_for(
+      0, (columns + kPanel - 1) / kPanel, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t p = begin; p < end; ++p) {
+          const std::int64_t first = p * kPanel;
+          const std::int64_t count = std::min(kPanel, columns - first);
+          c10::BFloat16* panel = data_ + p * depth_ * kPanel;
+          const auto* in = index == nullptr ? source + first * stride : source;
+          const auto* rows_of_panel = index == nullptr ? nullptr : index + first;
+          transpose_pairs(in, rows_of_panel, count, rows / 2, stride,
+                          reinterpret_cast<std::uint32_t*>(panel), kPanel);
+          if (rows % 2 == 0) continue;
+          c10::BFloat16* last = panel + (rows - 1) * kPanel;  // pairs whose second half is padding
+          for (std::int64_t j = 0; j < count; ++j) {
+            last[2 * j] = in[(rows_of_panel == nullptr ? j : rows_of_panel[j]) * stride + rows - 1];
+          }
+        }
+      });
 }
 
 void PackedMatrix::zero_rows(std::int64_t begin, std::int64_t end) {
@@ -173,36 +130,6 @@ void PackedMatrix::zero_rows(std::int64_t begin, std::int64_t end) {
   for (std::int64_t p = 0; p < panels_; ++p) {
     std::memset(data_ + p * depth_ * kPanelColumns + begin * kPanelColumns, 0,
                 (end - begin) * kPanelColumns * sizeof(c10::BFloat16));
-  }
-}
-
-void PackedMatrix::zero_columns(std::int64_t begin, std::int64_t end) {
-  auto* words = reinterpret_cast<std::uint32_t*>(data_);
-  for (std::int64_t column = begin; column < end; ++column) {
-    const std::int64_t panel = column / kPanelColumns;
-    for (std::int64_t pair = 0; pair < depth_ / 2; ++pair) {
-      words[(panel * depth_ / 2 + pair) * kPanelColumns + column % kPanelColumns] = 0;
-    }
-  }
-}
-
-void transpose_bfloat16(const c10::BFloat16* source, std::int64_t rows, std::int64_t columns,
-                        std::int64_t source_stride, c10::BFloat16* target,
-                        std::int64_t target_stride) {
-  const auto* in = reinterpret_cast<const std::uint16_t*>(source);
-  auto* out = reinterpret_cast<std::uint16_t*>(target);
-  const std::int64_t whole_rows = rows / 8 * 8;
-  const std::int64_t whole_columns = columns / 8 * 8;
-  for (std::int64_t j = 0; j < whole_columns; j += 8) {
-    for (std::int64_t i = 0; i < whole_rows; i += 8) {
-      transpose_8x8(in + i * source_stride + j, source_stride, out + j * target_stride + i,
-                    target_stride);
-    }
-  }
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = i < whole_rows ? whole_columns : 0; j < columns; ++j) {
-      out[j * target_stride + i] = in[i * source_stride + j];
-    }
   }
 }
 

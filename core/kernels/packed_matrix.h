@@ -31,17 +31,17 @@ class PackedMatrix {
   /// Starts a matrix [depth, columns]; the parts are filled by the calls below. Keeps its memory.
   void reset(std::int64_t depth, std::int64_t columns);
 
-  /// B[row + i][column + j] = source[i * stride + j]. row must be even, column a multiple of 64.
+  /// B[row + i][j] = source[i * stride + j]. row must be even. With an index row index[i] of the
+  /// source is taken instead of i.
   void pack_rows(const c10::BFloat16* source, std::int64_t rows, std::int64_t columns,
-                 std::int64_t stride, std::int64_t row = 0, std::int64_t column = 0);
+                 std::int64_t stride, std::int64_t row = 0, const std::int64_t* index = nullptr);
 
-  /// B[i][column + j] = source[j * stride + i]: the transpose. column must be a multiple of 64.
+  /// B[i][j] = source[j * stride + i]: the transpose. With an index its row index[j] instead of j.
   void pack_columns(const c10::BFloat16* source, std::int64_t columns, std::int64_t rows,
-                    std::int64_t stride, std::int64_t column = 0);
+                    std::int64_t stride, const std::int64_t* index = nullptr);
 
-  /// Padding inside the matrix: rows [begin, end) (begin even) or columns of the panel's end.
+  /// Padding inside the matrix: rows [begin, end), begin even.
   void zero_rows(std::int64_t begin, std::int64_t end);
-  void zero_columns(std::int64_t begin, std::int64_t end);
 
   std::int64_t padded_depth() const { return depth_; }
   std::int64_t panels() const { return panels_; }
@@ -55,12 +55,6 @@ class PackedMatrix {
   std::int64_t depth_ = 0;
   std::int64_t panels_ = 0;
 };
-
-/// target[j * target_stride + i] = source[i * source_stride + j]; rows and columns need not be
-/// even.
-void transpose_bfloat16(const c10::BFloat16* source, std::int64_t rows, std::int64_t columns,
-                        std::int64_t source_stride, c10::BFloat16* target,
-                        std::int64_t target_stride);
 
 /// `value` rounded up to a multiple.
 constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {

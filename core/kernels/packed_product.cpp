@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -18,6 +19,8 @@ using c10::BFloat16;
 
 // The depth of one product of a weight gradient: the transposed operand stays in the cache.
 constexpr std::int64_t kGradientDepth = 2048;
+// Rows of a weight gradient that are made at once: whole ones, one behind the other in memory.
+constexpr std::int64_t kGradientRows = 32;
 
 HETMOE_VECTORIZED void narrow_row(const float* in, BFloat16* out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = narrow_to_bfloat16(in[i]);
@@ -39,8 +42,7 @@ at::Tensor product(const at::Tensor& a, const PackedMatrix& b, std::int64_t colu
       const std::int64_t first = block * kRowBlock;
       const std::int64_t count = std::min(kRowBlock, rows - first);
       for (std::int64_t p = 0; p < b.panels(); ++p) {
-        multiply_block(data(a) + first * stride, stride, count, b.panel(p), stride, tile.data(),
-                       PackedMatrix::kPanelColumns, /*add=*/false);
+        multiply_tile(data(a) + first * stride, stride, count, b.panel(p), stride, tile.data());
         const std::int64_t column = p * PackedMatrix::kPanelColumns;
         const std::int64_t width = std::min(PackedMatrix::kPanelColumns, columns - column);
         for (std::int64_t row = 0; row < count; ++row) {
@@ -66,6 +68,15 @@ void multiply_block(const BFloat16* a, std::int64_t a_stride, std::int64_t rows,
                     bool add, std::int64_t columns) {
   at::native::cpublas::brgemm(rows, columns, depth, a_stride, PackedMatrix::kPanelColumns, c_stride,
                               add, a, panel, c, /*is_vnni=*/true);
+}
+
+void multiply_tile(const BFloat16* a, std::int64_t a_stride, std::int64_t rows,
+                   const BFloat16* panel, std::int64_t depth, float* c, std::int64_t columns) {
+  for (std::int64_t done = 0; done < depth; done += kTileDepth) {
+    multiply_block(a + done, a_stride, rows, panel + done * PackedMatrix::kPanelColumns,
+                   std::min(kTileDepth, depth - done), c, PackedMatrix::kPanelColumns, done > 0,
+                   columns);
+  }
 }
 
 void end_of_blocks() { at::native::cpublas::brgemm_release(); }
@@ -115,24 +126,17 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
 
 void add_product(const BFloat16* transposed_a, std::int64_t a_stride, std::int64_t rows,
                  const PackedMatrix& b, float* gradient, std::int64_t columns, bool add) {
-  const std::int64_t blocks = (rows + kRowBlock - 1) / kRowBlock;
-  const std::int64_t whole = b.padded_depth() / kWholeDepth * kWholeDepth;
-  const std::int64_t rest = b.padded_depth() - whole;
+  const std::int64_t depth = b.padded_depth();
+  const std::int64_t blocks = (rows + kGradientRows - 1) / kGradientRows;
   at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block) {
-      const std::int64_t first = block * kRowBlock;
-      const std::int64_t count = std::min(kRowBlock, rows - first);
+      const std::int64_t first = block * kGradientRows;
+      const std::int64_t count = std::min(kGradientRows, rows - first);
       for (std::int64_t p = 0; p < b.panels(); ++p) {
         const std::int64_t column = p * PackedMatrix::kPanelColumns;
         const std::int64_t width = std::min(PackedMatrix::kPanelColumns, columns - column);
-        const auto multiply = [&](std::int64_t row, std::int64_t depth, bool adds) {
-          if (depth == 0) return;
-          multiply_block(transposed_a + first * a_stride + row, a_stride, count,
-                         b.panel(p) + row * PackedMatrix::kPanelColumns, depth,
-                         gradient + first * columns + column, columns, adds, width);
-        };
-        multiply(0, whole, add);
-        multiply(whole, rest, add || whole > 0);
+        multiply_block(transposed_a + first * a_stride, a_stride, count, b.panel(p), depth,
+                       gradient + first * columns + column, columns, add, width);
       }
     }
     end_of_blocks();

@@ -19,6 +19,8 @@ bool packed_products_available();
 
 /// Rows of A that are multiplied at once.
 inline constexpr std::int64_t kRowBlock = 128;
+/// Depth of products whose result stays in the cache: what they read of A and B does then, too.
+inline constexpr std::int64_t kTileDepth = 256;
 
 /// One block: c [rows, 64] (stride c_stride) = a [rows, depth] (stride a_stride) * panel, or += .
 /// depth must be B's padded depth, so A's rows must be readable and finite up to there.
@@ -26,6 +28,12 @@ inline constexpr std::int64_t kRowBlock = 128;
 void multiply_block(const c10::BFloat16* a, std::int64_t a_stride, std::int64_t rows,
                     const c10::BFloat16* panel, std::int64_t depth, float* c, std::int64_t c_stride,
                     bool add, std::int64_t columns = PackedMatrix::kPanelColumns);
+
+/// The same into a tile that is in the cache, c [rows, 64] = a * panel with rows of 64, in products
+/// of kTileDepth, which run faster than one of the whole depth.
+void multiply_tile(const c10::BFloat16* a, std::int64_t a_stride, std::int64_t rows,
+                   const c10::BFloat16* panel, std::int64_t depth, float* c,
+                   std::int64_t columns = PackedMatrix::kPanelColumns);
 
 /// Gives back the tile registers' state of this thread; after the last block of a kernel.
 void end_of_blocks();
@@ -38,10 +46,6 @@ at::Tensor packed_input_gradient(const at::Tensor& dy, const at::Tensor& weight)
 
 /// gradient [out, in] (fp32) += dy^T x, summed in fp32.
 void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient);
-
-/// Depths of add_product that are multiples of this take one product per block, others two: the
-/// micro-kernels are compiled per depth, and depths change every step.
-inline constexpr std::int64_t kWholeDepth = 128;
 
 /// gradient [rows, columns] (fp32, contiguous) += transposed_a [rows, depth] * b, for A already
 /// transposed (stride a_stride) and B packed with that depth. Without `add` the product replaces

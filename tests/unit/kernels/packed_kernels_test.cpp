@@ -1,3 +1,4 @@
+#include <ATen/ops/index_select.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/tensor.h>
@@ -26,19 +27,6 @@ at::Tensor bf16_values(const char* name, at::IntArrayRef shape, double deviation
   return test_values(name, shape, deviation).to(at::kBFloat16);
 }
 
-TEST(TransposeBfloat16, EveryElementMovesForOddSizes) {
-  for (auto [rows, columns] : {std::pair{1, 1}, {8, 8}, {9, 17}, {64, 33}, {7, 64}}) {
-    std::vector<c10::BFloat16> source(rows * (columns + 3)), target(columns * (rows + 5));
-    for (std::size_t i = 0; i < source.size(); ++i) source[i].x = static_cast<std::uint16_t>(i);
-    transpose_bfloat16(source.data(), rows, columns, columns + 3, target.data(), rows + 5);
-    for (int i = 0; i < rows; ++i) {
-      for (int j = 0; j < columns; ++j) {
-        ASSERT_EQ(target[j * (rows + 5) + i].x, source[i * (columns + 3) + j].x) << i << "," << j;
-      }
-    }
-  }
-}
-
 TEST(PackedMatrix, BothWaysOfPackingGiveTheSamePanels) {
   for (auto [depth, columns] : {std::pair{32, 64}, {33, 65}, {7, 3}, {96, 200}}) {
     const at::Tensor b = bf16_values("b", {depth, columns});
@@ -59,6 +47,35 @@ TEST(PackedMatrix, BothWaysOfPackingGiveTheSamePanels) {
         }
       }
     }
+  }
+}
+
+TEST(PackedMatrix, ListedRowsAreThoseOfTheirCopy) {
+  constexpr std::int64_t kColumns = 70;
+  const at::Tensor source = bf16_values("source", {50, kColumns});
+  for (const std::int64_t count : {1, 16, 37}) {
+    std::vector<std::int64_t> index;
+    for (std::int64_t i = 0; i < count; ++i) index.push_back(i * 7 % 50);
+    const at::Tensor copy = source.index_select(0, at::tensor(index));
+    const auto* from = source.const_data_ptr<c10::BFloat16>();
+    const auto* to = copy.const_data_ptr<c10::BFloat16>();
+    PackedMatrix listed, copied;
+    const auto expect_equal = [&] {
+      ASSERT_EQ(listed.panels(), copied.panels());
+      for (std::int64_t i = 0; i < listed.panels() * listed.padded_depth() * 64; ++i) {
+        ASSERT_EQ(listed.panel(0)[i].x, copied.panel(0)[i].x) << count << " rows, " << i;
+      }
+    };
+    listed.reset(count, kColumns);
+    copied.reset(count, kColumns);
+    listed.pack_rows(from, count, kColumns, kColumns, 0, index.data());
+    copied.pack_rows(to, count, kColumns, kColumns);
+    expect_equal();
+    listed.reset(kColumns, count);
+    copied.reset(kColumns, count);
+    listed.pack_columns(from, count, kColumns, kColumns, index.data());
+    copied.pack_columns(to, count, kColumns, kColumns);
+    expect_equal();
   }
 }
 
@@ -88,13 +105,12 @@ struct Case {
   std::vector<double> gates;
 };
 
-/// Slices of widths 17, 64 and 201 over 300 rows of D = 96: all rows, none, every third.
-Case make_case() {
-  constexpr std::int64_t kRows = 300;
+/// Slices of widths 17, 64 and 201 over rows of D = 96: all rows, none, every third.
+Case make_case(std::int64_t num_rows) {
   constexpr std::int64_t kHidden = 96;
   Case c;
-  c.x = bf16_values("x", {kRows, kHidden});
-  c.dy = bf16_values("dy", {kRows, kHidden});
+  c.x = bf16_values("x", {num_rows, kHidden});
+  c.dy = bf16_values("dy", {num_rows, kHidden});
   for (std::int64_t width : {17, 64, 201}) {
     const std::string name = std::to_string(width);
     c.slices.push_back({bf16_values(("g" + name).c_str(), {2 * width, kHidden}, 0.15),
@@ -103,23 +119,24 @@ Case make_case() {
                         at::zeros({width, kHidden}, at::TensorOptions(at::kFloat))});
   }
   c.rows.resize(3);
-  for (std::int64_t row = 0; row < kRows; ++row) {
+  for (std::int64_t row = 0; row < num_rows; ++row) {
     for (int slice : {0, 2}) {
       if (slice == 2 && row % 3 != 0) continue;
       c.rows[slice].row.push_back(row);
       c.rows[slice].selection.push_back(static_cast<std::int64_t>(c.gates.size()));
-      c.gates.push_back(0.1 + 0.9 * static_cast<double>(row) / kRows);
+      c.gates.push_back(0.1 + 0.9 * static_cast<double>(row) / static_cast<double>(num_rows));
     }
   }
   return c;
 }
 
 TEST_F(PackedKernels, ExpertsMatchTheReference) {
-  Case slow = make_case();
-  Case fast = make_case();
   auto reference = make_reference_expert_kernels();
   auto packed = make_packed_expert_kernels();
-  for (int round = 0; round < 2; ++round) {  // the second round meets used buffers
+  for (const std::int64_t num_rows : {300, 1, 16, 65, 300}) {  // later ones meet used buffers
+    SCOPED_TRACE(num_rows);
+    Case slow = make_case(num_rows);
+    Case fast = make_case(num_rows);
     auto a = reference->forward(slow.x, slow.slices, slow.rows, slow.gates);
     auto b = packed->forward(fast.x, fast.slices, fast.rows, fast.gates);
     EXPECT_LT(relative_difference(b.y, a.y), 6e-3);
@@ -138,8 +155,8 @@ TEST_F(PackedKernels, ExpertsMatchTheReference) {
 }
 
 TEST_F(PackedKernels, TwoRunsAreBitEqual) {
-  Case first = make_case();
-  Case second = make_case();
+  Case first = make_case(300);
+  Case second = make_case(300);
   auto kernels = make_packed_expert_kernels();
   auto a = kernels->forward(first.x, first.slices, first.rows, first.gates);
   kernels->backward(first.dy, first.slices, *a.context);
