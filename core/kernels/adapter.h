@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "core/kernels/gpu/grouped_products.h"
+#include "core/kernels/gradient_sum.h"
 #include "core/kernels/token_groups.h"
 
 namespace hetmoe {
@@ -26,10 +27,6 @@ struct Adapters {
 /// for fp64. The first has no values yet.
 Adapters empty_gradients_of(const Adapters& adapters);
 Adapters zero_gradients_of(const Adapters& adapters);
-
-/// Whether a backward pass is the first that gives gradients: what is there has no meaning, and
-/// neither clearing nor reading it costs a pass over memory.
-enum class GradientSum { kBegin, kContinue };
 
 struct AdapterForward {
   at::Tensor y;       ///< [T, D], type of x; 0 for tokens in no group

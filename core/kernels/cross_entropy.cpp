@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "core/base/check.h"
@@ -95,11 +96,12 @@ std::int64_t rows_per_chunk(const at::Tensor& head) {
 
 double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
                       std::span<const std::int32_t> targets, double scale, at::Tensor* dx,
-                      at::Tensor* head_gradient) {
+                      at::Tensor* head_gradient, GradientSum sum) {
   const std::int64_t rows = x.size(0);
   HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == rows, targets.size(), " targets for ",
                rows, " rows");
   const std::int64_t step = std::min(rows_per_chunk(head), std::max<std::int64_t>(rows, 1));
+  if (rows == 0 && head_gradient != nullptr && sum == GradientSum::kBegin) head_gradient->zero_();
   double loss_sum = 0;
   for (std::int64_t begin = 0; begin < rows; begin += step) {
     const std::int64_t count = std::min(step, rows - begin);
@@ -108,7 +110,7 @@ double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
     loss_sum += chunk_loss(logits, targets.subspan(begin, count), scale);
     if (dx == nullptr) continue;
     dx->narrow(0, begin, count).copy_(linear_input_gradient(logits, head));
-    add_weight_gradient(logits, part, *head_gradient);
+    add_weight_gradient(logits, part, *head_gradient, std::exchange(sum, GradientSum::kContinue));
   }
   return loss_sum;
 }
@@ -117,24 +119,27 @@ double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
 
 CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
                                                std::span<const std::int32_t> targets,
-                                               double gradient_scale, at::Tensor& head_gradient) {
+                                               double gradient_scale, at::Tensor& head_gradient,
+                                               GradientSum sum) {
   const Operation operation("cross entropy", {.bytes = 2 * bytes_of(x)});
   CrossEntropyResult result;
   if (!x.is_cpu()) {
     on_gpu::CrossEntropy there =
-        on_gpu::cross_entropy(x, head, targets, gradient_scale, &head_gradient);
+        on_gpu::cross_entropy(x, head, targets, gradient_scale, &head_gradient, sum);
     return {Deferred(std::move(there.loss_sum)), std::move(there.dx)};
   }
   result.dx = at::empty_like(x);
-  result.loss_sum = for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient);
+  result.loss_sum =
+      for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient, sum);
   return result;
 }
 
 double cross_entropy(const at::Tensor& x, const at::Tensor& head,
                      std::span<const std::int32_t> targets) {
   if (!x.is_cpu())
-    return on_gpu::cross_entropy(x, head, targets, 0, nullptr).loss_sum.item<double>();
-  return for_each_chunk(x, head, targets, 0, nullptr, nullptr);
+    return on_gpu::cross_entropy(x, head, targets, 0, nullptr, GradientSum::kContinue)
+        .loss_sum.item<double>();
+  return for_each_chunk(x, head, targets, 0, nullptr, nullptr, GradientSum::kContinue);
 }
 
 }  // namespace hetmoe

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 
+#include "core/kernels/gradient_sum.h"
 #include "core/tensor/deferred.h"
 
 namespace hetmoe {
@@ -17,11 +18,12 @@ struct CrossEntropyResult {
 /// Output head and cross entropy in one: logits exist only for a few rows at a time and are
 /// turned into their gradient in place, so that the full [T, V] never exists.
 /// Shape: x [T, D], head [V, D], one type; targets [T] in [0, V).
-/// Gradient form: dx = gradient_scale * d loss_sum / dx, and the head's gradient, scaled alike, is
-/// added to `head_gradient` [V, D] (fp32; fp64 for fp64). Softmax in fp32 (fp64).
+/// Gradient form: dx = gradient_scale * d loss_sum / dx, and the head's gradient, scaled alike,
+/// begins or continues `head_gradient` [V, D] (fp32; fp64 for fp64). Softmax in fp32 (fp64).
 CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
                                                std::span<const std::int32_t> targets,
-                                               double gradient_scale, at::Tensor& head_gradient);
+                                               double gradient_scale, at::Tensor& head_gradient,
+                                               GradientSum sum = GradientSum::kContinue);
 
 /// Evaluation form: the loss alone.
 double cross_entropy(const at::Tensor& x, const at::Tensor& head,

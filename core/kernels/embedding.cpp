@@ -30,9 +30,13 @@ at::Tensor embedding_forward(const at::Tensor& table, std::span<const std::int32
 }
 
 void embedding_backward(const at::Tensor& dy, std::span<const std::int32_t> tokens,
-                        at::Tensor& gradient) {
+                        at::Tensor& gradient, GradientSum sum) {
+  const bool begins = sum == GradientSum::kBegin;
   const double sum_bytes = 4 * static_cast<double>(dy.numel());
-  const Operation operation("embedding", {.bytes = bytes_of(dy) + 2 * sum_bytes});
+  const Operation operation(
+      "embedding", {.bytes = bytes_of(dy) + 2 * sum_bytes + (begins ? bytes_of(gradient) : 0)});
+  // Few rows of a vocabulary occur, and those that do may occur again.
+  if (begins) gradient.zero_();
   if (!dy.is_cpu()) return on_gpu::embedding_backward(dy, tokens, gradient);
   add_repeated_rows(dy.contiguous(), checked_rows(tokens, gradient.size(0)), gradient);
 }

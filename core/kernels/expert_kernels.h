@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "core/kernels/gradient_sum.h"
+
 namespace hetmoe {
 
 /// Compute copies and gradients of one slice, w = its width. Rows are hidden units; `down` is
@@ -14,8 +16,10 @@ namespace hetmoe {
 struct SliceWeights {
   at::Tensor gate_up;           ///< [2 w, D]: gate rows, then up rows
   at::Tensor down;              ///< [w, D]
-  at::Tensor gate_up_gradient;  ///< [2 w, D], fp32 (fp64 for fp64): added to
+  at::Tensor gate_up_gradient;  ///< [2 w, D], fp32 (fp64 for fp64)
   at::Tensor down_gradient;     ///< [w, D]
+  /// Of both gradients: how backward gives its part when the slice has rows, and then kContinue.
+  GradientSum sum = GradientSum::kContinue;
 
   std::int64_t width() const { return down.size(0); }
 };
@@ -55,7 +59,8 @@ class ExpertKernels {
   virtual ExpertForward forward(const at::Tensor& x, std::span<const SliceWeights> slices,
                                 std::vector<SliceRows> rows, std::vector<double> gates) = 0;
 
-  /// Adds the weights' gradients to `slices`. `slices` must be those of the forward call.
+  /// Begins or continues the gradients of slices that have rows, and leaves those of others as they
+  /// are. `slices` must be those of the forward call.
   virtual ExpertBackward backward(const at::Tensor& dy, std::span<SliceWeights> slices,
                                   ExpertContext& context) = 0;
 };

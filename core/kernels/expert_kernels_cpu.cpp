@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/kernels/expert_kernels.h"
@@ -73,8 +74,9 @@ class CpuExpertKernels final : public ExpertKernels {
       for (std::size_t j = 0; j < dgates.size(); ++j) {
         result.dgates[rows.selection[j]] += dgates[j];
       }
-      add_weight_gradient(dhidden, dout, slices[i].down_gradient);
-      add_weight_gradient(gate_up, gather_rows(saved.x, rows.row), slices[i].gate_up_gradient);
+      const GradientSum sum = std::exchange(slices[i].sum, GradientSum::kContinue);
+      add_weight_gradient(dhidden, dout, slices[i].down_gradient, sum);
+      add_weight_gradient(gate_up, gather_rows(saved.x, rows.row), slices[i].gate_up_gradient, sum);
       add_rows(at::mm(gate_up, slices[i].gate_up), rows.row, dx);
       gate_up.reset();
     }

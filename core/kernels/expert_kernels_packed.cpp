@@ -195,6 +195,7 @@ class PackedExpertKernels final : public ExpertKernels {
     rows_of_x_.pack_rows(data(saved.x), count, columns, columns, 0, rows.row.data());
 
     hidden_gradients(slice, saved.gate_up[index].mutable_data_ptr<BFloat16>(), rows, dgates);
+    slice.sum = GradientSum::kContinue;
 
     weights_.reset(2 * padded, columns);
     const BFloat16* gate_up = data(slice.gate_up);
@@ -300,10 +301,13 @@ class PackedExpertKernels final : public ExpertKernels {
     const std::int64_t columns = slice.down.size(1);
     float* down = slice.down_gradient.mutable_data_ptr<float>();
     float* gate_up = slice.gate_up_gradient.mutable_data_ptr<float>();
-    add_product(of.hidden, of.stride, of.units, rows_of_dy_, down + of.first * columns, columns);
-    add_product(of.gate, of.stride, of.units, rows_of_x_, gate_up + of.first * columns, columns);
+    const bool adds = slice.sum == GradientSum::kContinue;
+    add_product(of.hidden, of.stride, of.units, rows_of_dy_, down + of.first * columns, columns,
+                adds);
+    add_product(of.gate, of.stride, of.units, rows_of_x_, gate_up + of.first * columns, columns,
+                adds);
     add_product(of.up, of.stride, of.units, rows_of_x_,
-                gate_up + (slice.width() + of.first) * columns, columns);
+                gate_up + (slice.width() + of.first) * columns, columns, adds);
   }
 
   /// gates_: one per row in fp32, 0 up to a whole panel.

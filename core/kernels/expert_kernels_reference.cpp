@@ -5,6 +5,8 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include <utility>
+
 #include "core/kernels/expert_kernels.h"
 #include "core/kernels/linear.h"
 
@@ -77,12 +79,13 @@ class ReferenceExpertKernels final : public ExpertKernels {
       const at::Tensor dup = da.mul(silu);
       const at::Tensor slope = sigmoid.mul(parts[0].mul(sigmoid.neg().add(1)).add(1));
       const at::Tensor dgate_part = da.mul(parts[1]).mul(slope);
-      add_weight_gradient(a.mul(gates), dout, slices[i].down_gradient);
+      const GradientSum sum = std::exchange(slices[i].sum, GradientSum::kContinue);
+      add_weight_gradient(a.mul(gates), dout, slices[i].down_gradient, sum);
       at::Tensor gate_gradient = slices[i].gate_up_gradient.narrow(0, 0, slices[i].width());
       at::Tensor up_gradient =
           slices[i].gate_up_gradient.narrow(0, slices[i].width(), slices[i].width());
-      add_weight_gradient(dgate_part, in, gate_gradient);
-      add_weight_gradient(dup, in, up_gradient);
+      add_weight_gradient(dgate_part, in, gate_gradient, sum);
+      add_weight_gradient(dup, in, up_gradient, sum);
       const auto weights = gate_up.chunk(2, 0);
       dx.index_add_(0, index, at::mm(dgate_part, weights[0]).add(at::mm(dup, weights[1])));
     }

@@ -86,21 +86,26 @@ at::Tensor contract_units(const at::Tensor& u, const at::Tensor& middle) {
   return at::bmm(u.unsqueeze(1), middle).squeeze(1);
 }
 
-void add_product_gradient(const at::Tensor& left, const at::Tensor& right, at::Tensor gradient) {
-  add_weight_gradient(left, right, gradient);
+void add_product_gradient(const at::Tensor& left, const at::Tensor& right, at::Tensor gradient,
+                          GradientSum sum) {
+  add_weight_gradient(left, right, gradient, sum);
 }
 
 /// A small head's part: gradients of weight and bias, and of the code.
-at::Tensor bias_head_backward(const at::Tensor& dout, const at::Tensor& a, GeneratorHead& head) {
-  add_product_gradient(dout, a, head.weight_gradient);
+at::Tensor bias_head_backward(const at::Tensor& dout, const at::Tensor& a, GeneratorHead& head,
+                              GradientSum sum) {
+  add_product_gradient(dout, a, head.weight_gradient, sum);
+  if (sum == GradientSum::kBegin) head.bias_gradient.zero_();
   head.bias_gradient.add_(at::sum(dout, {0}, false, head.bias_gradient.scalar_type()));
   return at::mm(dout, head.weight);
 }
 
 class Backward {
  public:
-  Backward(const at::Tensor& code, AdapterHeads& heads)
+  Backward(const at::Tensor& code, AdapterHeads& heads, GradientSum sum)
       : heads_(heads),
+        of_step_(sum),
+        of_chunk_(sum),
         matrices_(heads),
         wide_(wide_type(code)),
         dup_(at::zeros(matrices_.up.sizes(), code.options().dtype(wide_))),
@@ -109,19 +114,27 @@ class Backward {
   /// Gives dx of the chunk's tokens.
   at::Tensor run(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& a,
                  const at::Tensor& u, const Chunk& chunk) {
-    at::Tensor da = bias_head_backward(dy, a, heads_.up_bias).to(wide_);
+    at::Tensor da = bias_head_backward(dy, a, heads_.up_bias, of_chunk_).to(wide_);
     const at::Tensor du = up_backward(dy, a, u, da).mul_(u.gt(0));
-    da.add_(bias_head_backward(du, a, heads_.down_bias));
+    da.add_(bias_head_backward(du, a, heads_.down_bias, of_chunk_));
     at::Tensor dx = down_backward(du, a, x, da);
     add_repeated_rows(da, chunk.group, dcode_);
+    of_chunk_ = GradientSum::kContinue;
     return dx;
   }
 
   at::Tensor finish() {
     const std::int64_t rank = heads_.rank();
     const std::int64_t features = heads_.hidden_size();
-    heads_.up.weight_gradient.view({rank, features, -1})
-        .add_(dup_.view({rank, -1, features}).permute({0, 2, 1}));
+    const at::Tensor dup = dup_.view({rank, -1, features}).permute({0, 2, 1});
+    at::Tensor gradient = heads_.up.weight_gradient.view({rank, features, -1});
+    if (of_chunk_ == GradientSum::kBegin) {  // there was none
+      for (GeneratorHead* head : {&heads_.down, &heads_.up, &heads_.down_bias, &heads_.up_bias}) {
+        begin_with_zeros(*head);
+      }
+    } else {
+      of_step_ == GradientSum::kBegin ? gradient.copy_(dup) : gradient.add_(dup);
+    }
     return dcode_;
   }
 
@@ -129,8 +142,8 @@ class Backward {
   at::Tensor up_backward(const at::Tensor& dy, const at::Tensor& a, const at::Tensor& u,
                          at::Tensor& da) {
     const std::int64_t n = u.size(0);
-    add_product_gradient(outer_product(u, a).view({n, -1}), dy, dup_);
-    add_product_gradient(u, dy, heads_.up.bias_gradient.view(matrices_.up_base.sizes()));
+    add_product_gradient(outer_product(u, a).view({n, -1}), dy, dup_, GradientSum::kContinue);
+    add_product_gradient(u, dy, heads_.up.bias_gradient.view(matrices_.up_base.sizes()), of_chunk_);
     const at::Tensor douter = at::mm(dy, matrices_.up.t()).view({n, u.size(1), -1});
     da.add_(contract_units(u, douter));
     return contract_code(douter, a).add_(at::mm(dy, matrices_.up_base.t()));
@@ -141,12 +154,16 @@ class Backward {
     const std::int64_t n = du.size(0);
     da.add_(contract_units(du, at::mm(x, matrices_.down).view({n, du.size(1), -1})));
     const at::Tensor dmiddle = outer_product(du, a).view({n, -1});
-    add_product_gradient(x, dmiddle, heads_.down.weight_gradient.view(matrices_.down.sizes()));
-    add_product_gradient(x, du, heads_.down.bias_gradient.view(matrices_.down_base.sizes()));
+    add_product_gradient(x, dmiddle, heads_.down.weight_gradient.view(matrices_.down.sizes()),
+                         of_chunk_);
+    add_product_gradient(x, du, heads_.down.bias_gradient.view(matrices_.down_base.sizes()),
+                         of_chunk_);
     return at::mm(dmiddle, matrices_.down.t()).addmm_(du, matrices_.down_base.t());
   }
 
   AdapterHeads& heads_;
+  GradientSum of_step_;   ///< how the heads' gradients were to be given,
+  GradientSum of_chunk_;  ///< and how by the next chunk
   HeadMatrices matrices_;
   at::ScalarType wide_;
   at::Tensor dup_;  ///< [r h, D]
@@ -186,10 +203,11 @@ AdapterForward factorised_adapter_forward(const at::Tensor& x, const TokenGroups
 
 FactorisedBackward factorised_adapter_backward(const at::Tensor& dy, const at::Tensor& x,
                                                const TokenGroups& groups, const at::Tensor& code,
-                                               const at::Tensor& hidden, AdapterHeads& heads) {
+                                               const at::Tensor& hidden, AdapterHeads& heads,
+                                               GradientSum sum) {
   const Work forward = forward_work(x, groups, code, heads);
   const Operation operation("factorised adapter", {2 * forward.flops, 2 * forward.bytes});
-  Backward backward(code, heads);
+  Backward backward(code, heads, sum);
   at::Tensor dx = at::zeros(x.sizes(), x.options());
   for (const Chunk& chunk : chunks_of(groups, bytes_per_token(code, heads))) {
     put_rows(backward.run(gather_rows(dy, chunk.token), gather_rows(x, chunk.token),

@@ -22,9 +22,10 @@ struct FactorisedBackward {
   at::Tensor dcode;  ///< [G, h], fp32 (fp64)
 };
 
-/// Adds to the heads' gradients.
+/// Begins or continues the heads' gradients.
 FactorisedBackward factorised_adapter_backward(const at::Tensor& dy, const at::Tensor& x,
                                                const TokenGroups& groups, const at::Tensor& code,
-                                               const at::Tensor& hidden, AdapterHeads& heads);
+                                               const at::Tensor& hidden, AdapterHeads& heads,
+                                               GradientSum sum = GradientSum::kContinue);
 
 }  // namespace hetmoe

@@ -114,8 +114,9 @@ at::Tensor packed_forward(const at::Tensor& code, const GeneratorHead& head) {
 class PackedBackward {
  public:
   PackedBackward(const at::Tensor& dout, const at::Tensor& code, GeneratorHead& head,
-                 const PackedMatrix& packed_code)
-      : rows_(dout.size(0)),
+                 GradientSum sum, const PackedMatrix& packed_code)
+      : begins_(sum == GradientSum::kBegin),
+        rows_(dout.size(0)),
         padded_(packed_code.padded_depth()),
         depth_(code.size(1)),
         outputs_(dout.size(1)),
@@ -133,7 +134,7 @@ class PackedBackward {
       BFloat16* transposed = transposed_buffer_.at_least(kChunk * padded_);
       transpose_bfloat16(narrow_, padded_, width, stride(width), transposed, padded_);
       add_product(transposed, padded_, width, packed_code_, weight_gradient_ + column * depth_,
-                  depth_);
+                  depth_, /*add=*/!begins_);
       chunk_weight_.reset(width, depth_);
       chunk_weight_.pack_rows(weight_ + column * depth_, width, depth_, depth_);
       add_code_gradient(stride(width), dcode);
@@ -149,6 +150,7 @@ class PackedBackward {
   void narrow_chunk(std::int64_t column, std::int64_t width) {
     narrow_ = narrow_buffer_.at_least(padded_ * kChunk);
     std::memset(narrow_, 0, padded_ * stride(width) * sizeof(BFloat16));
+    if (begins_) std::fill_n(bias_gradient_ + column, width, 0.0F);
     for (std::int64_t row = 0; row < rows_; ++row) {
       narrow_and_sum(dout_ + row * outputs_ + column, narrow_ + row * stride(width),
                      bias_gradient_ + column, width);
@@ -165,6 +167,7 @@ class PackedBackward {
     });
   }
 
+  bool begins_;
   std::int64_t rows_, padded_, depth_, outputs_;
   const float* dout_;
   const BFloat16* weight_;
@@ -176,7 +179,8 @@ class PackedBackward {
   PackedMatrix chunk_weight_;
 };
 
-at::Tensor packed_backward(const at::Tensor& dout, const at::Tensor& code, GeneratorHead& head) {
+at::Tensor packed_backward(const at::Tensor& dout, const at::Tensor& code, GeneratorHead& head,
+                           GradientSum sum) {
   const std::int64_t rows = code.size(0);
   const std::int64_t depth = code.size(1);
   const std::int64_t padded = round_up(rows, PackedMatrix::kDepthMultiple);
@@ -189,7 +193,7 @@ at::Tensor packed_backward(const at::Tensor& dout, const at::Tensor& code, Gener
   at::Tensor parts = at::zeros({segments, padded, depth}, at::TensorOptions(at::kFloat));
   auto* sums = parts.mutable_data_ptr<float>();
   at::parallel_for(0, segments, 1, [&](std::int64_t begin, std::int64_t end) {
-    PackedBackward backward(dout, code, head, packed_code);
+    PackedBackward backward(dout, code, head, sum, packed_code);
     for (std::int64_t s = begin; s < end; ++s) {
       backward.run(s * segment, std::min(outputs, (s + 1) * segment), sums + s * padded * depth);
     }
@@ -203,6 +207,11 @@ at::Tensor packed_backward(const at::Tensor& dout, const at::Tensor& code, Gener
 
 }  // namespace
 
+void begin_with_zeros(GeneratorHead& head) {
+  head.weight_gradient.zero_();
+  head.bias_gradient.zero_();
+}
+
 at::Tensor generator_head_forward(const at::Tensor& code, const GeneratorHead& head) {
   const double out_bytes = static_cast<double>(code.size(0)) * bytes_of(head.bias);
   const Operation operation("generator head",
@@ -215,17 +224,23 @@ at::Tensor generator_head_forward(const at::Tensor& code, const GeneratorHead& h
 }
 
 at::Tensor generator_head_backward(const at::Tensor& dout, const at::Tensor& code,
-                                   GeneratorHead& head) {
-  const Operation operation("generator head",
-                            {2 * product_flops(code.size(0), head.weight.size(0), code.size(1)),
-                             bytes_of(dout, head.weight) + 2 * bytes_of(head.weight_gradient)});
+                                   GeneratorHead& head, GradientSum sum) {
+  const bool begins = sum == GradientSum::kBegin;
+  const Operation operation(
+      "generator head",
+      {2 * product_flops(code.size(0), head.weight.size(0), code.size(1)),
+       bytes_of(dout, head.weight) + (begins ? 1 : 2) * bytes_of(head.weight_gradient)});
   HETMOE_CHECK(
       dout.is_contiguous() && dout.size(0) == code.size(0) && dout.size(1) == head.weight.size(0),
       "gradient of ", dout.size(1), " outputs, head of ", head.weight.size(0));
-  if (code.size(0) == 0) return at::zeros(code.sizes(), dout.options());
-  if (can_pack(code)) return packed_backward(dout, code, head);
+  if (code.size(0) == 0) {
+    if (begins) begin_with_zeros(head);
+    return at::zeros(code.sizes(), dout.options());
+  }
+  if (can_pack(code)) return packed_backward(dout, code, head, sum);
   const at::Tensor narrow = dout.to(code.scalar_type());
-  add_weight_gradient(narrow, code, head.weight_gradient);
+  add_weight_gradient(narrow, code, head.weight_gradient, sum);
+  if (begins) head.bias_gradient.zero_();
   head.bias_gradient.add_(at::sum(dout, {0}));
   if (code.is_cpu()) return at::mm(narrow, head.weight).to(dout.scalar_type());
   at::Tensor dcode = at::zeros(code.sizes(), dout.options());
@@ -244,11 +259,11 @@ Adapters generate_adapters(const at::Tensor& code, const AdapterHeads& heads) {
 }
 
 at::Tensor generate_adapters_backward(const Adapters& gradients, const at::Tensor& code,
-                                      AdapterHeads& heads) {
-  at::Tensor dcode = generator_head_backward(gradients.down.flatten(1), code, heads.down);
-  dcode.add_(generator_head_backward(gradients.up.flatten(1), code, heads.up));
-  dcode.add_(generator_head_backward(gradients.down_bias, code, heads.down_bias));
-  dcode.add_(generator_head_backward(gradients.up_bias, code, heads.up_bias));
+                                      AdapterHeads& heads, GradientSum sum) {
+  at::Tensor dcode = generator_head_backward(gradients.down.flatten(1), code, heads.down, sum);
+  dcode.add_(generator_head_backward(gradients.up.flatten(1), code, heads.up, sum));
+  dcode.add_(generator_head_backward(gradients.down_bias, code, heads.down_bias, sum));
+  dcode.add_(generator_head_backward(gradients.up_bias, code, heads.up_bias, sum));
   return dcode;
 }
 

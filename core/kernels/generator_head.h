@@ -10,7 +10,7 @@ namespace hetmoe {
 struct GeneratorHead {
   at::Tensor weight;           ///< [N, h], compute type
   at::Tensor bias;             ///< [N]
-  at::Tensor weight_gradient;  ///< [N, h], fp32 (fp64 for fp64): added to
+  at::Tensor weight_gradient;  ///< [N, h], fp32 (fp64 for fp64)
   at::Tensor bias_gradient;    ///< [N]
 };
 
@@ -26,16 +26,20 @@ struct AdapterHeads {
 /// code weight^T + bias. Shape: code [R, h] -> [R, N], compute type.
 at::Tensor generator_head_forward(const at::Tensor& code, const GeneratorHead& head);
 
-/// Gives dcode [R, h] and adds to the head's gradients. Shape: dout [R, N]; dout and dcode fp32
-/// (fp64 for fp64). bf16: products of values rounded to bf16, sums in fp32 in a fixed order.
+/// Gives dcode [R, h]; begins or continues the head's gradients. Shape: dout [R, N]; dout and dcode
+/// fp32 (fp64 for fp64). bf16: products of values rounded to bf16, sums in fp32 in a fixed order.
 at::Tensor generator_head_backward(const at::Tensor& dout, const at::Tensor& code,
-                                   GeneratorHead& head);
+                                   GeneratorHead& head, GradientSum sum = GradientSum::kContinue);
+
+/// Begins the gradients of a head with no rows.
+void begin_with_zeros(GeneratorHead& head);
 
 /// One adapter per row of code [R, h], compute type.
 Adapters generate_adapters(const at::Tensor& code, const AdapterHeads& heads);
 
 /// Gives dcode [R, h], fp32 (fp64), from the gradients of what was generated.
 at::Tensor generate_adapters_backward(const Adapters& gradients, const at::Tensor& code,
-                                      AdapterHeads& heads);
+                                      AdapterHeads& heads,
+                                      GradientSum sum = GradientSum::kContinue);
 
 }  // namespace hetmoe

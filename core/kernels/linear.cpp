@@ -34,17 +34,21 @@ at::Tensor linear_input_gradient(const at::Tensor& dy, const at::Tensor& weight)
   return at::mm(dy, weight);
 }
 
-void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient) {
+void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient,
+                         GradientSum sum) {
+  const bool begins = sum == GradientSum::kBegin;
   const Operation operation("linear dw", {product_flops(dy.size(1), x.size(1), dy.size(0)),
-                                          bytes_of(dy, x) + 2 * bytes_of(gradient)});
-  if (!x.is_cpu()) return on_gpu::add_weight_gradient(dy, x, gradient);
-  if (x.size(0) == 0) return;
-  if (can_pack(dy, 0) && x.is_contiguous() && gradient.is_contiguous()) {
-    packed_weight_gradient(dy, x, gradient);
+                                          bytes_of(dy, x) + (begins ? 1 : 2) * bytes_of(gradient)});
+  if (!x.is_cpu()) return on_gpu::add_weight_gradient(dy, x, gradient, sum);
+  if (x.size(0) == 0) {
+    if (begins) gradient.zero_();
+  } else if (can_pack(dy, 0) && x.is_contiguous() && gradient.is_contiguous()) {
+    packed_weight_gradient(dy, x, gradient, sum);
   } else if (gradient.scalar_type() == x.scalar_type()) {
-    gradient.addmm_(dy.t(), x);
+    begins ? at::mm_out(gradient, dy.t(), x) : gradient.addmm_(dy.t(), x);
   } else {
-    gradient.add_(at::mm(dy.t(), x));
+    const at::Tensor part = at::mm(dy.t(), x);
+    begins ? gradient.copy_(part) : gradient.add_(part);
   }
 }
 

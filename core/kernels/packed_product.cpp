@@ -95,11 +95,13 @@ at::Tensor packed_input_gradient(const at::Tensor& dy, const at::Tensor& weight)
   return product(dy, b, weight.size(1));
 }
 
-void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient) {
+void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient,
+                            GradientSum sum) {
   const std::int64_t out = dy.size(1);
   const std::int64_t in = x.size(1);
   HETMOE_CHECK(gradient.is_contiguous() && gradient.size(0) == out && gradient.size(1) == in,
                "gradient of ", out, " x ", in);
+  if (dy.size(0) == 0 && sum == GradientSum::kBegin) gradient.zero_();
   PackedMatrix b;
   ReusedBuffer transposed;
   for (std::int64_t begin = 0; begin < dy.size(0); begin += kGradientDepth) {
@@ -120,7 +122,8 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
         }
       }
     });
-    add_product(a, depth, out, b, gradient.mutable_data_ptr<float>(), in);
+    add_product(a, depth, out, b, gradient.mutable_data_ptr<float>(), in,
+                begin > 0 || sum == GradientSum::kContinue);
   }
 }
 

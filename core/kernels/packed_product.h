@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "core/kernels/gradient_sum.h"
 #include "core/kernels/packed_matrix.h"
 
 namespace hetmoe {
@@ -44,8 +45,9 @@ at::Tensor packed_linear(const at::Tensor& x, const at::Tensor& weight);
 /// dy [T, out] w, bf16. `out` must be a multiple of 32.
 at::Tensor packed_input_gradient(const at::Tensor& dy, const at::Tensor& weight);
 
-/// gradient [out, in] (fp32) += dy^T x, summed in fp32.
-void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient);
+/// gradient [out, in] (fp32) += dy^T x, summed in fp32, or begins with it.
+void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient,
+                            GradientSum sum = GradientSum::kContinue);
 
 /// gradient [rows, columns] (fp32, contiguous) += transposed_a [rows, depth] * b, for A already
 /// transposed (stride a_stride) and B packed with that depth. Without `add` the product replaces

@@ -123,10 +123,11 @@ RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, do
 }
 
 at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const at::Tensor& weight,
-                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient) {
+                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient,
+                             GradientSum sum) {
   const Operation operation("rms norm", {.bytes = 3 * bytes_of(x)});
   if (!x.is_cpu()) {
-    return on_gpu::rms_norm_backward(dy_in, x, weight, inverse_rms, weight_gradient);
+    return on_gpu::rms_norm_backward(dy_in, x, weight, inverse_rms, weight_gradient, sum);
   }
   const at::Tensor dy = dy_in.contiguous();
   const std::int64_t rows = x.size(0);
@@ -152,6 +153,7 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const
       }
     });
   });
+  if (sum == GradientSum::kBegin) weight_gradient.zero_();  // one row
   for (std::int64_t block = 0; block < blocks; ++block) weight_gradient.add_(partial[block]);
   return dx;
 }

@@ -22,6 +22,7 @@ namespace hetmoe {
 
 Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
     : config_(config),
+      parameters_(parts.parameters),
       gate_(parts.gate),
       listener_(parts.listener),
       hyper_(make_hyper_expert(
@@ -81,6 +82,7 @@ void Decoder::wait_for_parameters(int block, PassState& pass) {
 
 void Decoder::complete_gradients(int block, PassState& pass) {
   const PhaseScope phase(pass.phases, Phase::kGradients);
+  parameters_.finish_gradients(block);
   listener_.complete(block);
 }
 
@@ -145,7 +147,7 @@ Deferred Decoder::forward(PassState& pass) {
   const double scale = 1.0 / (static_cast<double>(pass.microbatch.global_tokens) *
                               static_cast<double>(pass.microbatch.microbatches));
   CrossEntropyResult loss = cross_entropy_with_gradient(
-      top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient);
+      top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient, head_.next_sum());
   dtop_ = std::move(loss.dx);
   return loss.loss_sum;
 }

@@ -41,8 +41,9 @@ class Decoder {
   /// global before backward. Collective: all ranks, zero sequences as well.
   Deferred forward(PassState& pass);
 
-  /// Adds the gradients of all parameters to the store. pass.statistics must be global by now. In
-  /// the last microbatch of a step tells the listener as each block's gradients are complete.
+  /// Adds its part to the store's gradients of all parameters, whose step the caller has begun.
+  /// pass.statistics must be global by now. In the last microbatch of a step finishes each block's
+  /// gradients in the store and tells the listener that they are complete.
   /// Collective, once after each forward, with the same pass.
   void backward(PassState& pass);
 
@@ -75,6 +76,7 @@ class Decoder {
   at::Tensor normalise_heads(const at::Tensor& qkv, const Block& block) const;
 
   ModelConfig config_;
+  ParameterStore& parameters_;
   ParameterGate& gate_;
   GradientListener& listener_;
   std::unique_ptr<HyperExpert> hyper_;  ///< none: the mixture alone

@@ -75,7 +75,11 @@ FreeAdapters::FreeAdapters(const ModelConfig& config, const ParameterStore& para
                       tensor("down_bias").view({adapters_, rank}),
                       tensor("up_bias").view({adapters_, features})};
     };
-    layers_.push_back({stack(&Parameter::value), stack(&Parameter::gradient)});
+    layers_.push_back(
+        {stack(&Parameter::value),
+         stack(&Parameter::gradient),
+         {parameters.dense(prefix + "down"), parameters.dense(prefix + "up"),
+          parameters.dense(prefix + "down_bias"), parameters.dense(prefix + "up_bias")}});
   }
 }
 
@@ -109,9 +113,11 @@ HyperExpert::Gradient FreeAdapters::backward(int layer, const at::Tensor& dy, co
                                              const Routing& /*routing*/, HyperContext& context) {
   const auto& saved = static_cast<const Context&>(context);
   PassSum sum(x.scalar_type());
+  Layer& of_layer = layers_[layer];
   for (std::size_t pass = 0; pass < saved.passes.size(); ++pass) {
-    sum.add(adapter_backward(dy, x, saved.passes[pass], layers_[layer].values, saved.hidden[pass],
-                             layers_[layer].gradients, GradientSum::kContinue, products_.get()));
+    sum.add(adapter_backward(dy, x, saved.passes[pass], of_layer.values, saved.hidden[pass],
+                             of_layer.gradients, next_sum_of(of_layer.parameters),
+                             products_.get()));
   }
   return {sum.take(), {}};
 }

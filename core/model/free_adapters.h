@@ -21,6 +21,7 @@ class FreeAdapters final : public HyperExpert {
   struct Context;
   struct Layer {
     Adapters values, gradients;
+    std::vector<Parameter> parameters;  ///< of which these are views
   };
 
   std::vector<TokenGroups> passes(const Routing& routing) const;

@@ -51,7 +51,7 @@ struct Linear : Function<Linear> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     LinearState state = take<LinearState>(context);
     const at::Tensor dy = gradients[0].contiguous();
-    add_weight_gradient(dy, state.x, state.weight.gradient);
+    add_weight_gradient(dy, state.x, state.weight.gradient, state.weight.next_sum());
     return {linear_input_gradient(dy, state.weight.value), at::Tensor()};
   }
 };
@@ -72,7 +72,7 @@ struct RmsNorm : Function<RmsNorm> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     RmsNormState state = take<RmsNormState>(context);
     return {rms_norm_backward(gradients[0], state.x, state.weight.value, state.inverse_rms,
-                              state.weight.gradient),
+                              state.weight.gradient, state.weight.next_sum()),
             at::Tensor(), at::Tensor()};
   }
 };
@@ -121,7 +121,7 @@ at::Tensor embed(const Parameter& embedding, const PassState& pass, bool trainin
 }
 
 void embed_backward(const at::Tensor& gradient, Parameter embedding, const PassState& pass) {
-  embedding_backward(gradient, pass.microbatch.inputs, embedding.gradient);
+  embedding_backward(gradient, pass.microbatch.inputs, embedding.gradient, embedding.next_sum());
 }
 
 }  // namespace hetmoe

@@ -9,8 +9,8 @@
 namespace hetmoe {
 
 /// Differentiable building blocks. Autograd carries the activations' gradients; the parameters'
-/// gradients are added to Parameter::gradient directly (fp32), so no second copy of them exists.
-/// Parameters and PassState must outlive the backward pass.
+/// gradients begin or continue Parameter::gradient directly (fp32), so no second copy of them
+/// exists. Parameters and PassState must outlive the backward pass.
 
 /// x w^T. Shape: x [T, in] -> [T, out].
 at::Tensor linear(const at::Tensor& x, const Parameter& weight);

@@ -173,15 +173,17 @@ at::Tensor GeneratedExpert::add_gradients(int layer, const at::Tensor& dy, const
   }
   at::Tensor dx, dcode;
   if (context.form == Form::kFactorised) {
-    FactorisedBackward result = factorised_adapter_backward(dy, x, context.groups, context.code,
-                                                            context.hidden, hypernetwork_.heads());
+    FactorisedBackward result =
+        factorised_adapter_backward(dy, x, context.groups, context.code, context.hidden,
+                                    hypernetwork_.heads(), hypernetwork_.next_heads_sum());
     dx = std::move(result.dx);
     dcode = std::move(result.dcode);
   } else {
     Adapters gradients = empty_gradients_of(context.weights);
     dx = adapter_backward(dy, x, context.groups, context.weights, context.hidden, gradients,
                           GradientSum::kBegin, products_.get());
-    dcode = generate_adapters_backward(gradients, context.code, hypernetwork_.heads());
+    dcode = generate_adapters_backward(gradients, context.code, hypernetwork_.heads(),
+                                       hypernetwork_.next_heads_sum());
   }
   hypernetwork_.encode_backward(dcode, context.encoded);
   return dx;
@@ -192,7 +194,8 @@ void GeneratedExpert::finish_gradients() {
     HETMOE_CHECK(std::ranges::all_of(all_sets_->has_gradients, std::identity()),
                  "a layer had no backward pass");
     const at::Tensor dcode =
-        generate_adapters_backward(all_sets_->gradients, all_sets_->code, hypernetwork_.heads());
+        generate_adapters_backward(all_sets_->gradients, all_sets_->code, hypernetwork_.heads(),
+                                   hypernetwork_.next_heads_sum());
     for (const Hypernetwork::Encoded& encoded : all_sets_->layers) {
       hypernetwork_.encode_backward(dcode.narrow(0, encoded.layer * sets_, sets_), encoded);
     }

@@ -164,7 +164,7 @@ at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const a
                                              .global_selected = statistics.selected,
                                              .global_tokens = saved.pass->microbatch.global_tokens,
                                              .microbatches = saved.pass->microbatch.microbatches});
-  add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient);
+  add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient, router_.next_sum());
   return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
 }
 

@@ -18,6 +18,22 @@ at::Tensor mask_positive(const at::Tensor& gradient, const at::Tensor& relu) {
   return gradient.mul(relu.gt(0));
 }
 
+/// Gradients of these are small: what begins with a part of them begins with zeros.
+void begin_with_zeros(const Parameter& parameter) {
+  if (parameter.next_sum() == GradientSum::kBegin) parameter.gradient.zero_();
+}
+
+void add_product(const at::Tensor& a, const at::Tensor& b, Parameter& parameter) {
+  begin_with_zeros(parameter);
+  parameter.gradient.addmm_(a, b);
+}
+
+/// To one row of the gradient, or to all of it.
+void add(const at::Tensor& part, const Parameter& parameter, at::Tensor rows) {
+  begin_with_zeros(parameter);
+  rows.add_(part);
+}
+
 /// Values of the host on `device`, which nobody waits for.
 at::Tensor values_on(at::Device device, const std::vector<double>& values, at::ScalarType type) {
   if (device.is_cpu()) return at::tensor(values, at::TensorOptions(type).device(device));
@@ -51,6 +67,7 @@ Hypernetwork::Linear Hypernetwork::linear_of(const ParameterStore& parameters,
 
 GeneratorHead Hypernetwork::head_of(const ParameterStore& parameters, const std::string& name) {
   const Linear linear = linear_of(parameters, name);
+  head_parameters_.insert(head_parameters_.end(), {linear.weight, linear.bias});
   return {linear.weight.value, linear.bias.value, linear.weight.gradient, linear.bias.gradient};
 }
 
@@ -59,8 +76,8 @@ at::Tensor Hypernetwork::apply(const Linear& linear, const at::Tensor& x) const 
 }
 
 at::Tensor Hypernetwork::backward(Linear& linear, const at::Tensor& dy, const at::Tensor& x) const {
-  linear.weight.gradient.addmm_(dy.t(), x);
-  linear.bias.gradient.add_(at::sum(dy, {0}));
+  add_product(dy.t(), x, linear.weight);
+  add(at::sum(dy, {0}), linear.bias, linear.bias.gradient);
   return at::mm(dy, linear.weight.value.to(wide_));
 }
 
@@ -86,13 +103,13 @@ Hypernetwork::Encoded Hypernetwork::encode(int layer, const ExpertSets& sets) co
 void Hypernetwork::encode_backward(const at::Tensor& dcode, const Encoded& encoded) {
   Layer& parameters = layers_[encoded.layer];
   const at::Tensor dinput = backward(hidden_, mask_positive(dcode, encoded.code), encoded.input);
-  layer_embedding_.gradient[encoded.layer].add_(
-      at::sum(dinput.narrow(1, config_.input, config_.layer_embedding), {0}));
+  add(at::sum(dinput.narrow(1, config_.input, config_.layer_embedding), {0}), layer_embedding_,
+      layer_embedding_.gradient[encoded.layer]);
   const at::Tensor dprocessed =
       backward(parameters.project, dinput.narrow(1, 0, config_.input), encoded.processed);
   const at::Tensor dselection =
       backward(parameters.process, mask_positive(dprocessed, encoded.processed), encoded.selection);
-  parameters.embedding.gradient.addmm_(encoded.coefficients.t(), dselection);
+  add_product(encoded.coefficients.t(), dselection, parameters.embedding);
 }
 
 }  // namespace hetmoe

@@ -33,10 +33,12 @@ class Hypernetwork {
   };
   Encoded encode(int layer, const ExpertSets& sets) const;
 
-  /// Adds the gradients of everything that made the codes, from dcode [sets, h].
+  /// Begins or continues the gradients of everything that made the codes, from dcode [sets, h].
   void encode_backward(const at::Tensor& dcode, const Encoded& encoded);
 
   AdapterHeads& heads() { return heads_; }
+  /// How to give the next part of their gradients.
+  GradientSum next_heads_sum() const { return next_sum_of(head_parameters_); }
 
  private:
   struct Linear {
@@ -48,7 +50,8 @@ class Hypernetwork {
   };
 
   static Linear linear_of(const ParameterStore& parameters, const std::string& name);
-  static GeneratorHead head_of(const ParameterStore& parameters, const std::string& name);
+  /// Makes its parameters known to next_heads_sum.
+  GeneratorHead head_of(const ParameterStore& parameters, const std::string& name);
   at::Tensor apply(const Linear& linear, const at::Tensor& x) const;
   at::Tensor backward(Linear& linear, const at::Tensor& dy, const at::Tensor& x) const;
 
@@ -58,6 +61,7 @@ class Hypernetwork {
   std::vector<Layer> layers_;
   Parameter layer_embedding_;
   Linear hidden_;
+  std::vector<Parameter> head_parameters_;
   AdapterHeads heads_;
 };
 

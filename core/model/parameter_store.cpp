@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "core/base/check.h"
-#include "core/base/operation.h"
+#include "core/kernels/tensor_work.h"
 
 namespace hetmoe {
 namespace {
@@ -21,7 +21,25 @@ at::Tensor matrix(const at::Tensor& flat, std::int64_t offset, std::int64_t rows
   return flat.defined() ? vector(flat, offset, rows * columns).view({rows, columns}) : at::Tensor();
 }
 
+void clear(const at::Tensor& gradient) {
+  const Operation operation("zero gradients", {.bytes = bytes_of(gradient)});
+  gradient.zero_();
+}
+
 }  // namespace
+
+GradientSum Parameter::next_sum() const { return next_sum_of(std::span(this, 1)); }
+
+GradientSum next_sum_of(std::span<const Parameter> parameters) {
+  const GradientSum next = parameters.front().sums.front();
+  for (const Parameter& parameter : parameters) {
+    for (GradientSum& sum : parameter.sums) {
+      HETMOE_CHECK(sum == next, "some of the tensors have a gradient, others have none");
+      sum = GradientSum::kContinue;
+    }
+  }
+  return next;
+}
 
 at::Tensor ParameterStore::zero_gradients_of(const at::Tensor& values) const {
   if (gradient_memory_ == GradientMemory::kNone) return {};
@@ -35,6 +53,7 @@ ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slic
       hidden_size_(config.hidden_size),
       expert_initial_(initial_of_experts(config)),
       specs_(dense_tensor_specs(config)),
+      dense_sums_(specs_.size(), GradientSum::kContinue),
       layers_(static_cast<std::size_t>(config.num_layers)) {
   HETMOE_CHECK(std::is_sorted(slices.begin(), slices.end()), "slices must be sorted");
   std::int64_t elements = 0;
@@ -58,14 +77,16 @@ ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slic
 }
 
 void ParameterStore::view_dense() {
-  for (const TensorSpec& spec : specs_) {
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    const TensorSpec& spec = specs_[i];
     const std::int64_t offset = offsets_.at(spec.name);
+    const std::span<GradientSum> sum(&dense_sums_[i], 1);
     if (spec.is_matrix) {
       dense_views_[spec.name] = {matrix(dense_.values, offset, spec.rows, spec.columns),
-                                 matrix(dense_.gradients, offset, spec.rows, spec.columns)};
+                                 matrix(dense_.gradients, offset, spec.rows, spec.columns), sum};
     } else {
       dense_views_[spec.name] = {vector(dense_.values, offset, spec.rows),
-                                 vector(dense_.gradients, offset, spec.rows)};
+                                 vector(dense_.gradients, offset, spec.rows), sum};
     }
   }
 }
@@ -99,10 +120,32 @@ void ParameterStore::replace_slices(int layer, std::vector<Slice> slices, at::Te
   view_slices(layers_[layer]);
 }
 
-void ParameterStore::zero_gradients() {
-  const Operation operation("zero gradients", {.bytes = 4.0 * static_cast<double>(elements())});
-  dense_.gradients.zero_();
-  for (LayerSlices& layer : layers_) layer.flat.gradients.zero_();
+void ParameterStore::begin_gradients() {
+  std::ranges::fill(dense_sums_, GradientSum::kBegin);
+  for (LayerSlices& layer : layers_) {
+    for (SliceWeights& slice : layer.weights) slice.sum = GradientSum::kBegin;
+  }
+}
+
+void ParameterStore::finish_gradients(int block) {
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    if (specs_[i].block == block) finish_dense(i);
+  }
+  if (block < 0 || block >= num_layers()) return;
+  for (SliceWeights& slice : layers_[block].weights) finish_slice(slice);
+}
+
+void ParameterStore::finish_dense(std::size_t spec) {
+  if (dense_sums_[spec] == GradientSum::kContinue) return;
+  clear(dense_views_.at(specs_[spec].name).gradient);
+  dense_sums_[spec] = GradientSum::kContinue;
+}
+
+void ParameterStore::finish_slice(SliceWeights& slice) {
+  if (slice.sum == GradientSum::kContinue) return;
+  clear(slice.gate_up_gradient);
+  clear(slice.down_gradient);
+  slice.sum = GradientSum::kContinue;
 }
 
 std::int64_t ParameterStore::slice_count() const {
@@ -130,8 +173,10 @@ Parameter ParameterStore::dense_rows(const std::string& first, const std::string
   const std::int64_t elements = offsets_.at(last) + end.value.numel() - begin;
   HETMOE_CHECK(elements > 0 && elements % columns == 0, first, " to ", last,
                " is not one matrix of ", columns, " columns");
+  GradientSum* sums = dense(first).sums.data();
   return {matrix(dense_.values, begin, elements / columns, columns),
-          matrix(dense_.gradients, begin, elements / columns, columns)};
+          matrix(dense_.gradients, begin, elements / columns, columns),
+          {sums, end.sums.data() + end.sums.size()}};
 }
 
 std::int64_t elements_of_slices(std::span<const Slice> slices, std::int64_t hidden_size) {

@@ -15,11 +15,19 @@
 
 namespace hetmoe {
 
-/// A view of one tensor: its compute copy and the gradient that backward adds to.
+/// A view of one tensor, or of several whose rows follow one another: compute copy and gradient.
 struct Parameter {
   at::Tensor value;     ///< [rows, columns] or [rows], compute type
   at::Tensor gradient;  ///< same shape, fp32 (fp64 for fp64); undefined with GradientMemory::kNone
+  std::span<GradientSum>
+      sums;  ///< the store's: how the next part of each tensor's gradient is given
+
+  /// How the caller must give its part of the gradient: the first in a step writes, others add.
+  GradientSum next_sum() const;
 };
+
+/// The same for parameters whose gradients always get their parts together.
+GradientSum next_sum_of(std::span<const Parameter> parameters);
 
 /// Whether a store has room for gradients. Without it nothing but evaluation may run.
 enum class GradientMemory : std::uint8_t { kHeld, kNone };
@@ -29,6 +37,10 @@ enum class GradientMemory : std::uint8_t { kHeld, kNone };
 /// one buffer per layer, so that slices can move layer by layer. A slice is 3 w rows: gate, up,
 /// down; the slices of a layer follow one another by (expert, begin). Masters and moments are not
 /// here: owners hold them (parallel/ownership).
+///
+/// Gradients are not cleared before a step. From begin_gradients on what they hold has no meaning;
+/// the first part of each is written and others are added (Parameter::next_sum, SliceWeights::sum),
+/// and finish_gradients clears those that nobody gave a part to. New gradients are 0.
 class ParameterStore {
  public:
   /// `slices` must be sorted. type: kFloat, kBFloat16 or, on a CPU, kDouble.
@@ -59,7 +71,12 @@ class ParameterStore {
   at::Tensor& slice_gradients(int layer) { return layers_[layer].flat.gradients; }
   at::ScalarType type() const { return dense_.values.scalar_type(); }
   at::Device device() const { return dense_.values.device(); }
-  void zero_gradients();
+
+  /// A step begins: gradients have no value until their first part.
+  void begin_gradients();
+  /// All parts of the block's gradients have been given: those without any become 0. Again:
+  /// nothing.
+  void finish_gradients(int block);
 
   /// Between steps: frees the gradients of a layer's slices, which may not be used until
   /// `replace_slices` has put others in their place.
@@ -80,12 +97,15 @@ class ParameterStore {
 
   at::Tensor zero_gradients_of(const at::Tensor& values) const;
   void view_dense();
+  void finish_dense(std::size_t spec);
+  static void finish_slice(SliceWeights& slice);
   void view_slices(LayerSlices& layer) const;
 
   GradientMemory gradient_memory_;
   std::int64_t hidden_size_;
   Initial expert_initial_;
   std::vector<TensorSpec> specs_;
+  std::vector<GradientSum> dense_sums_;  ///< [specs]
   std::map<std::string, std::int64_t> offsets_;
   Flat dense_;
   std::map<std::string, Parameter> dense_views_;

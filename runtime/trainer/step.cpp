@@ -62,7 +62,7 @@ StepOutcome TrainingStep::run(std::int64_t step) {
   const TrainConfig& train = parts_.config.train;
   Totals totals;
   phases_.enter(Phase::kOther);
-  parts_.parameters.zero_gradients();
+  parts_.parameters.begin_gradients();
   token_units_.assign(static_cast<std::size_t>(parts_.config.model.num_layers), 0.0);
   for (std::int64_t index = 0; index < train.microbatches; ++index) {
     accumulate_microbatch(step, index, totals);

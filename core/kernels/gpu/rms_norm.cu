@@ -106,8 +106,8 @@ void rms_norm_forward(const T* x, const T* weight, T* y, float* inverse_rms, std
 }
 
 template <typename T>
-void rms_norm_backward(const RmsNormSaved<T>& saved, const T* dy, T* dx, float* weight_gradient,
-                       float* scratch, Stream stream) {
+void rms_norm_backward(const RmsNormSaved<T>& saved, const T* dy, T* dx, bool adds,
+                       float* weight_gradient, float* scratch, Stream stream) {
   if (saved.rows == 0) return;
   const bool packs = fits_packs<T>(saved.columns, saved.x, saved.weight, dy, dx);
   const int pack = packs ? kPack<T> : 1;
@@ -118,7 +118,7 @@ void rms_norm_backward(const RmsNormSaved<T>& saved, const T* dy, T* dx, float* 
   const auto weight = packs ? weight_kernel<T, kPack<T>> : weight_kernel<T, 1>;
   launch("rms_norm_weight", {.blocks_x = static_cast<unsigned>(tiles * lines), .threads = threads},
          stream, weight, saved, dy, tiles, scratch);
-  add_lines("rms_norm_weight_sum", scratch, lines, saved.columns, weight_gradient, stream);
+  add_lines("rms_norm_weight_sum", scratch, lines, saved.columns, adds, weight_gradient, stream);
 
   const auto kernel = packs ? backward_kernel<T, kPack<T>> : backward_kernel<T, 1>;
   launch("rms_norm_backward", {.blocks_x = static_cast<unsigned>(saved.rows), .threads = threads},
@@ -129,9 +129,9 @@ template void rms_norm_forward(const float*, const float*, float*, float*, std::
                                std::int64_t, float, Stream);
 template void rms_norm_forward(const BFloat16Bits*, const BFloat16Bits*, BFloat16Bits*, float*,
                                std::int64_t, std::int64_t, float, Stream);
-template void rms_norm_backward(const RmsNormSaved<float>&, const float*, float*, float*, float*,
-                                Stream);
+template void rms_norm_backward(const RmsNormSaved<float>&, const float*, float*, bool, float*,
+                                float*, Stream);
 template void rms_norm_backward(const RmsNormSaved<BFloat16Bits>&, const BFloat16Bits*,
-                                BFloat16Bits*, float*, float*, Stream);
+                                BFloat16Bits*, bool, float*, float*, Stream);
 
 }  // namespace hetmoe::gpu

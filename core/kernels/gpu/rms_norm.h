@@ -28,10 +28,11 @@ struct RmsNormSaved {
   std::int64_t columns = 0;
 };
 
-/// Gives dx [rows, columns] and adds the weight's gradient to `weight_gradient` [columns], rows in
-/// an order that depends on nothing. dx may be dy.
+/// Gives dx [rows, columns] and the weight's gradient [columns], with `adds` on top of what
+/// `weight_gradient` holds, rows in an order that depends on nothing. dx may be dy. Does nothing
+/// without rows.
 template <typename T>
-void rms_norm_backward(const RmsNormSaved<T>& saved, const T* dy, T* dx, float* weight_gradient,
-                       float* scratch, Stream stream);
+void rms_norm_backward(const RmsNormSaved<T>& saved, const T* dy, T* dx, bool adds,
+                       float* weight_gradient, float* scratch, Stream stream);
 
 }  // namespace hetmoe::gpu

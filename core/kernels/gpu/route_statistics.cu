@@ -75,7 +75,8 @@ void route_statistics(const RoutedTokens& routed, const double* relative_width, 
   const std::int64_t lines = lines_of(routed.tokens);
   launch("route_statistics", {.blocks_x = static_cast<unsigned>(lines), .threads = kThreads},
          stream, &statistics_kernel, routed, relative_width, scratch);
-  add_lines("route_statistics_sum", scratch, lines, 2 * routed.experts + 3, statistics, stream);
+  add_lines("route_statistics_sum", scratch, lines, 2 * routed.experts + 3, /*adds=*/true,
+            statistics, stream);
 }
 
 }  // namespace hetmoe::gpu

@@ -6,6 +6,7 @@
 #include <ATen/ops/sum.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/on_gpu/pointers.h"
@@ -41,7 +42,7 @@ void loss_of_chunk(at::Tensor& logits, const at::Tensor& targets, const at::Tens
 
 CrossEntropy cross_entropy(const at::Tensor& x, const at::Tensor& head,
                            std::span<const std::int32_t> targets, double gradient_scale,
-                           at::Tensor* head_gradient) {
+                           at::Tensor* head_gradient, GradientSum sum) {
   const std::int64_t rows = x.size(0);
   HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == rows, targets.size(), " targets for ",
                rows, " rows");
@@ -49,6 +50,7 @@ CrossEntropy cross_entropy(const at::Tensor& x, const at::Tensor& head,
   const at::Tensor loss = at::empty({rows}, x.options().dtype(at::kFloat));
   CrossEntropy result;
   if (head_gradient != nullptr) result.dx = at::empty_like(x);
+  if (head_gradient != nullptr && rows == 0 && sum == GradientSum::kBegin) head_gradient->zero_();
   const std::int64_t step = rows_per_chunk(head);
   for (std::int64_t begin = 0; begin < rows; begin += step) {
     const std::int64_t count = std::min(step, rows - begin);
@@ -59,7 +61,7 @@ CrossEntropy cross_entropy(const at::Tensor& x, const at::Tensor& head,
     if (head_gradient == nullptr) continue;
     at::Tensor dx = result.dx.narrow(0, begin, count);
     at::mm_out(dx, logits, head);
-    add_weight_gradient(logits, part, *head_gradient);
+    add_weight_gradient(logits, part, *head_gradient, std::exchange(sum, GradientSum::kContinue));
   }
   result.loss_sum = at::sum(loss, at::kDouble).view({1});
   return result;

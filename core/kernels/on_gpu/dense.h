@@ -16,12 +16,16 @@ namespace hetmoe::on_gpu {
 
 RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
-                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient);
+                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient,
+                             GradientSum sum);
 
-/// sum += a b, in fp32 whatever the type of a and b. Shape: a [n, k], b [k, m], sum [n, m] fp32.
-void add_product(const at::Tensor& a, const at::Tensor& b, at::Tensor& sum);
+/// result += a b, in fp32 whatever the type of a and b, or begins with it.
+/// Shape: a [n, k], b [k, m], result [n, m] fp32.
+void add_product(const at::Tensor& a, const at::Tensor& b, at::Tensor& result,
+                 GradientSum sum = GradientSum::kContinue);
 /// gradient += dy^T x, the same way.
-void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient);
+void add_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tensor& gradient,
+                         GradientSum sum);
 
 at::Tensor embedding_forward(const at::Tensor& table, std::span<const std::int32_t> tokens);
 void embedding_backward(const at::Tensor& dy, std::span<const std::int32_t> tokens,
@@ -40,6 +44,6 @@ struct CrossEntropy {
 /// head_gradient null: the loss alone.
 CrossEntropy cross_entropy(const at::Tensor& x, const at::Tensor& head,
                            std::span<const std::int32_t> targets, double gradient_scale,
-                           at::Tensor* head_gradient);
+                           at::Tensor* head_gradient, GradientSum sum);
 
 }  // namespace hetmoe::on_gpu

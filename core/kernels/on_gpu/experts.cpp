@@ -71,6 +71,12 @@ std::vector<gpu::Product> per_slice(std::span<const SliceSpan> spans,
   return products;
 }
 
+/// Those that have something to give: a product of no depth would have to write zeros.
+std::vector<gpu::Product> with_depth(std::vector<gpu::Product> products) {
+  std::erase_if(products, [](const gpu::Product& product) { return product.depth == 0; });
+  return products;
+}
+
 template <typename T>
 gpu::SwigluRows<T> swiglu_rows(const ExpertsContext& context, std::span<const SliceSpan> spans) {
   constexpr auto kPack = static_cast<std::int64_t>(16 / sizeof(T));
@@ -80,6 +86,23 @@ gpu::SwigluRows<T> swiglu_rows(const ExpertsContext& context, std::span<const Sl
           .selections = context.places.row.size(0),
           .packs = std::ranges::all_of(
               spans, [](const SliceSpan& span) { return span.width % kPack == 0; })};
+}
+
+/// Whether the next products add to the gradients of slices that have places. All go in one call:
+/// where some continue, the others begin with zeros, which is after a microbatch without tokens.
+bool continue_sums(std::span<SliceWeights> slices, std::span<const SliceSpan> spans) {
+  bool adds = false;
+  for (std::size_t s = 0; s < spans.size(); ++s) {
+    adds = adds || (spans[s].selections > 0 && slices[s].sum == GradientSum::kContinue);
+  }
+  for (std::size_t s = 0; s < spans.size(); ++s) {
+    if (spans[s].selections == 0) continue;
+    if (std::exchange(slices[s].sum, GradientSum::kContinue) == GradientSum::kBegin && adds) {
+      slices[s].gate_up_gradient.zero_();
+      slices[s].down_gradient.zero_();
+    }
+  }
+  return adds;
 }
 
 }  // namespace
@@ -127,6 +150,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
                " in backward");
   const std::int64_t features = dy.size(1);
   const gpu::Number number = number_of(dy);
+  const bool adds = continue_sums(slices, spans);
   at::Tensor dout = gather_rows(dy, context.places.row);
   at::Tensor dhidden = at::empty({hidden_elements(spans)}, dy.options());
   at::Tensor dgate = at::empty_like(context.places.gate);
@@ -140,16 +164,18 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
     gpu::swiglu_backward<T>(swiglu_rows<T>(context, spans), mutable_data<T>(context.gate_up),
                             mutable_data<T>(dhidden), mutable_data<float>(dgate), compute_stream());
     const gpu::ProductKind weight_gradient{
-        .form = Form::kAtB, .in = number, .out = gpu::Number::kFloat32, .adds = true};
-    run(weight_gradient, per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+        .form = Form::kAtB, .in = number, .out = gpu::Number::kFloat32, .adds = adds};
+    run(weight_gradient,
+        with_depth(per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
           return product(s.hidden(dhidden), s.rows(dout), s.gradient(s.weights.down_gradient),
                          s.span.width, features, s.span.selections);
-        }));
-    run(weight_gradient, per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
+        })));
+    run(weight_gradient,
+        with_depth(per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
           return product(s.gate_up(context.gate_up), s.rows(context.in),
                          s.gradient(s.weights.gate_up_gradient), 2 * s.span.width, features,
                          s.span.selections);
-        }));
+        })));
     // dout has been read by all: its memory takes the gradient of x by place.
     run({.form = Form::kAB, .in = number, .out = number},
         per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {

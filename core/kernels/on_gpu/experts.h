@@ -45,7 +45,7 @@ class Experts {
   /// Gives y [R, D]. The host does not wait.
   at::Tensor forward(const at::Tensor& x, std::span<const SliceWeights> slices, SlicePlaces places,
                      ExpertsContext& context);
-  /// Adds the weights' gradients to `slices`, those of forward.
+  /// Begins or continues the gradients of slices that have places; `slices` are those of forward.
   ExpertsGradient backward(const at::Tensor& dy, std::span<SliceWeights> slices,
                            ExpertsContext& context);
 

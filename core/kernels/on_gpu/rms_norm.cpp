@@ -20,7 +20,9 @@ RmsNormResult rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, do
 }
 
 at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const at::Tensor& weight,
-                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient) {
+                             const at::Tensor& inverse_rms, at::Tensor& weight_gradient,
+                             GradientSum sum) {
+  if (x.size(0) == 0 && sum == GradientSum::kBegin) weight_gradient.zero_();
   const at::Tensor dy = dy_in.contiguous();
   at::Tensor dx = at::empty_like(x);
   const at::Tensor scratch = at::empty({gpu::rms_norm_scratch_floats(x.size(0), x.size(1))},
@@ -33,8 +35,8 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x, const
                                      .rows = x.size(0),
                                      .columns = x.size(1)};
     gpu::rms_norm_backward<T>(saved, data<T>(dy), mutable_data<T>(dx),
-                              mutable_data<float>(weight_gradient), mutable_data<float>(scratch),
-                              compute_stream());
+                              sum == GradientSum::kContinue, mutable_data<float>(weight_gradient),
+                              mutable_data<float>(scratch), compute_stream());
   });
   return dx;
 }

@@ -156,7 +156,7 @@ at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, const at::Tenso
                                   0, 0, static_cast<std::int64_t>(relative_width_.size())),
                               .global_tokens = pass.microbatch.global_tokens,
                               .microbatches = pass.microbatch.microbatches});
-  add_weight_gradient(dlogits, saved.x.to(at::kFloat), router_.gradient);
+  add_weight_gradient(dlogits, saved.x.to(at::kFloat), router_.gradient, router_.next_sum());
   return at::mm(dlogits, router_.value.to(at::kFloat)).to(saved.x.scalar_type());
 }
 

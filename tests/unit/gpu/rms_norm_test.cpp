@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "tests/unit/gpu/device_array.h"
@@ -86,6 +87,9 @@ class Norm {
       const double expected = expected_dx(i);
       ASSERT_NEAR(real(dx[i]), expected, tolerance<T>() * (0.1 + std::abs(expected))) << i;
     }
+    const std::vector<float> no_values(before.size(), std::numeric_limits<float>::quiet_NaN());
+    EXPECT_TRUE(same_bits(backward(no_values, false, /*adds=*/false).weight,
+                          backward(std::vector<float>(before.size(), 0)).weight));
     for (std::size_t i = 0; i < dweight.size(); ++i) {
       double expected = before[i];
       double scale = 1;
@@ -145,7 +149,8 @@ class Norm {
     std::vector<T> x;
     std::vector<float> weight;
   };
-  Gradient backward(const std::vector<float>& before, bool in_place = false) const {
+  Gradient backward(const std::vector<float>& before, bool in_place = false,
+                    bool adds = true) const {
     const DeviceArray<T> x(x_), weight(weight_), dy(dy_), apart(x_.size());
     const DeviceArray<T>& dx = in_place ? dy : apart;
     std::vector<float> scales;
@@ -156,7 +161,7 @@ class Norm {
     const DeviceArray<float> scratch(
         static_cast<std::size_t>(gpu::rms_norm_scratch_floats(shape_.rows, shape_.columns)));
     gpu::rms_norm_backward<T>({x.get(), weight.get(), inverse.get(), shape_.rows, shape_.columns},
-                              dy.get(), dx.get(), dweight.get(), scratch.get(), nullptr);
+                              dy.get(), dx.get(), adds, dweight.get(), scratch.get(), nullptr);
     return {dx.values(), dweight.values()};
   }
 
@@ -209,7 +214,7 @@ TEST(GpuRmsNorm, no_rows_launch_nothing_and_need_no_scratch) {
   const std::uint64_t before = launches_so_far();
   float* none = nullptr;
   gpu::rms_norm_forward<float>(none, none, none, none, 0, 8, kEpsilon, nullptr);
-  gpu::rms_norm_backward<float>({.columns = 8}, none, none, none, none, nullptr);
+  gpu::rms_norm_backward<float>({.columns = 8}, none, none, true, none, none, nullptr);
   EXPECT_EQ(launches_so_far(), before);
   EXPECT_EQ(gpu::rms_norm_scratch_floats(0, 8), 0);
 }

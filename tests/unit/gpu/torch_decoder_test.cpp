@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <observed_device.h>
 
+#include <limits>
+
 #include "core/model/decoder.h"
 #include "core/model/gpu_mixture.h"
 #include "core/model/host_moe_layer.h"
@@ -68,9 +70,19 @@ class OneDecoder {
     }
   }
 
-  /// Both microbatches of a step; statistics are those of the second.
+  /// Both microbatches of a step; statistics are those of the second. What was in the gradients has
+  /// no meaning.
   double train() {
-    store_.zero_gradients();
+    fill_gradients(std::numeric_limits<double>::quiet_NaN());
+    store_.begin_gradients();
+    return both_microbatches();
+  }
+  /// The same without a beginning: all parts are added to zeros.
+  double train_on_zeros() {
+    fill_gradients(0);
+    return both_microbatches();
+  }
+  double both_microbatches() {
     double loss = 0;
     for (std::int64_t index = 0; index < 2; ++index) {
       PassState pass = make_pass(index);
@@ -105,6 +117,11 @@ class OneDecoder {
       return make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_model()));
     return std::make_unique<HostMixture>(make_cpu_expert_kernels(),
                                          make_local_token_dispatcher(slices_of_model()));
+  }
+
+  void fill_gradients(double value) {
+    store_.dense_gradients().fill_(value);
+    for (int layer = 0; layer < 2; ++layer) store_.slice_gradients(layer).fill_(value);
   }
 
   PassState make_pass(std::int64_t index) {
@@ -165,6 +182,20 @@ TEST_P(GpuDecoder, losses_gradients_and_statistics_are_those_of_the_cpu) {
   }
   if (GetParam().sequences > 0) {
     EXPECT_LT(distance(there.next_token_logits(), here.next_token_logits()), tolerance);
+  }
+}
+
+TEST_P(GpuDecoder, gradients_that_begin_are_those_added_to_zeros_bit_for_bit) {
+  OneDecoder begun(GetParam(), gpu_device());
+  OneDecoder added(GetParam(), gpu_device());
+  begun.train();
+  added.train_on_zeros();
+  EXPECT_TRUE(begun.store().dense_gradients().to(at::kCPU).equal(
+      added.store().dense_gradients().to(at::kCPU)));
+  for (int layer = 0; layer < 2; ++layer) {
+    EXPECT_TRUE(begun.store().slice_gradients(layer).to(at::kCPU).equal(
+        added.store().slice_gradients(layer).to(at::kCPU)))
+        << "experts of layer " << layer;
   }
 }
 

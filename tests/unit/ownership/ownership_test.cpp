@@ -56,7 +56,6 @@ struct OwningRank {
 
   /// As a decoder and a step do it: gradients complete block after block, from the head on.
   void reduce_as_backward_goes(std::int64_t step) {
-    store.zero_gradients();
     for (const int block : {2, 1, 0, -1}) {
       fill_gradients(step, block);
       ownership.complete(block);
