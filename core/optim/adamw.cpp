@@ -3,8 +3,8 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <vector>
 
 #include "core/base/operation.h"
 #include "core/kernels/vector_math.h"
@@ -13,6 +13,7 @@ namespace hetmoe {
 namespace {
 
 constexpr std::int64_t kElementsPerTask = 1 << 15;
+constexpr std::int64_t kBlocksPerRound = 64;  // whose partial sums lie on the stack
 constexpr int kLanes = 16;
 
 struct Factors {
@@ -105,15 +106,19 @@ double sum_of_squares(std::span<const float> values) {
   const Operation operation("sum of squares", {.bytes = 4.0 * static_cast<double>(values.size())});
   const auto count = static_cast<std::int64_t>(values.size());
   const std::int64_t blocks = (count + kElementsPerTask - 1) / kElementsPerTask;
-  std::vector<double> partial(blocks, 0.0);
-  at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t block = begin; block < end; ++block) {
-      const std::int64_t first = block * kElementsPerTask;
-      partial[block] = squares(values.data() + first, std::min(kElementsPerTask, count - first));
-    }
-  });
   double sum = 0;
-  for (double value : partial) sum += value;
+  for (std::int64_t round = 0; round < blocks; round += kBlocksPerRound) {
+    std::array<double, kBlocksPerRound> partial = {};
+    const std::int64_t last = std::min(blocks, round + kBlocksPerRound);
+    at::parallel_for(round, last, 1, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t block = begin; block < end; ++block) {
+        const std::int64_t first = block * kElementsPerTask;
+        partial[block - round] =
+            squares(values.data() + first, std::min(kElementsPerTask, count - first));
+      }
+    });
+    for (const double value : partial) sum += value;
+  }
   return sum;
 }
 

@@ -34,18 +34,6 @@ at::Tensor extended(const at::Tensor& tensor, std::int64_t elements) {
   return tensor.defined() ? tensor.as_strided({tensor.numel() + elements}, {1}) : tensor;
 }
 
-std::vector<at::Tensor> joined(std::span<const at::Tensor> parts) {
-  std::vector<at::Tensor> runs;
-  for (const at::Tensor& part : parts) {
-    if (!runs.empty() && follows(runs.back(), part)) {
-      runs.back() = extended(runs.back(), part.numel());
-    } else {
-      runs.push_back(part);
-    }
-  }
-  return runs;
-}
-
 /// Pieces that decay, or those that do not.
 void update_on_gpu(std::span<const AdamWTensors> pieces, const AdamWStep& step, bool decays) {
   std::vector<at::Tensor> masters, gradients, first_moments, second_moments;
@@ -104,14 +92,15 @@ std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces) {
 void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step) {
   if (pieces.empty()) return;
   if (pieces[0].master.is_cpu()) {
-    std::vector<AdamWPiece> here;
-    for (const AdamWTensors& piece : pieces) here.push_back(piece_of(piece));
-    return adamw_update(here, step);
+    for (const AdamWTensors& tensors : pieces) {
+      const AdamWPiece piece = piece_of(tensors);
+      adamw_update(std::span(&piece, 1), step);
+    }
+    return;
   }
-  const std::vector<AdamWTensors> runs = joined(pieces);
-  update_on_gpu(runs, step, /*decays=*/true);
-  update_on_gpu(runs, step, /*decays=*/false);
-  copy_on_gpu(runs);
+  update_on_gpu(pieces, step, /*decays=*/true);
+  update_on_gpu(pieces, step, /*decays=*/false);
+  copy_on_gpu(pieces);
 }
 
 Deferred sum_of_squares(std::span<const at::Tensor> values) {
@@ -124,7 +113,8 @@ Deferred sum_of_squares(std::span<const at::Tensor> values) {
     }
     return sum;
   }
-  const at::Tensor norms = at::stack(at::_foreach_norm(joined(values), 2, at::kDouble));
+  const at::Tensor norms =
+      at::stack(at::_foreach_norm(at::TensorList(values.data(), values.size()), 2, at::kDouble));
   return Deferred(at::sum(norms.square()).view({1}));
 }
 

@@ -21,9 +21,8 @@ struct AdamWTensors {
 /// hundreds of tensors otherwise.
 std::vector<AdamWTensors> joined(std::span<const AdamWTensors> pieces);
 
-/// One AdamW update of all pieces (adamw.h). On a GPU LibTorch's fused one, which leaves clipped
-/// gradients behind; pieces that lie one behind another are given to it as one; the host does not
-/// wait.
+/// One AdamW update of all pieces (adamw.h), best joined. On a CPU nothing is allocated. On a GPU
+/// LibTorch's fused one, which leaves clipped gradients behind; the host does not wait.
 void adamw_update(std::span<const AdamWTensors> pieces, const AdamWStep& step);
 
 /// Sum of squares of all of them in fp64, in a fixed order; non-finite if a value is.

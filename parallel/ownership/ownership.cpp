@@ -61,13 +61,38 @@ void Ownership::connect() {
 }
 
 void Ownership::list_owned() {
-  owned_.clear();
-  owned_begins_.assign(1, 0);
+  forget_owned();
   for (const int block : blocks_by_need_) {
+    const std::size_t first = owned_.size();
     list_dense(bucket_of(block));
     if (is_layer(block)) list_slices(block);
-    owned_begins_.push_back(owned_.size());
+    list_updates(std::span(owned_).subspan(first));
   }
+}
+
+void Ownership::forget_owned() {
+  owned_.clear();
+  updates_.clear();
+  update_gradients_.clear();
+  update_begins_.assign(1, 0);
+}
+
+void Ownership::list_updates(std::span<const OwnedRows> rows) {
+  const bool has_copies = store_.type() != at::kFloat;
+  std::vector<AdamWTensors> pieces;
+  for (const OwnedRows& part : rows) {
+    pieces.push_back({.master = part.master,
+                      .gradient = part.gradient,
+                      .exp_avg = part.exp_avg,
+                      .exp_avg_sq = part.exp_avg_sq,
+                      .copy = has_copies ? part.copy : at::Tensor(),
+                      .decays = part.is_matrix});
+  }
+  for (AdamWTensors& run : joined(pieces)) {
+    update_gradients_.push_back(run.gradient);
+    updates_.push_back(std::move(run));
+  }
+  update_begins_.push_back(updates_.size());
 }
 
 void Ownership::add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_begin) {
@@ -134,13 +159,6 @@ std::size_t Ownership::bucket_of(int block) const {
   return static_cast<std::size_t>(found - buckets_.begin());
 }
 
-std::span<const OwnedRows> Ownership::owned_of(int block) const {
-  const auto index =
-      std::find(blocks_by_need_.begin(), blocks_by_need_.end(), block) - blocks_by_need_.begin();
-  return std::span(owned_).subspan(owned_begins_[index],
-                                   owned_begins_[index + 1] - owned_begins_[index]);
-}
-
 Ownership::FillRows Ownership::initial_masters(std::uint64_t seed) {
   return [seed](OwnedRows& rows) {
     initial_rows(seed, rows.name, rows.initial, rows.row_begin, rows.columns, floats(rows.master));
@@ -193,25 +211,15 @@ void Ownership::reduce_gradients() {
   completed_ = 0;
 }
 
-Deferred Ownership::owned_sum_of_squares() const {
-  std::vector<at::Tensor> gradients;
-  for (const OwnedRows& rows : owned_) gradients.push_back(rows.gradient);
-  return sum_of_squares(gradients);
-}
+Deferred Ownership::owned_sum_of_squares() const { return sum_of_squares(update_gradients_); }
 
 void Ownership::update(int block, const AdamWStep& step) {
   wait(block);
-  const bool has_copies = store_.type() != at::kFloat;
-  std::vector<AdamWTensors> pieces;
-  for (const OwnedRows& rows : owned_of(block)) {
-    pieces.push_back({.master = rows.master,
-                      .gradient = rows.gradient,
-                      .exp_avg = rows.exp_avg,
-                      .exp_avg_sq = rows.exp_avg_sq,
-                      .copy = has_copies ? rows.copy : at::Tensor(),
-                      .decays = rows.is_matrix});
-  }
-  adamw_update(pieces, step);
+  const auto index =
+      std::find(blocks_by_need_.begin(), blocks_by_need_.end(), block) - blocks_by_need_.begin();
+  HETMOE_CHECK(index < std::ssize(blocks_by_need_), "no block ", block);
+  const std::size_t begin = update_begins_[index];
+  adamw_update(std::span(updates_).subspan(begin, update_begins_[index + 1] - begin), step);
 }
 
 void Ownership::send_copies(int block) {

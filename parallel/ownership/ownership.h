@@ -106,13 +106,14 @@ class Ownership final : public GradientListener, public ParameterGate {
 
   bool is_layer(int block) const { return block >= 0 && block < store_.num_layers(); }
   std::size_t bucket_of(int block) const;
-  std::span<const OwnedRows> owned_of(int block) const;
   void send_all_copies();
 
   SliceLayout layout_of(std::vector<Slice> slices) const;
   std::vector<DenseBucket> partition_for(const Placement& placement) const;
   void connect();
   void list_owned();
+  void forget_owned();
+  void list_updates(std::span<const OwnedRows> rows);
   void list_dense(std::size_t bucket);
   void list_slices(int layer);
   void add_owned(OwnedRows rows, const OwnerState& state, std::int64_t state_begin);
@@ -134,7 +135,10 @@ class Ownership final : public GradientListener, public ParameterGate {
   OwnerState dense_;
   std::vector<LayerState> layers_;
   std::vector<OwnedRows> owned_;
-  std::vector<std::size_t> owned_begins_;  ///< [blocks + 1] in owned_, in the order of blocks()
+  // The same, joined where memory is, once and not in every step.
+  std::vector<AdamWTensors> updates_;
+  std::vector<at::Tensor> update_gradients_;  ///< of updates_
+  std::vector<std::size_t> update_begins_;    ///< [blocks + 1] in updates_, in the order of blocks()
   UpdateBytes bytes_;
   std::optional<DenseExchange> dense_exchange_;  ///< these are always there after construction
   std::optional<ReplicaExchange> replica_exchange_;

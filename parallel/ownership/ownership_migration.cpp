@@ -50,7 +50,7 @@ void Ownership::migrate(const Placement& after) {
   HETMOE_CHECK(after.layers.size() == placement_.layers.size(), after.layers.size(), " layers");
   HETMOE_CHECK(completed_ == 0, "gradients of ", completed_, " blocks are under way");
   wait_all();
-  owned_.clear();  // its views would keep the old buffers alive
+  forget_owned();  // its views would keep the old buffers alive
   dense_exchange_.reset();
   replica_exchange_.reset();
   for (const int layer : migration_order(placement_, after, groups_.size)) {

@@ -78,7 +78,7 @@ TEST_P(GpuAdamWRuns, updates_as_the_cpu_does_whatever_lies_behind_what) {
                          .gradient_scale = GetParam().gradient_scale};
     adamw_update(here.pieces(), step);
     const std::uint64_t waits = host_waits_so_far();
-    adamw_update(there.pieces(), step);
+    adamw_update(joined(there.pieces()), step);
     EXPECT_EQ(host_waits_so_far(), waits);
     // The fused one writes clipped gradients back; a step brings new ones.
     const at::Tensor next = values(("gradients" + std::to_string(update)).c_str(), 1, at::kCPU);

@@ -131,7 +131,8 @@ TEST(SumOfSquares, HasTheSameBitsWithAnyNumberOfThreads) {
 }
 
 TEST(SumOfSquares, CountsEveryValueOnce) {
-  for (const std::size_t count : {0UL, 1UL, 15UL, 16UL, 17UL, 32767UL, 32768UL, 32769UL, 98305UL}) {
+  for (const std::size_t count : {0UL, 1UL, 15UL, 16UL, 17UL, 32767UL, 32768UL, 32769UL, 98305UL,
+                                  2097151UL, 2097152UL, 2097153UL}) {
     EXPECT_EQ(sum_of_squares(std::vector<float>(count, 2.0F)), 4.0 * static_cast<double>(count));
   }
 }
