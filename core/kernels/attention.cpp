@@ -90,14 +90,14 @@ HETMOE_INLINE T softmax_body(T* row, std::int64_t first, std::int64_t end, std::
   for (T& value : lane) value = 0;
   j = first;
   for (; j + kLanes <= end; j += kLanes) {
-    for (int i = 0; i < kLanes; ++i) lane[i] += exponential(row[j + i] * scale - peak);
+    for (int i = 0; i < kLanes; ++i) lane[i] += exponential_below_peak(row[j + i] * scale - peak);
   }
   T sum = 0;
   for (int i = 0; i < kLanes; ++i) sum += lane[i];
-  for (; j < end; ++j) sum += exponential(row[j] * scale - peak);
+  for (; j < end; ++j) sum += exponential_below_peak(row[j] * scale - peak);
   const T log_sum = peak + std::log(sum);
   for (j = 0; j < first; ++j) row[j] = T(0);
-  for (j = first; j < end; ++j) row[j] = exponential(row[j] * scale - log_sum);
+  for (j = first; j < end; ++j) row[j] = exponential_below_peak(row[j] * scale - log_sum);
   for (j = end; j < keys; ++j) row[j] = T(0);
   return log_sum;
 }
@@ -111,7 +111,7 @@ HETMOE_INLINE void score_gradient_body(T* scores, T* dprobabilities, std::int64_
   const T scale = static_cast<T>(scale_in);
   for (std::int64_t j = 0; j < first; ++j) scores[j] = dprobabilities[j] = T(0);
   for (std::int64_t j = first; j < end; ++j) {
-    const T p = exponential(scores[j] * scale - log_sum);
+    const T p = exponential_below_peak(scores[j] * scale - log_sum);
     scores[j] = p;
     dprobabilities[j] = p * (dprobabilities[j] - dot) * scale;
   }

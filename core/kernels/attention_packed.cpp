@@ -43,7 +43,7 @@ HETMOE_VECTORIZED float exponentials(const float* score, BFloat16* probability, 
   for (float& value : lane) value = 0;
   for (j = keys.first; j + kLanes <= keys.end; j += kLanes) {
     for (int i = 0; i < kLanes; ++i) {
-      const float value = fast_exp((score[j + i] - peak) * scale);
+      const float value = exponential_below_peak((score[j + i] - peak) * scale);
       lane[i] += value;
       probability[j + i] = narrow_to_bfloat16(value);
     }
@@ -51,7 +51,7 @@ HETMOE_VECTORIZED float exponentials(const float* score, BFloat16* probability, 
   float sum = 0;
   for (int i = 0; i < kLanes; ++i) sum += lane[i];
   for (; j < keys.end; ++j) {
-    const float value = fast_exp((score[j] - peak) * scale);
+    const float value = exponential_below_peak((score[j] - peak) * scale);
     sum += value;
     probability[j] = narrow_to_bfloat16(value);
   }
@@ -67,7 +67,7 @@ HETMOE_VECTORIZED void probability_gradients(const float* score, const float* dp
                                              std::int64_t padded, float scale, float log_sum,
                                              float dot) {
   for (std::int64_t j = keys.first; j < keys.end; ++j) {
-    const float p = fast_exp(score[j] * scale - log_sum);
+    const float p = exponential_below_peak(score[j] * scale - log_sum);
     probability[j] = narrow_to_bfloat16(p);
     dscore[j] = narrow_to_bfloat16(p * (dprobability[j] - dot) * scale);
   }

@@ -42,19 +42,20 @@ HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t targ
 
   A lane[kLanes] = {};
   for (i = 0; i + kLanes <= columns; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) lane[j] += exponential(widen(row[i + j]) - peak);
+    for (int j = 0; j < kLanes; ++j) lane[j] += exponential_below_peak(widen(row[i + j]) - peak);
   }
   A sum = 0;
   for (int j = 0; j < kLanes; ++j) sum += lane[j];
-  for (; i < columns; ++i) sum += exponential(widen(row[i]) - peak);
+  for (; i < columns; ++i) sum += exponential_below_peak(widen(row[i]) - peak);
 
   const double loss = std::log(static_cast<double>(sum)) + static_cast<double>(peak) -
                       static_cast<double>(widen(row[target]));
   if (scale == 0) return loss;
   const A factor = static_cast<A>(scale) / sum;
-  const A at_target = exponential(widen(row[target]) - peak) * factor - static_cast<A>(scale);
+  const A at_target =
+      exponential_below_peak(widen(row[target]) - peak) * factor - static_cast<A>(scale);
   for (i = 0; i < columns; ++i) {
-    row[i] = NarrowTo<T>::from(exponential(widen(row[i]) - peak) * factor);
+    row[i] = NarrowTo<T>::from(exponential_below_peak(widen(row[i]) - peak) * factor);
   }
   row[target] = NarrowTo<T>::from(at_target);
   return loss;

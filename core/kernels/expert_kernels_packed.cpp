@@ -27,10 +27,6 @@ constexpr std::int64_t kRowMultiple = 16;
 constexpr std::int64_t kGradientUnits = 128;
 constexpr std::int64_t kSumRows = 256;
 
-/// Elements from one row to the next: an odd number of cache lines, or the 16 rows that a tile
-/// instruction reads would share few of the cache's sets.
-std::int64_t row_stride(std::int64_t columns) { return round_up(columns, 64) + 32; }
-
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 std::uint32_t* words(BFloat16* memory) { return reinterpret_cast<std::uint32_t*>(memory); }
 
@@ -140,7 +136,7 @@ class PackedExpertKernels final : public ExpertKernels {
     const std::int64_t columns = x.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
     const std::int64_t width = slice.width();
-    const std::int64_t hidden_stride = row_stride(width);
+    const std::int64_t hidden_stride = packed_row_stride(width);
     take_gates(rows, gates);
     tokens_.reset(columns, count);
     tokens_.pack_columns(data(x), count, columns, columns, rows.row.data());
@@ -203,7 +199,7 @@ class PackedExpertKernels final : public ExpertKernels {
       weights_.pack_rows(gate_up + half * width * columns, width, columns, columns, half * padded);
       weights_.zero_rows(half * padded + round_up(width, 2), (half + 1) * padded);
     }
-    add_product_to_rows(hidden_.at_least(0), row_stride(2 * padded), weights_, rows.row, dx);
+    add_product_to_rows(hidden_.at_least(0), packed_row_stride(2 * padded), weights_, rows.row, dx);
   }
 
   /// Unit block by unit block: z = Wd dout^T, from it gradients of gate and up, and the gradients
@@ -214,10 +210,11 @@ class PackedExpertKernels final : public ExpertKernels {
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
     const std::int64_t width = slice.width();
     const std::int64_t blocks = (width + kGradientUnits - 1) / kGradientUnits;
-    const std::int64_t stride = row_stride(count);
+    const std::int64_t stride = packed_row_stride(count);
     const std::int64_t tokens = round_up(count, kPanel);
     token_sums_.assign(blocks * tokens, 0.0F);
-    hidden_.at_least(round_up(count, kRowMultiple) * row_stride(2 * round_up(width, kSwigluUnits)));
+    hidden_.at_least(round_up(count, kRowMultiple) *
+                     packed_row_stride(2 * round_up(width, kSwigluUnits)));
     BFloat16* scratch = transposed_.at_least(at::get_num_threads() * 3 * kGradientUnits * stride);
     at::parallel_for(0, blocks, 1, [&](std::int64_t begin, std::int64_t end) {
       BFloat16* mine = scratch + at::get_thread_num() * 3 * kGradientUnits * stride;
@@ -254,7 +251,7 @@ class PackedExpertKernels final : public ExpertKernels {
     const std::int64_t width = slice.width();
     const std::int64_t columns = slice.down.size(1);
     const std::int64_t padded = round_up(width, kSwigluUnits);
-    const std::int64_t row = row_stride(2 * padded);
+    const std::int64_t row = packed_row_stride(2 * padded);
     BFloat16* gradients = hidden_.at_least(0);
     alignas(64) float z[kSwigluUnits * kPanel];
     alignas(64) std::uint32_t pairs[2][kSwigluUnits / 2 * kPanel];

@@ -61,4 +61,10 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+/// Elements from one row of a product's left side to the next: an odd number of cache lines, or the
+/// 16 rows that a tile instruction reads would share few of the cache's sets.
+constexpr std::int64_t packed_row_stride(std::int64_t columns) {
+  return round_up(columns, 64) + 32;
+}
+
 }  // namespace hetmoe

@@ -9,22 +9,18 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/narrow.h"
 #include "core/kernels/transpose.h"
-#include "core/kernels/vector_math.h"
 
 namespace hetmoe {
 namespace {
 
 using c10::BFloat16;
 
-// The depth of one product of a weight gradient: the transposed operand stays in the cache.
-constexpr std::int64_t kGradientDepth = 2048;
+// The depth of one product of a weight gradient: the packed operand stays in the second cache.
+constexpr std::int64_t kGradientDepth = 1024;
 // Rows of a weight gradient that are made at once: whole ones, one behind the other in memory.
 constexpr std::int64_t kGradientRows = 32;
-
-HETMOE_VECTORIZED void narrow_row(const float* in, BFloat16* out, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = narrow_to_bfloat16(in[i]);
-}
 
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 
@@ -45,10 +41,8 @@ at::Tensor product(const at::Tensor& a, const PackedMatrix& b, std::int64_t colu
         multiply_tile(data(a) + first * stride, stride, count, b.panel(p), stride, tile.data());
         const std::int64_t column = p * PackedMatrix::kPanelColumns;
         const std::int64_t width = std::min(PackedMatrix::kPanelColumns, columns - column);
-        for (std::int64_t row = 0; row < count; ++row) {
-          narrow_row(tile.data() + row * PackedMatrix::kPanelColumns,
-                     target + (first + row) * columns + column, width);
-        }
+        narrow_rows(tile.data(), PackedMatrix::kPanelColumns, count, width,
+                    target + first * columns + column, columns);
       }
     }
     end_of_blocks();
@@ -109,20 +103,21 @@ void packed_weight_gradient(const at::Tensor& dy, const at::Tensor& x, at::Tenso
     const std::int64_t depth = round_up(rows, PackedMatrix::kDepthMultiple);
     b.reset(rows, in);
     b.pack_rows(data(x) + begin * in, rows, in, in);
-    BFloat16* a = transposed.at_least(out * depth);
+    const std::int64_t stride = packed_row_stride(depth);
+    BFloat16* a = transposed.at_least(out * stride);
     const std::int64_t blocks = (out + kRowBlock - 1) / kRowBlock;
     at::parallel_for(0, blocks, 1, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t block = first; block < last; ++block) {
         const std::int64_t column = block * kRowBlock;
         const std::int64_t count = std::min(kRowBlock, out - column);
-        transpose_bfloat16(data(dy) + begin * out + column, rows, count, out, a + column * depth,
-                           depth);
+        transpose_bfloat16(data(dy) + begin * out + column, rows, count, out, a + column * stride,
+                           stride);
         for (std::int64_t i = column; i < column + count; ++i) {
-          std::memset(a + i * depth + rows, 0, (depth - rows) * sizeof(BFloat16));
+          std::memset(a + i * stride + rows, 0, (depth - rows) * sizeof(BFloat16));
         }
       }
     });
-    add_product(a, depth, out, b, gradient.mutable_data_ptr<float>(), in,
+    add_product(a, stride, out, b, gradient.mutable_data_ptr<float>(), in,
                 begin > 0 || sum == GradientSum::kContinue);
   }
 }

@@ -21,7 +21,7 @@ bool packed_products_available();
 /// Rows of A that are multiplied at once.
 inline constexpr std::int64_t kRowBlock = 128;
 /// Depth of products whose result stays in the cache: what they read of A and B does then, too.
-inline constexpr std::int64_t kTileDepth = 256;
+inline constexpr std::int64_t kTileDepth = 512;
 
 /// One block: c [rows, 64] (stride c_stride) = a [rows, depth] (stride a_stride) * panel, or += .
 /// depth must be B's padded depth, so A's rows must be readable and finite up to there.

@@ -5,6 +5,8 @@
 #include <ATen/ops/empty.h>
 
 #include <cmath>
+#include <memory>
+#include <mutex>
 #include <vector>
 
 #include "core/base/check.h"
@@ -36,6 +38,25 @@ struct Rotations {
     }
   }
 };
+
+/// Those of the last shape are kept: every layer of every step asks for the same.
+template <typename A>
+std::shared_ptr<const Rotations<A>> rotations_of(const AttentionShape& shape) {
+  struct Kept {
+    std::int64_t length = 0, head_dim = 0;
+    double theta = 0;
+    std::shared_ptr<const Rotations<A>> rotations;
+  };
+  static std::mutex mutex;
+  static Kept kept;
+  const std::lock_guard lock(mutex);
+  if (kept.length != shape.length || kept.head_dim != shape.head_dim ||
+      kept.theta != shape.rope_theta) {
+    kept = {shape.length, shape.head_dim, shape.rope_theta,
+            std::make_shared<const Rotations<A>>(shape)};
+  }
+  return kept.rotations;
+}
 
 /// out = rotation of in; direction +1 rotates forward, -1 back.
 template <typename T>
@@ -87,7 +108,7 @@ RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape
       at::empty({kv_heads, shape.length, shape.head_dim}, qkv.options())};
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, qkv.scalar_type(), "split_and_rotate", [&] {
     using A = Arithmetic<scalar_t>;
-    const Rotations<A> rotations(shape);
+    const auto rotations = rotations_of<A>(shape);
     const std::int64_t half = shape.head_dim / 2;
     const auto* in = qkv.const_data_ptr<scalar_t>();
     auto* query = heads.query.mutable_data_ptr<scalar_t>();
@@ -98,8 +119,8 @@ RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape
         const std::int64_t sequence = row / shape.length;
         const std::int64_t position = row % shape.length;
         const scalar_t* source = in + row * shape.row_width();
-        const A* c = rotations.cosine.data() + position * half;
-        const A* s = rotations.sine.data() + position * half;
+        const A* c = rotations->cosine.data() + position * half;
+        const A* s = rotations->sine.data() + position * half;
         for (std::int64_t head = 0; head < shape.num_heads; ++head) {
           const auto at = address(shape, sequence, position, head, shape.num_heads, 0);
           rotate(source + at.in_row, query + at.in_heads, c, s, A(1), half);
@@ -123,7 +144,7 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
       at::empty({shape.sequences * shape.length, shape.row_width()}, heads.query.options());
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, rows.scalar_type(), "rotate_back_and_join", [&] {
     using A = Arithmetic<scalar_t>;
-    const Rotations<A> rotations(shape);
+    const auto rotations = rotations_of<A>(shape);
     const std::int64_t half = shape.head_dim / 2;
     auto* out = rows.mutable_data_ptr<scalar_t>();
     const auto* query = heads.query.const_data_ptr<scalar_t>();
@@ -134,8 +155,8 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
         const std::int64_t sequence = row / shape.length;
         const std::int64_t position = row % shape.length;
         scalar_t* target = out + row * shape.row_width();
-        const A* c = rotations.cosine.data() + position * half;
-        const A* s = rotations.sine.data() + position * half;
+        const A* c = rotations->cosine.data() + position * half;
+        const A* s = rotations->sine.data() + position * half;
         for (std::int64_t head = 0; head < shape.num_heads; ++head) {
           const auto at = address(shape, sequence, position, head, shape.num_heads, 0);
           rotate(query + at.in_heads, target + at.in_row, c, s, A(-1), half);

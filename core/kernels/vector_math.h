@@ -57,10 +57,10 @@ template <typename T>
 using Arithmetic = typename ArithmeticType<T>::type;
 
 /// exp in fp32 without a library call, so that loops vectorise. Relative error below 2e-7 on
-/// [-87, 88]; smaller arguments give 0 (never a denormal), larger ones infinity; NaN stays NaN.
-/// exp(x) = 2^n exp(r) with |r| <= ln(2)/2 and a polynomial of degree 6 for exp(r).
-HETMOE_INLINE float fast_exp(float x) {
-  const float clamped = x < -87.0F ? -87.0F : (x > 88.0F ? 88.0F : x);
+/// [-87, 88], exp(-87) = 2e-38 below; not for larger arguments; NaN stays NaN. exp(x) = 2^n exp(r)
+/// with |r| <= ln(2)/2 and a polynomial of degree 6 for exp(r).
+HETMOE_INLINE float bounded_exp(float x) {
+  const float clamped = x < -87.0F ? -87.0F : x;
   // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
   const float shifted = clamped * 1.44269504F + 12582912.0F;
   const float n = shifted - 12582912.0F;
@@ -73,17 +73,24 @@ HETMOE_INLINE float fast_exp(float x) {
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
-  // NaN reaches the conversion too: its result is unused below, any integer will do.
+  // NaN reaches the conversion too: p stays NaN, any factor will do.
   const std::int32_t exponent = std::bit_cast<std::int32_t>(shifted) - 0x4b400000;
-  const float scale = std::bit_cast<float>((exponent + 127) << 23);
-  const float value = p * scale;
-  const float bounded = x < -87.0F ? 0.0F : (x > 88.0F ? __builtin_inff() : value);
-  return x != x ? x : bounded;
+  return p * std::bit_cast<float>((exponent + 127) << 23);
+}
+
+/// The same for all arguments: 0 below -87 (never a denormal), infinity above 88.
+HETMOE_INLINE float fast_exp(float x) {
+  const float value = bounded_exp(x > 88.0F ? 88.0F : x);
+  return x < -87.0F ? 0.0F : (x > 88.0F ? __builtin_inff() : value);
 }
 
 /// exp in the arithmetic type: fast_exp for fp32, the library's for fp64.
 HETMOE_INLINE float exponential(float x) { return fast_exp(x); }
 HETMOE_INLINE double exponential(double x) { return std::exp(x); }
+
+/// The same where x <= 0 but for rounding, as after taking away the largest of all.
+HETMOE_INLINE float exponential_below_peak(float x) { return bounded_exp(x); }
+HETMOE_INLINE double exponential_below_peak(double x) { return std::exp(x); }
 
 /// 1 / (1 + exp(-x)).
 HETMOE_INLINE float sigmoid(float x) { return 1.0F / (1.0F + exponential(-x)); }

@@ -1,9 +1,7 @@
 #include "core/model/host_moe_layer.h"
 
-#include <ATen/ops/mm.h>
-
 #include "core/base/check.h"
-#include "core/kernels/linear.h"
+#include "core/kernels/router_projection.h"
 #include "core/kernels/tensor_work.h"
 #include "core/model/forced_experts.h"
 #include "core/model/layer_function.h"
@@ -11,10 +9,6 @@
 
 namespace hetmoe {
 namespace {
-
-at::ScalarType wide_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
 
 /// None of what is undefined.
 std::span<const double> values_of(const at::Tensor& tensor) {
@@ -38,7 +32,8 @@ class HostMoeLayer final : public MoeLayer {
 
   at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   at::Tensor backward(const at::Tensor& dy, Saved& saved);
-  at::Tensor router_backward(std::span<const double> dgates, const at::Tensor& dmass, Saved& saved);
+  void router_backward(std::span<const double> dgates, const at::Tensor& dmass, Saved& saved,
+                       at::Tensor& dx);
   double token_units(const ReceivedTokens& received) const;
   Work expert_work(const at::Tensor& x, double token_units) const;
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
@@ -80,13 +75,12 @@ at::Tensor HostMoeLayer::forward(const at::Tensor& x, PassState& pass) {
 }
 
 at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
-  const auto wide = wide_type(x);
   saved.x = x;
   saved.pass = &pass;
   {
     const Operation operation(
         "router", {product_flops(x.size(0), router_.value.size(0), x.size(1)), bytes_of(x)});
-    saved.routing = route(at::mm(x.to(wide), router_.value.to(wide).t()), router_config_,
+    saved.routing = route(router_logits(x, router_.value), router_config_,
                           forced_experts(layer_, router_config_, pass));
     add_statistics(saved.routing, relative_width_, pass.statistics->layer(layer_));
   }
@@ -147,16 +141,17 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
     const PhaseScope phase(phases, Phase::kCombineWait);
     gradient = saved.exchange->finish_combine_gradient();
   }
-  at::Tensor dx = gradient.dx.add(router_backward(gradient.dgates, hyper.dmass, saved));
+  at::Tensor dx = gradient.dx;
+  router_backward(gradient.dgates, hyper.dmass, saved, dx);
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
-at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const at::Tensor& dmass,
-                                         Saved& saved) {
+/// Adds what goes back through the router to dx.
+void HostMoeLayer::router_backward(std::span<const double> dgates, const at::Tensor& dmass,
+                                   Saved& saved, at::Tensor& dx) {
   const Operation operation(
       "router", {2 * product_flops(saved.x.size(0), router_.value.size(0), saved.x.size(1)),
                  2 * bytes_of(saved.x)});
-  const auto wide = wide_type(saved.x);
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
   const at::Tensor dlogits = route_backward(saved.routing, {dgates, values_of(dmass)},
                                             {.config = router_config_,
@@ -164,8 +159,7 @@ at::Tensor HostMoeLayer::router_backward(std::span<const double> dgates, const a
                                              .global_selected = statistics.selected,
                                              .global_tokens = saved.pass->microbatch.global_tokens,
                                              .microbatches = saved.pass->microbatch.microbatches});
-  add_weight_gradient(dlogits, saved.x.to(wide), router_.gradient, router_.next_sum());
-  return at::mm(dlogits, router_.value.to(wide)).to(saved.x.scalar_type());
+  router_gradients(dlogits, saved.x, router_.value, dx, router_.gradient, router_.next_sum());
 }
 
 /// Three matrices of every slice.
