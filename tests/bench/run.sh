@@ -70,7 +70,8 @@ for ((round = 0; round < rounds; ++round)); do
   train "end to end bf16 2 ranks" 2
   mpirun --map-by :OVERSUBSCRIBE --bind-to core -np 2 build/hetmoe_update_bench
   train "end to end fp32 1 rank" 1 --set train.precision=fp32
-  if [[ -x .deps/peers/bin/python ]]; then
-    .deps/peers/bin/python tests/peers/transformers_speed.py
-  fi
 done
+"${python}" -B tests/bench/growth.py --rounds "${rounds}"
+if [[ -x .deps/peers/bin/python ]]; then
+  "${python}" -B tests/bench/beside_peers.py --rounds "${rounds}"
+fi

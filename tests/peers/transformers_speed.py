@@ -1,14 +1,15 @@
-"""Speed of a training step of `transformers` Mixtral as installed: forward, backward, clipping,
-AdamW. One JSON line per way of running it and a last one, "transformers_mixtral_best".
+"""Speed of a training step of `transformers` Mixtral: forward, backward, clipping, AdamW. One JSON
+line per experts implementation and a last one, "transformers_mixtral_best".
 
-    transformers_speed.py [--threads 1] [--rounds 7] [--steps-of-warm-up 2] [model sizes]
+    transformers_speed.py [--size S|M|L] [--precision bf16|autocast|fp32] [--threads 1]
+                          [--implementations all|NAME,...] [--attention sdpa|eager]
+                          [--memory-settings] [--rounds 7] [--warm-up 2]
 
-Two precisions: "bf16" keeps everything in bf16, moments too (less work than a trainer with fp32
-masters does, so a generous peer); "autocast" has fp32 weights and casts. Every experts
-implementation that the installed version knows is tried; one that cannot run here says why.
-Rounds alternate over implementations, each preceded by the yardstick, a 2048x1024x2048 product.
-FLOPs of a step = 3 x forward: 2mnk of every product, causal half of attention, the selected
-experts, router and head; no embedding.
+"bf16" keeps everything in bf16, moments too (less work than a trainer with fp32 masters does, so a
+generous peer); "autocast" has fp32 weights and casts. An implementation that cannot run here says
+why. --memory-settings: what process_settings.py says; without it, as installed. Rounds alternate
+over implementations, each preceded by the yardstick, a 2048 x 1024 x 2048 product of the same type.
+FLOPs: training_sizes.py; all experts have the mean width.
 """
 
 from __future__ import annotations
@@ -16,69 +17,50 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import statistics
 import sys
 import time
 
+from process_settings import MEMORY, restart_with
+from training_sizes import SIZES, TrainingSize
+
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, default in (
-        ("threads", 1),
-        ("rounds", 7),
-        ("steps-of-warm-up", 2),
-        ("hidden-size", 512),
-        ("layers", 6),
-        ("heads", 8),
-        ("experts", 8),
-        ("width", 1024),
-        ("top-k", 2),
-        ("vocab-size", 8192),
-        ("sequence-length", 256),
-        ("batch", 8),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"default {default}")
-    parser.add_argument("--precision", choices=("bf16", "autocast", "both"), default="both")
+    parser.add_argument("--size", choices=SIZES, default="M")
+    parser.add_argument("--precision", choices=("bf16", "autocast", "fp32"), default="bf16")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--implementations", default="all")
+    parser.add_argument("--attention", choices=("sdpa", "eager"), default="sdpa")
+    parser.add_argument("--memory-settings", action="store_true")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--warm-up", type=int, default=2)
     return parser.parse_args()
 
 
-ARGUMENTS = parse_arguments()
-os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)  # read when torch is loaded
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no kernels from the network: as installed
+if __name__ == "__main__":
+    ARGUMENTS = parse_arguments()
+    os.environ["OMP_NUM_THREADS"] = str(ARGUMENTS.threads)  # read when torch is loaded
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no kernels from the network: as installed
+    if ARGUMENTS.memory_settings:
+        restart_with(MEMORY)
 
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS  # noqa: E402
 
-
-def yardstick_flops_per_second() -> float:
-    a = torch.randn(2048, 1024).bfloat16()
-    b = torch.randn(1024, 2048).bfloat16()
-    torch.mm(a, b)
-    seconds = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - begin)
-    return 2 * 2048 * 1024 * 2048 / statistics.median(seconds)
+from yardstick import yardstick_flops_per_second  # noqa: E402
 
 
-def flops_per_token(sizes: argparse.Namespace) -> float:
-    """Forward and backward. Attention has as many key as query heads here."""
-    hidden = sizes.hidden_size
-    attention = 2 * 4 * hidden * hidden + 2 * 2 * hidden * sizes.sequence_length / 2
-    experts = sizes.top_k * 2 * 3 * hidden * sizes.width + 2 * hidden * sizes.experts
-    return 3 * (sizes.layers * (attention + experts) + 2 * hidden * sizes.vocab_size)
-
-
-def refusal(implementation: str, sizes: argparse.Namespace, precision: str) -> str:
+def refusal(implementation: str, size: TrainingSize, precision: str) -> str:
     """batched_mm copies the weights of its expert for every token: refuse what cannot fit."""
     if implementation != "batched_mm":
         return ""
-    copies = sizes.batch * sizes.sequence_length * sizes.top_k * sizes.layers
-    weight_bytes = 3 * sizes.hidden_size * sizes.width * (2 if precision == "bf16" else 4)
+    copies = size.tokens * size.top_k * size.layers
+    weight_bytes = 3 * size.hidden * size.mean_width * (2 if precision == "bf16" else 4)
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if copies * weight_bytes < 0.8 * available:
         return ""
@@ -88,36 +70,37 @@ def refusal(implementation: str, sizes: argparse.Namespace, precision: str) -> s
 class Trainer:
     """A Mixtral with random weights on random tokens."""
 
-    def __init__(self, sizes: argparse.Namespace, precision: str):
+    def __init__(self, size: TrainingSize, precision: str, attention: str):
         config = transformers.MixtralConfig(
-            vocab_size=sizes.vocab_size,
-            hidden_size=sizes.hidden_size,
-            intermediate_size=sizes.width,
-            num_hidden_layers=sizes.layers,
-            num_attention_heads=sizes.heads,
-            num_key_value_heads=sizes.heads,
-            num_local_experts=sizes.experts,
-            num_experts_per_tok=sizes.top_k,
-            max_position_embeddings=sizes.sequence_length,
+            vocab_size=size.vocabulary,
+            hidden_size=size.hidden,
+            intermediate_size=size.mean_width,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            num_key_value_heads=size.heads,
+            num_local_experts=size.experts,
+            num_experts_per_tok=size.top_k,
+            max_position_embeddings=size.length,
             sliding_window=None,
             use_cache=False,
+            attn_implementation=attention,
         )
         torch.manual_seed(1)
-        self.precision = precision
+        self.precision, self.size = precision, size
         self.model = transformers.MixtralForCausalLM(config)
         if precision == "bf16":
             self.model.to(torch.bfloat16)
         self.model.train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
-        self.ids = torch.randint(sizes.vocab_size, (sizes.batch, sizes.sequence_length))
 
     def step(self, implementation: str) -> float:
         """Seconds of one step."""
         self.model.set_experts_implementation(implementation)
+        ids = torch.randint(self.size.vocabulary, (self.size.sequences, self.size.length))
         begin = time.perf_counter()
         autocast = self.precision == "autocast"
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            loss = self.model(input_ids=self.ids, labels=self.ids).loss
+            loss = self.model(input_ids=ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
@@ -128,76 +111,74 @@ class Trainer:
         return seconds
 
 
-def measure(sizes: argparse.Namespace, precision: str) -> list[dict[str, object]]:
-    """One result per experts implementation: tokens/s and yardstick of each round, or an error."""
-    trainer = Trainer(sizes, precision)
-    tokens = sizes.batch * sizes.sequence_length
-    speeds: dict[str, list[float]] = {}
-    yardsticks: dict[str, list[float]] = {}
+def measure(trainer: Trainer, implementations: list[str], warm_up: int, rounds: int) -> list[dict]:
+    """One result per implementation, or its error."""
+    size, precision = trainer.size, trainer.precision
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    seconds: dict[str, list[float]] = {name: [] for name in implementations}
+    yardsticks: dict[str, list[float]] = {name: [] for name in implementations}
     errors: dict[str, str] = {}
-    implementations = ["eager", *(name for name in ALL_EXPERTS_FUNCTIONS.keys() if name != "eager")]
-    for current_round in range(-sizes.steps_of_warm_up, sizes.rounds):
+    first: dict[str, dict[str, float]] = {}
+    for turn in range(-warm_up, rounds):
         for name in implementations:
             if name in errors:
                 continue
             try:
-                if reason := refusal(name, sizes, precision):
+                if reason := refusal(name, size, precision):
                     raise RuntimeError(reason)
-                yardstick = yardstick_flops_per_second()
-                seconds = trainer.step(name)
+                yardstick = yardstick_flops_per_second(dtype) if turn >= 0 else 0
+                began = time.time()
+                taken = trainer.step(name)
             except Exception as error:  # a peer's own failure is a result, not ours
                 errors[name] = f"{type(error).__name__}: {error}".splitlines()[0]
                 continue
-            if current_round >= 0:
-                speeds.setdefault(name, []).append(tokens / seconds)
-                yardsticks.setdefault(name, []).append(yardstick)
+            first.setdefault(name, {"first_step_began": began, "first_step_seconds": taken})
+            if turn >= 0:
+                seconds[name].append(taken)
+                yardsticks[name].append(yardstick)
     return [
-        {"precision": precision, "implementation": name, "error": errors[name]}
+        {"implementation": name, "error": errors[name]}
         if name in errors
         else {
-            "precision": precision,
-            "implementation": name,
-            **figures(sizes, speeds[name], yardsticks[name]),
+            "implementation": name, **figures(size, seconds[name], yardsticks[name]), **first[name]
         }
         for name in implementations
-    ]
+    ]  # fmt: skip
 
 
-def figures(
-    sizes: argparse.Namespace, speeds: list[float], yardsticks: list[float]
-) -> dict[str, object]:
-    median = statistics.median(speeds)
-    ratios = [
-        speed * flops_per_token(sizes) / yardstick for speed, yardstick in zip(speeds, yardsticks)
-    ]
+def figures(size: TrainingSize, seconds: list[float], yardsticks: list[float]) -> dict[str, float]:
+    selected_widths = size.layers * size.tokens * size.top_k * size.mean_width
+    flops = size.flops_per_step(selected_widths)
+    middle = statistics.median(seconds)
     return {
-        "tokens_per_second": round(median, 1),
-        "spread": round((max(speeds) - min(speeds)) / median, 3),  # (max - min) / median
-        "rounds": len(speeds),
-        "model_flops_per_second": median * flops_per_token(sizes),
+        "steps": len(seconds),
+        "tokens_per_second": size.tokens / middle,
+        "spread": (max(seconds) - min(seconds)) / middle,
+        "model_flops_per_second": flops / middle,
         "yardstick_flops_per_second": statistics.median(yardsticks),
-        "yardstick_ratio": round(statistics.median(ratios), 4),
+        "yardstick_ratio": statistics.median(flops / s / y for s, y in zip(seconds, yardsticks)),
     }
 
 
 def main() -> int:
     torch.set_num_threads(ARGUMENTS.threads)
+    trainer = Trainer(SIZES[ARGUMENTS.size], ARGUMENTS.precision, ARGUMENTS.attention)
+    known = ["eager", *(name for name in ALL_EXPERTS_FUNCTIONS.keys() if name != "eager")]
+    asked = known if ARGUMENTS.implementations == "all" else ARGUMENTS.implementations.split(",")
+    results = measure(trainer, asked, ARGUMENTS.warm_up, ARGUMENTS.rounds)
     shared = {
-        "threads": ARGUMENTS.threads,
+        "size": ARGUMENTS.size,
+        "precision": ARGUMENTS.precision,
+        "threads": torch.get_num_threads(),
+        "experts": "equal",
+        "widths": [trainer.size.mean_width] * trainer.size.experts,
+        "attention": trainer.model.config._attn_implementation,
+        "memory_settings": ARGUMENTS.memory_settings,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
-        "sizes": {
-            name: getattr(ARGUMENTS, name)
-            for name in (
-                "hidden_size layers heads experts width top_k vocab_size sequence_length batch"
-            ).split()
-        },
     }
-    precisions = ("bf16", "autocast") if ARGUMENTS.precision == "both" else (ARGUMENTS.precision,)
-    results: list[dict[str, object]] = []
-    for precision in precisions:
-        for result in measure(ARGUMENTS, precision):
-            results.append(result)
-            print(json.dumps({"case": "transformers_mixtral", **result, **shared}), flush=True)
+    for result in results:
+        print(json.dumps({"case": "transformers_mixtral", **result, **shared}), flush=True)
     timed = [result for result in results if "error" not in result]
     if not timed:
         print("transformers_speed: no experts implementation ran", file=sys.stderr)
