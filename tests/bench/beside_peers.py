@@ -10,6 +10,7 @@ that fails prints a line with "error", the others go on, and the exit code is 1.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -76,7 +77,8 @@ class Yardstick:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # it has ended
+            self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
 
@@ -148,7 +150,12 @@ class Suite:
             setting = Setting(*values)
             if setting.ranks > 1 and setting.threads > 1:
                 continue
-            self.measure(setting)
+            try:
+                self.measure(setting)
+            except (RuntimeError, OSError) as error:  # no yardstick: nothing of this setting can be measured
+                self.failed = True
+                for case in self.cases(setting):
+                    self.emit({"case": case, **setting.fields(), "error": str(error)})
         print("\n" + table(self.summaries))
         return 1 if self.failed else 0
 
@@ -176,7 +183,7 @@ def table(summaries):
         ours = own.get(key_of(line))
         times = f"{ours['model_flops_per_second'] / line['model_flops_per_second']:.2f} x" if ours else ""
         rows.append([
-            *head, f"{line['tokens_per_second']:.0f}", f"{100 * line['spread']:.1f} %",
+            *head, f"{line['tokens_per_second']:.0f}", f"{100 * line['spread']:.1f} %" if line["rounds"] > 1 else "",
             f"{line['model_flops_per_second'] / 1e9:.0f}", f"{100 * line['yardstick_ratio']:.1f} %",
             f"{line['peak_memory_bytes'] / 2**30:.2f}", f"{line['start_seconds']:.1f}",
             f"{line['first_step_seconds']:.1f}",

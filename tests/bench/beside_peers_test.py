@@ -91,6 +91,11 @@ class Lines(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("failed", done.stdout)
 
+    def test_a_setting_without_a_yardstick_fails_and_says_why(self):
+        done = suite("--peer", "/nowhere/python", "--cases", "hetmoe", "--precisions", "bf16", "--ranks", "1")
+        self.assertEqual([set(line) & {"case", "error"} for line in json_lines(done)], [{"case", "error"}])
+        self.assertEqual(done.returncode, 1)
+
 
 class Program(unittest.TestCase):
     def test_flops_are_counted_as_the_program_counts_them(self):
@@ -168,7 +173,7 @@ class Judgement(unittest.TestCase):
         self.assertLess(measured_process.run([sys.executable, "-c", ""], 60).peak_memory_bytes, 100 << 20)
 
     def test_the_table_sets_rates_of_flops_beside_one_another(self):
-        shared = {"size": "M", "precision": "bf16", "threads": 1, "ranks": 1, "spread": 0, "yardstick_ratio": 0.5,
+        shared = {"size": "M", "precision": "bf16", "threads": 1, "ranks": 1, "rounds": 1, "spread": 0, "yardstick_ratio": 0.5,
                   "peak_memory_bytes": 2**30, "start_seconds": 1, "first_step_seconds": 1, "tokens_per_second": 7}
         rows = beside_peers.table([{**shared, "case": "hetmoe", "model_flops_per_second": 3e9},
                                    {**shared, "case": "tuned", "model_flops_per_second": 2e9},

@@ -112,6 +112,7 @@ class TunedTrainer(unittest.TestCase):
         padded = dataclasses.replace(CONFIG, widths=(max(CONFIG.widths),) * len(CONFIG.widths))
         narrow = model_of(CONFIG, parameters, torch.float32)
         wide = Model(padded, LENGTH, torch.float32)
+        wide.draw()
         for name, master in narrow.parameters.masters.items():
             fill(wide.parameters.masters[name], master, 2 if name.endswith("gate_up") else 1)
         wide.cut_experts_to(CONFIG.widths)
