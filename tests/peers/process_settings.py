@@ -11,8 +11,8 @@ MEMORY = {
     ":glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=67108864",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16384",
 }
-# The tuned trainer gains by them (7-9 % at M), `transformers` loses (20 %): its blocks differ more
-# from step to step, so that the heap grows on and the kernel has to clear 2 MB at a time.
+# At M, bf16, one thread, single runs on one machine: the tuned trainer took 7-9 % less time with
+# them, `transformers` a third more. Why it loses was not looked into.
 HUGE_PAGES = {**MEMORY, "GLIBC_TUNABLES": MEMORY["GLIBC_TUNABLES"] + ":glibc.malloc.hugetlb=1"}
 COMPILER = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # in this process: no helpers that take memory
 
