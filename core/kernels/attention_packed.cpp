@@ -10,6 +10,7 @@
 #include <limits>
 #include <vector>
 
+#include "core/kernels/narrow.h"
 #include "core/kernels/packed_product.h"
 #include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
@@ -75,11 +76,6 @@ HETMOE_VECTORIZED void probability_gradients(const float* score, const float* dp
     std::memset(row, 0, keys.first * sizeof(BFloat16));
     std::memset(row + keys.end, 0, (padded - keys.end) * sizeof(BFloat16));
   }
-}
-
-HETMOE_VECTORIZED void scale_and_narrow(const float* in, float factor, BFloat16* out,
-                                        std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = narrow_to_bfloat16(in[i] * factor);
 }
 
 HETMOE_VECTORIZED float inner_product(const BFloat16* a, const BFloat16* b, std::int64_t count) {
@@ -216,6 +212,10 @@ void add_transposed_product(const BFloat16* a, std::int64_t a_stride, const Bloc
   }
 }
 
+void narrow_values(const float* in, std::int64_t count, BFloat16* out, float factor = 1.0F) {
+  narrow_rows(in, count, 1, count, out, count, factor);
+}
+
 const BFloat16* data(const at::Tensor& tensor) { return tensor.const_data_ptr<BFloat16>(); }
 
 }  // namespace
@@ -252,8 +252,8 @@ at::Tensor packed_attention_forward(const RotatedHeads& heads, const AttentionSh
     }
     multiply_keys(w.probabilities.data(), stride, block, w.value, shape.head_dim, w.output.data());
     for (std::int64_t i = 0; i < block.count; ++i) {
-      scale_and_narrow(w.output.data() + i * shape.head_dim, inverse_sum[i],
-                       out + problem.row_offset(sequence, block.begin + i, head), shape.head_dim);
+      narrow_values(w.output.data() + i * shape.head_dim, shape.head_dim,
+                    out + problem.row_offset(sequence, block.begin + i, head), inverse_sum[i]);
     }
   };
 
@@ -303,7 +303,7 @@ RotatedHeads packed_attention_backward(const at::Tensor& doutput, const Attentio
                             inner_product(d + row, data(saved.output) + first_row + row, width));
     }
     multiply_keys(w.dscores.data(), stride, block, w.key, width, w.dquery.data());
-    scale_and_narrow(w.dquery.data(), 1.0F, dquery + query, block.count * width);
+    narrow_values(w.dquery.data(), block.count * width, dquery + query);
     pack(w.query, data(saved.query) + query, block.count, width, width);
     pack(w.doutput, d, block.count, shape.output_width(), width);
     add_transposed_product(w.dscores.data(), stride, block, w.query, width, w.transposed.data(),
@@ -326,8 +326,8 @@ RotatedHeads packed_attention_backward(const at::Tensor& doutput, const Attentio
             differentiate(w, sequence, key_head * problem.group() + i, block);
           });
         }
-        scale_and_narrow(w.dkey.data(), 1.0F, dkey + offset, problem.head_elements());
-        scale_and_narrow(w.dvalue.data(), 1.0F, dvalue + offset, problem.head_elements());
+        narrow_values(w.dkey.data(), problem.head_elements(), dkey + offset);
+        narrow_values(w.dvalue.data(), problem.head_elements(), dvalue + offset);
       });
   return gradient;
 }

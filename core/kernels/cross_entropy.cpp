@@ -23,9 +23,11 @@ namespace {
 constexpr std::int64_t kLogitBytesPerChunk = 16 << 20;
 constexpr int kLanes = 16;
 
-/// Loss of one row; with `scale` != 0 the row becomes scale * (softmax - one hot).
+/// Loss of one row; with `scale` != 0 the row becomes scale * (softmax - one hot). `powers` has
+/// room for the row's exponentials, which are taken once.
 template <typename T>
-HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t target, double scale) {
+HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t target, double scale,
+                                 Arithmetic<T>* powers) {
   using A = Arithmetic<T>;
   A largest[kLanes];
   for (A& value : largest) value = -std::numeric_limits<A>::infinity();
@@ -42,34 +44,39 @@ HETMOE_INLINE double loss_of_row(T* row, std::int64_t columns, std::int32_t targ
 
   A lane[kLanes] = {};
   for (i = 0; i + kLanes <= columns; i += kLanes) {
-    for (int j = 0; j < kLanes; ++j) lane[j] += exponential_below_peak(widen(row[i + j]) - peak);
+    for (int j = 0; j < kLanes; ++j) {
+      powers[i + j] = exponential_below_peak(widen(row[i + j]) - peak);
+      lane[j] += powers[i + j];
+    }
   }
   A sum = 0;
   for (int j = 0; j < kLanes; ++j) sum += lane[j];
-  for (; i < columns; ++i) sum += exponential_below_peak(widen(row[i]) - peak);
+  for (; i < columns; ++i) {
+    powers[i] = exponential_below_peak(widen(row[i]) - peak);
+    sum += powers[i];
+  }
 
   const double loss = std::log(static_cast<double>(sum)) + static_cast<double>(peak) -
                       static_cast<double>(widen(row[target]));
   if (scale == 0) return loss;
   const A factor = static_cast<A>(scale) / sum;
-  const A at_target =
-      exponential_below_peak(widen(row[target]) - peak) * factor - static_cast<A>(scale);
-  for (i = 0; i < columns; ++i) {
-    row[i] = NarrowTo<T>::from(exponential_below_peak(widen(row[i]) - peak) * factor);
-  }
+  for (i = 0; i < columns; ++i) row[i] = NarrowTo<T>::from(powers[i] * factor);
+  const A at_target = powers[target] * factor - static_cast<A>(scale);
   row[target] = NarrowTo<T>::from(at_target);
   return loss;
 }
 
-HETMOE_VECTORIZED double row_loss(float* row, std::int64_t n, std::int32_t target, double scale) {
-  return loss_of_row(row, n, target, scale);
+HETMOE_VECTORIZED double row_loss(float* row, std::int64_t n, std::int32_t target, double scale,
+                                  float* powers) {
+  return loss_of_row(row, n, target, scale, powers);
 }
-HETMOE_VECTORIZED double row_loss(double* row, std::int64_t n, std::int32_t target, double scale) {
-  return loss_of_row(row, n, target, scale);
+HETMOE_VECTORIZED double row_loss(double* row, std::int64_t n, std::int32_t target, double scale,
+                                  double* powers) {
+  return loss_of_row(row, n, target, scale, powers);
 }
 HETMOE_VECTORIZED double row_loss(at::BFloat16* row, std::int64_t n, std::int32_t target,
-                                  double scale) {
-  return loss_of_row(row, n, target, scale);
+                                  double scale, float* powers) {
+  return loss_of_row(row, n, target, scale, powers);
 }
 
 /// Losses of the rows of one chunk of logits, turned into gradients where scale != 0.
@@ -80,8 +87,9 @@ double chunk_loss(at::Tensor& logits, std::span<const std::int32_t> targets, dou
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, logits.scalar_type(), "cross_entropy", [&] {
     auto* p = logits.mutable_data_ptr<scalar_t>();
     at::parallel_for(0, rows, 8, [&](std::int64_t begin, std::int64_t end) {
+      std::vector<Arithmetic<scalar_t>> powers(columns);
       for (std::int64_t row = begin; row < end; ++row) {
-        losses[row] = row_loss(p + row * columns, columns, targets[row], scale);
+        losses[row] = row_loss(p + row * columns, columns, targets[row], scale, powers.data());
       }
     });
   });
