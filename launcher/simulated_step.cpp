@@ -96,7 +96,8 @@ SimulatedWorld world_of(const SimulationRequest& request, WorkloadKind sources) 
           .sequences = counts_of_ranks(train.global_batch / train.microbatches,
                                        weights_of(request, sources)),
           .expert_group_size = request.expert_group_size,
-          .ranks_per_node = request.ranks_per_node};
+          .ranks_per_node = request.ranks_per_node,
+          .two_hops = request.config.parallel.device == "cpu"};
 }
 
 /// Sum over layers of the busiest rank's expert FLOPs over the sum of the means.

@@ -101,8 +101,10 @@ struct TopologyConfig {
 
   template <typename Visitor>
   void fields(Visitor& visit) {
-    visit.field("ranks_per_node", ranks_per_node, "ranks", "Ranks of one node; 0: asks MPI.",
-                only_off("0"));
+    visit.field("ranks_per_node", ranks_per_node, "ranks",
+                "Neighbouring ranks on one node. Of several nodes each gets a token's row once and "
+                "hands it on inside (on CPUs). 0: nodes are the hosts that ranks are found on.",
+                at_least(0, 1 << 20));
   }
 };
 

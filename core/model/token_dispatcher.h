@@ -11,9 +11,9 @@
 
 namespace hetmoe {
 
-/// Rows that came to a rank, by source rank and then by token, each row once however many of its
-/// experts have slices here; and the selections, one for each slice that a row concerns, in row
-/// order and, within a row, in order of slice.
+/// Rows that came to a rank, in an order that depends on who sent what alone, each row once however
+/// many of its experts have slices here; and the selections, one for each slice that a row
+/// concerns, in row order and, within a row, in order of slice.
 struct ReceivedTokens {
   at::Tensor x;                     ///< [R, D], compute type
   std::vector<std::int64_t> row;    ///< [selections] index into x
@@ -32,7 +32,8 @@ class TokenExchange {
   virtual const ReceivedTokens& finish_dispatch() = 0;
   /// `partial` [R, D], compute type: for every received row the sum over the slices here.
   virtual void start_combine(const at::Tensor& partial) = 0;
-  /// [T, D], compute type: for every token the sum over ranks, added in rank order in fp32 (fp64).
+  /// [T, D], compute type: for every token the sum over ranks, added in a fixed order in fp32
+  /// (fp64).
   virtual at::Tensor finish_combine() = 0;
 
   /// Backward of combine: dy [T, D] goes the way of the tokens.
@@ -50,12 +51,13 @@ class TokenExchange {
 
 /// Payload that a rank has sent to other ranks, in bytes.
 struct ExchangedBytes {
-  std::int64_t dispatch = 0;  ///< towards the experts: tokens, and gradients of their outputs
-  std::int64_t combine = 0;   ///< back: outputs, and gradients of the tokens
+  std::int64_t dispatch = 0;    ///< towards the experts: tokens, and gradients of their outputs
+  std::int64_t combine = 0;     ///< back: outputs, and gradients of the tokens
+  std::int64_t other_node = 0;  ///< of both, to ranks of other nodes; 0 where these are not known
 };
 
 /// Moves tokens to the ranks that hold slices of their experts, and the results back. A token's row
-/// is sent once per destination rank. No capacity limit: nothing is dropped.
+/// gets once to each destination rank. No capacity limit: nothing is dropped.
 class TokenDispatcher {
  public:
   virtual ~TokenDispatcher() = default;

@@ -5,6 +5,7 @@
 #include "core/model/gpu_token_dispatcher.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/placement.h"
+#include "parallel/placement/rank_nodes.h"
 
 namespace hetmoe {
 
@@ -25,10 +26,11 @@ class PlacedGpuTokenDispatcher : public GpuTokenDispatcher {
 /// but for rounding: products of fewer rows may be other kernels'. Wire per dispatch: counts (4
 /// bytes for each slice and for each pair of ranks, for every part), then part by part 12 bytes per
 /// (token, slice) and the rows in the compute type; combine: rows; backward: rows out, rows and one
-/// fp32 gate gradient per (token, slice) back. bytes_sent leaves the counts out. `group` (the
-/// expert group, this class of traffic alone) must outlive the dispatcher and every exchange.
-/// Without CUDA built in: a broken invariant.
+/// fp32 gate gradient per (token, slice) back. bytes_sent leaves the counts out, and tells by
+/// `nodes` what went to others; all rows go straight to their ranks. `group` (the expert group,
+/// this class of traffic alone) must outlive the dispatcher and every exchange. Without CUDA built
+/// in: a broken invariant.
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(
-    Communicator& group, const Placement& placement, int parts);
+    Communicator& group, const Placement& placement, int parts, const RankNodes& nodes = {});
 
 }  // namespace hetmoe

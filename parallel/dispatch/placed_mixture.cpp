@@ -32,18 +32,19 @@ PlacedMixture::PlacedMixture(Communicator& group, const Placement& placement,
   const bool is_alone = group.size() == 1;
   if (kind.on_gpu) {
     mixture_ = make_gpu_mixture(
-        is_alone ? make_local_gpu_token_dispatcher(slices_of_rank(placement, 0))
-                 : followed<GpuTokenDispatcher>(
-                       make_all_to_all_gpu_token_dispatcher(group, placement, kind.dispatch_parts),
-                       follow_),
+        is_alone
+            ? make_local_gpu_token_dispatcher(slices_of_rank(placement, 0))
+            : followed<GpuTokenDispatcher>(make_all_to_all_gpu_token_dispatcher(
+                                               group, placement, kind.dispatch_parts, kind.nodes),
+                                           follow_),
         kind.products, is_alone ? 0 : kReserveForExchange);
     return;
   }
   mixture_ = std::make_unique<HostMixture>(
       make_expert_kernels(kind.type, kind.hidden_size),
-      is_alone
-          ? make_local_token_dispatcher(slices_of_rank(placement, 0))
-          : followed<TokenDispatcher>(make_all_to_all_token_dispatcher(group, placement), follow_));
+      is_alone ? make_local_token_dispatcher(slices_of_rank(placement, 0))
+               : followed<TokenDispatcher>(
+                     make_all_to_all_token_dispatcher(group, placement, kind.nodes), follow_));
 }
 
 void PlacedMixture::follow(const Placement& placement) {

@@ -9,6 +9,7 @@
 #include "core/model/moe_layer.h"
 #include "parallel/communicator/communicator.h"
 #include "parallel/placement/placement.h"
+#include "parallel/placement/rank_nodes.h"
 
 namespace hetmoe {
 
@@ -19,6 +20,7 @@ struct MixtureKind {
   bool on_gpu = false;
   int dispatch_parts = 1;      ///< on GPUs (gpu_all_to_all.h)
   gpu::ProductTable products;  ///< how a GPU multiplies
+  RankNodes nodes = {};        ///< of the group's ranks; on CPUs rows go by them
 };
 
 /// The mixture whose tokens go where a placement says.

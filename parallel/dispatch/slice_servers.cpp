@@ -30,12 +30,13 @@ std::vector<std::int64_t> quotas(std::int64_t count, const RangeServers& servers
   return quota;
 }
 
-/// Whether a token goes to a rank whatever the replicas' choice.
+/// Whether a token goes to a place whatever the replicas' choice: is_there(rank).
+template <typename IsThere>
 bool goes_anyhow(const Routing& routing, const LayerServers& servers, std::int64_t token,
-                 std::int32_t rank) {
+                 IsThere is_there) {
   for (std::int64_t s = routing.offset[token]; s < routing.offset[token + 1]; ++s) {
     for (const RangeServers& range : servers.of_expert[routing.expert[s]]) {
-      if (range.size() == 1 && range[0].rank == rank) return true;
+      if (std::ranges::all_of(range, is_there, &SliceServer::rank)) return true;
     }
   }
   return false;
@@ -62,54 +63,55 @@ LayerServers servers_of(const LayerPlacement& placement, int num_ranks) {
   return servers;
 }
 
-ReplicaChoice::ReplicaChoice(const Routing& routing, const LayerServers& servers)
+ReplicaChoice::ReplicaChoice(const Routing& routing, const LayerServers& servers,
+                             const RankNodes& nodes, int rank)
     : servers_(servers) {
   if (!servers.has_replicas) return;
   std::vector<std::vector<std::int64_t>> selections(servers.of_expert.size());
-  std::vector<std::int64_t> token_of_selection;
   for (std::int64_t token = 0; token < routing.tokens(); ++token) {
     for (std::int64_t s = routing.offset[token]; s < routing.offset[token + 1]; ++s) {
       first_choice_.push_back(chosen_.size());
       chosen_.resize(chosen_.size() + servers.of_expert[routing.expert[s]].size(), 0);
       selections[routing.expert[s]].push_back(s);
-      token_of_selection.push_back(token);
+      token_of_.push_back(token);
     }
   }
+  const auto goes_there = [&](std::int64_t token, int there) {
+    return goes_anyhow(routing, servers, token, [&](int other) { return other == there; });
+  };
+  const auto goes_to_its_node = [&](std::int64_t token, int there) {
+    const auto is_near = [&](int other) { return !nodes.are_apart(other, there); };
+    return is_near(rank) || goes_anyhow(routing, servers, token, is_near);
+  };
+  const auto takes_any = [](std::int64_t, int) { return true; };
   for (std::size_t expert = 0; expert < servers.of_expert.size(); ++expert) {
     for (std::size_t range = 0; range < servers.of_expert[expert].size(); ++range) {
-      if (servers.of_expert[expert][range].size() == 1) continue;
-      choose(routing, static_cast<std::int32_t>(expert), range, selections[expert],
-             token_of_selection);
+      const RangeServers& replicas = servers.of_expert[expert][range];
+      if (replicas.size() == 1) continue;
+      std::vector<std::int64_t> waiting = selections[expert];
+      std::vector<std::int64_t> left = quotas(static_cast<std::int64_t>(waiting.size()), replicas);
+      choose(replicas, range, goes_there, left, waiting);
+      if (nodes.has_two_levels()) choose(replicas, range, goes_to_its_node, left, waiting);
+      choose(replicas, range, takes_any, left, waiting);
     }
   }
 }
 
-void ReplicaChoice::choose(const Routing& routing, std::int32_t expert, std::size_t range,
-                           const std::vector<std::int64_t>& selections,
-                           const std::vector<std::int64_t>& token_of_selection) {
-  const RangeServers& servers = servers_.of_expert[expert][range];
-  std::vector<std::int64_t> left = quotas(static_cast<std::int64_t>(selections.size()), servers);
-  std::vector<std::int64_t> waiting;
-  for (const std::int64_t s : selections) {
+template <typename Likes>
+void ReplicaChoice::choose(const RangeServers& servers, std::size_t range, Likes likes,
+                           std::vector<std::int64_t>& left, std::vector<std::int64_t>& waiting) {
+  std::vector<std::int64_t> still_waiting;
+  for (const std::int64_t s : waiting) {
     std::size_t i = 0;
-    while (
-        i < servers.size() &&
-        (left[i] == 0 || !goes_anyhow(routing, servers_, token_of_selection[s], servers[i].rank))) {
-      ++i;
-    }
+    while (i < servers.size() && (left[i] == 0 || !likes(token_of_[s], servers[i].rank))) ++i;
     if (i == servers.size()) {
-      waiting.push_back(s);
+      still_waiting.push_back(s);
       continue;
     }
     --left[i];
     chosen_[first_choice_[s] + range] = static_cast<std::uint32_t>(i);
   }
-  std::size_t i = 0;
-  for (const std::int64_t s : waiting) {
-    while (left[i] == 0) ++i;
-    --left[i];
-    chosen_[first_choice_[s] + range] = static_cast<std::uint32_t>(i);
-  }
+  waiting = std::move(still_waiting);
 }
 
 }  // namespace hetmoe

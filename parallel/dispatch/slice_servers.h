@@ -5,6 +5,7 @@
 
 #include "core/model/routing.h"
 #include "parallel/placement/placement.h"
+#include "parallel/placement/rank_nodes.h"
 
 namespace hetmoe {
 
@@ -31,10 +32,13 @@ LayerServers servers_of(const LayerPlacement& placement, int num_ranks);
 /// Which replica serves: for every selection of the routing and every run of its expert the index
 /// of the server, runs fastest. Each replica gets its share of this rank's tokens, apportioned by
 /// largest remainder; among the tokens those come first that go to the replica's rank anyhow, then
-/// the others in order. Pure.
+/// (where nodes are known) those that go to its node anyhow or are on it, then the others, in
+/// order. Pure.
 class ReplicaChoice {
  public:
-  ReplicaChoice(const Routing& routing, const LayerServers& servers);
+  /// `rank`: that has the tokens.
+  ReplicaChoice(const Routing& routing, const LayerServers& servers, const RankNodes& nodes = {},
+                int rank = 0);
 
   /// The server of run `range` for a selection of `expert`.
   const SliceServer& server(std::int64_t selection, std::int32_t expert, std::size_t range) const {
@@ -44,13 +48,16 @@ class ReplicaChoice {
   }
 
  private:
-  void choose(const Routing& routing, std::int32_t expert, std::size_t range,
-              const std::vector<std::int64_t>& selections,
-              const std::vector<std::int64_t>& token_of_selection);
+  /// One after another the selections of `waiting` for which `likes(token, rank)` holds of a server
+  /// that has some of `left`; the others stay in `waiting`.
+  template <typename Likes>
+  void choose(const RangeServers& servers, std::size_t range, Likes likes,
+              std::vector<std::int64_t>& left, std::vector<std::int64_t>& waiting);
 
   const LayerServers& servers_;
   std::vector<std::size_t> first_choice_;  ///< [selections], empty without replicas
   std::vector<std::uint32_t> chosen_;
+  std::vector<std::int64_t> token_of_;  ///< [selections], empty without replicas
 };
 
 }  // namespace hetmoe

@@ -243,7 +243,8 @@ PlanProblem read_problem(std::string_view text) {
   const Node root(value, "planner problem", "");
   root.check_keys({"hidden_size", "bytes_per_parameter", "bytes_per_replica_parameter", "ranks",
                    "memory_cap_ratio", "memory_cap_bytes", "tolerance", "granularity", "replicas",
-                   "layers", "current", "cluster", "strict", "bytes_per_value", "microbatches"});
+                   "layers", "current", "cluster", "strict", "bytes_per_value", "microbatches",
+                   "two_hops"});
   PlanProblem problem;
   problem.hidden_size = root.at("hidden_size").integer(-kLargestInteger, kLargestInteger);
   problem.ranks = static_cast<int>(root.at("ranks").integer(-(1 << 30), 1 << 30));
@@ -255,6 +256,7 @@ PlanProblem read_problem(std::string_view text) {
   if (root.has("cluster") && !root.at("cluster").is_null())
     problem.cluster = read_cluster(root.at("cluster").config_node());
   if (root.has("strict")) problem.strict = root.at("strict").boolean();
+  if (root.has("two_hops")) problem.two_hops = root.at("two_hops").boolean();
   validate_problem(problem);
   return problem;
 }

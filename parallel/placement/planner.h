@@ -38,6 +38,8 @@ struct PlanProblem {
   bool strict = false;         ///< with a cluster: only placements within the tolerance
   double bytes_per_value = 2;  ///< of the compute type: copies of weights, and rows that travel
   int microbatches = 1;        ///< of equal size, whose tokens add up to the step's
+  /// With a cluster of several ranks per node: a row crosses once to each node, and is handed on.
+  bool two_hops = false;
 };
 
 enum class PlanStrategy : std::uint8_t {

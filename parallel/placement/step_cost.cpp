@@ -8,6 +8,8 @@
 #include "core/base/check.h"
 #include "parallel/placement/cluster_speed.h"
 #include "parallel/placement/cost.h"
+#include "parallel/placement/exchange_cost.h"
+#include "parallel/placement/rank_nodes.h"
 
 namespace hetmoe {
 namespace {
@@ -15,62 +17,6 @@ namespace {
 constexpr double kMatrices = 3;  // gate, up, down
 constexpr double kGradientBytes = 4;
 constexpr double kMomentBytes = 8;
-constexpr double kSelectionBytes = 16;    // row, slice and gate of a selection (dispatch_pattern.h)
-constexpr double kGateGradientBytes = 8;  // fp64
-
-/// One of the four ways of rows through the network.
-struct Transfer {
-  double bytes_per_row = 0;
-  int calls = 1;
-};
-
-std::array<Transfer, 4> transfers(const PlanProblem& problem) {
-  const double row = static_cast<double>(problem.hidden_size) * problem.bytes_per_value;
-  return {{{row + kSelectionBytes, 3},       // counts, selections, rows
-           {row, 1},                         // partial results
-           {row, 1},                         // gradients of the results
-           {row + kGateGradientBytes, 2}}};  // gradients of rows and gates
-}
-
-/// Rows of one rank over links of one kind, in the busier direction.
-struct BusierRows {
-  double same_node = 0;
-  double other_node = 0;
-};
-
-class Topology {
- public:
-  Topology(int ranks, int ranks_per_node) : ranks_(ranks), per_node_(ranks_per_node) {}
-
-  int node(int rank) const { return rank / per_node_; }
-  int nodes() const { return node(ranks_ - 1) + 1; }
-  int same_node_peers(int rank) const {
-    return std::min(ranks_, (node(rank) + 1) * per_node_) - node(rank) * per_node_ - 1;
-  }
-  int other_node_peers(int rank) const { return ranks_ - 1 - same_node_peers(rank); }
-
-  /// Of every expert's tokens each rank has an equal part.
-  std::vector<BusierRows> busier_rows(const std::vector<RankRows>& rows) const {
-    std::vector<double> held_by_node(static_cast<std::size_t>(nodes()), 0.0);
-    double held = 0;
-    for (int rank = 0; rank < ranks_; ++rank) {
-      held_by_node[node(rank)] += rows[rank].held;
-      held += rows[rank].held;
-    }
-    std::vector<BusierRows> busier;
-    for (int rank = 0; rank < ranks_; ++rank) {
-      const double own = rows[rank].held, near = held_by_node[node(rank)];
-      busier.push_back({std::max(own * same_node_peers(rank), near - own) / ranks_,
-                        std::max(own * other_node_peers(rank), held - near) / ranks_});
-    }
-    return busier;
-  }
-
- private:
-  int ranks_;
-  int per_node_;
-};
-
 void add_compute(const PlanProblem& problem, std::size_t layer, const LayerPlacement& placement,
                  std::vector<RankLayerCost>& ranks) {
   const std::vector<std::int64_t> loads = effective_loads(problem.layers[layer]);
@@ -84,39 +30,20 @@ void add_compute(const PlanProblem& problem, std::size_t layer, const LayerPlace
   }
 }
 
-double transfer_seconds(const Cluster& cluster, const Transfer& transfer, RankTraffic traffic) {
-  const RankTraffic peers_only = {.same_node_peers = traffic.same_node_peers,
-                                  .other_node_peers = traffic.other_node_peers};
-  traffic.same_node_bytes *= transfer.bytes_per_row;
-  traffic.other_node_bytes *= transfer.bytes_per_row;
-  return all_to_all_seconds(cluster, traffic) +
-         (transfer.calls - 1) * all_to_all_seconds(cluster, peers_only);
-}
-
-void add_exchange(const PlanProblem& problem, LayerStepCost& cost) {
-  const Topology topology(problem.ranks, problem.cluster->ranks_per_node);
-  std::vector<RankRows> rows;
-  for (const RankLayerCost& rank : cost.ranks) rows.push_back(rank.rows);
-  const std::vector<BusierRows> busier = topology.busier_rows(rows);
-  for (const Transfer& transfer : transfers(problem)) {
-    double longest = 0;
+void add_exchange(const PlanProblem& problem, std::size_t layer, const LayerPlacement& placement,
+                  const std::vector<RankRows>& rows, LayerStepCost& cost) {
+  for (const std::vector<double>& transfer : transfer_seconds(problem, layer, placement, rows)) {
     for (int rank = 0; rank < problem.ranks; ++rank) {
-      const RankTraffic traffic = {busier[rank].same_node / problem.microbatches,
-                                   busier[rank].other_node / problem.microbatches,
-                                   topology.same_node_peers(rank), topology.other_node_peers(rank)};
-      const double seconds =
-          transfer_seconds(*problem.cluster, transfer, traffic) * problem.microbatches;
-      cost.ranks[rank].exchange_seconds += seconds;
-      longest = std::max(longest, seconds);
+      cost.ranks[rank].exchange_seconds += transfer[rank];
     }
-    cost.exchange_seconds += longest;
+    cost.exchange_seconds += std::ranges::max(transfer);
   }
 }
 
 /// Once a step: gradients of replicas to their owners, compute copies back.
 void add_replicas(const PlanProblem& problem, const LayerPlacement& placement,
                   LayerStepCost& cost) {
-  const Topology topology(problem.ranks, problem.cluster->ranks_per_node);
+  const RankNodes nodes = nodes_of_neighbours(problem.cluster->ranks_per_node, 0, problem.ranks);
   std::vector<RankTraffic> to_owners(static_cast<std::size_t>(problem.ranks));
   std::vector<RankTraffic> at_owners = to_owners;
   bool any = false;
@@ -130,9 +57,8 @@ void add_replicas(const PlanProblem& problem, const LayerPlacement& placement,
     any = true;
     const double parameters =
         static_cast<double>(slice.width()) * kMatrices * static_cast<double>(problem.hidden_size);
-    const auto kind = topology.node(owner->rank) == topology.node(slice.rank)
-                          ? &RankTraffic::same_node_bytes
-                          : &RankTraffic::other_node_bytes;
+    const auto kind = nodes.are_apart(owner->rank, slice.rank) ? &RankTraffic::other_node_bytes
+                                                               : &RankTraffic::same_node_bytes;
     to_owners[slice.rank].*kind += parameters * (kGradientBytes + problem.bytes_per_value);
     at_owners[owner->rank].*kind += parameters * (kGradientBytes + problem.bytes_per_value);
   }
@@ -142,7 +68,7 @@ void add_replicas(const PlanProblem& problem, const LayerPlacement& placement,
     const RankTraffic traffic = {
         std::max(to_owners[rank].same_node_bytes, at_owners[rank].same_node_bytes),
         std::max(to_owners[rank].other_node_bytes, at_owners[rank].other_node_bytes),
-        2 * topology.same_node_peers(rank), 2 * topology.other_node_peers(rank)};  // two calls
+        2 * nodes.near_peers(rank), 2 * nodes.far_peers(rank)};  // two calls
     const double seconds = all_to_all_seconds(*problem.cluster, traffic);
     cost.ranks[rank].exchange_seconds += seconds;
     longest = std::max(longest, seconds);
@@ -192,11 +118,10 @@ LayerStepCost price_layer(const PlanProblem& problem, std::size_t layer,
                           const LayerPlacement& placement) {
   HETMOE_CHECK(problem.cluster.has_value(), "a price in seconds needs a cluster");
   LayerStepCost cost;
-  for (const RankRows& rows : rows_of_ranks(problem.layers[layer], placement, problem.ranks)) {
-    cost.ranks.push_back({.rows = rows});
-  }
+  const std::vector<RankRows> rows = rows_of_ranks(problem.layers[layer], placement, problem.ranks);
+  for (const RankRows& of_rank : rows) cost.ranks.push_back({.rows = of_rank});
   add_compute(problem, layer, placement, cost.ranks);
-  add_exchange(problem, cost);
+  add_exchange(problem, layer, placement, rows, cost);
   add_replicas(problem, placement, cost);
   cost.compute_rank = busiest(cost.ranks, &RankLayerCost::compute_seconds);
   cost.compute_seconds = cost.ranks[cost.compute_rank].compute_seconds;

@@ -47,7 +47,9 @@ struct LayerStepCost {
 ///             owners and compute copies come back, once a step.
 ///   fixed     the cluster's time per layer
 /// all else times the microbatches, each with its part of the tokens. Rank r is on node
-/// r / ranks_per_node. Nothing overlaps. `problem.cluster` is there; the placement is valid. Pure.
+/// r / ranks_per_node. With two hops a row crosses once for each of its experts to each node that
+/// has slices of it, selections as ever, and each transfer is two (two_hop_cost.h). Nothing
+/// overlaps. `problem.cluster` is there; the placement is valid. Pure.
 LayerStepCost price_layer(const PlanProblem& problem, std::size_t layer,
                           const LayerPlacement& placement);
 

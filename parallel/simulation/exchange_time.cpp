@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "parallel/placement/cluster_speed.h"
+#include "parallel/placement/two_hop_cost.h"
 
 namespace hetmoe {
 namespace {
@@ -90,6 +91,71 @@ CopySeconds copy_seconds(const Cluster& cluster, const SimulatedWorld& world, do
           .sum = (rows_out * (value_bytes + 8) + tokens * (8 + value_bytes)) * per_byte};
 }
 
+/// The calls of one exchange in either number of hops.
+struct Calls {
+  double counts = 0;
+  double latency = 0;  ///< of selections or gate gradients, whose bytes are with the rows
+  double rows_and_selections = 0;
+  double rows = 0;
+  double rows_and_gate_gradients = 0;
+};
+
+/// All ranks of the group.
+std::vector<Calls> one_hop_calls(const Cluster& cluster, const SimulatedWorld& world, int first,
+                                 const std::vector<double>& tokens,
+                                 const TokenDestinations& destinations) {
+  const int size = world.expert_group_size;
+  const auto rows = flows(world, first, tokens, destinations.rows);
+  const auto selections = flows(world, first, tokens, destinations.selections);
+  const double row_bytes = static_cast<double>(world.model.hidden_size) * world.value_bytes();
+  std::vector<Calls> calls;
+  for (int i = 0; i < size; ++i) {
+    const int near = peers_on_node(world, first + i, first, first + size, 1);
+    const int far = size - 1 - near;
+    const auto rows_with = [&](double selection_bytes) {
+      return call_seconds(cluster, near, far,
+                          bytes_of(rows[i], row_bytes, selections[i], selection_bytes));
+    };
+    calls.push_back({.counts = call_seconds(cluster, near, far,
+                                            {.out_same_node = kCountBytes * near,
+                                             .out_other_node = kCountBytes * far}),
+                     .latency = call_seconds(cluster, near, far, {}),
+                     .rows_and_selections = rows_with(kSelectionBytes),
+                     .rows = rows_with(0),
+                     .rows_and_gate_gradients = rows_with(kGateGradientBytes)});
+  }
+  return calls;
+}
+
+std::vector<Calls> two_hop_calls(const Cluster& cluster, const SimulatedWorld& world,
+                                 const RankNodes& nodes, const std::vector<double>& tokens,
+                                 const TokenDestinations& destinations) {
+  TokenReach selection_reach{destinations.selections, std::vector<double>(nodes.nodes(), 0.0)};
+  for (int i = 0; i < nodes.ranks(); ++i) {
+    selection_reach.to_node[nodes.node_of(i)] += destinations.selections[i];
+  }
+  const auto rows = two_hop_flows(nodes, tokens, {destinations.rows, destinations.node_rows});
+  const auto selections = two_hop_flows(nodes, tokens, selection_reach);
+  const double row_bytes = static_cast<double>(world.model.hidden_size) * world.value_bytes();
+  std::vector<Calls> calls;
+  for (int i = 0; i < nodes.ranks(); ++i) {
+    const int near = nodes.near_peers(i);
+    const int far = nodes.far_peers(i);
+    const auto rows_with = [&](double selection_bytes) {
+      return two_hop_seconds(cluster, nodes, i,
+                             two_hop_bytes(rows[i], row_bytes, selections[i], selection_bytes));
+    };
+    calls.push_back({.counts = call_seconds(cluster, near, far,
+                                            {.out_same_node = 2 * kCountBytes * near,
+                                             .out_other_node = 2 * kCountBytes * far}),
+                     .latency = two_hop_seconds(cluster, nodes, i, {}),
+                     .rows_and_selections = rows_with(kSelectionBytes),
+                     .rows = rows_with(0),
+                     .rows_and_gate_gradients = rows_with(kGateGradientBytes)});
+  }
+  return calls;
+}
+
 }  // namespace
 
 std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const SimulatedWorld& world,
@@ -100,28 +166,19 @@ std::vector<ExchangeSeconds> exchange_seconds(const Cluster& cluster, const Simu
   if (size == 1) return seconds;
   std::vector<double> tokens;
   for (int i = 0; i < size; ++i) tokens.push_back(world.tokens(first + i));
-  const auto rows = flows(world, first, tokens, destinations.rows);
-  const auto selections = flows(world, first, tokens, destinations.selections);
-  const double row_bytes = static_cast<double>(world.model.hidden_size) * world.value_bytes();
+  const RankNodes nodes = nodes_of_neighbours(world.ranks_per_node, first, size);
+  const std::vector<Calls> calls = world.two_hops && nodes.has_two_levels()
+                                       ? two_hop_calls(cluster, world, nodes, tokens, destinations)
+                                       : one_hop_calls(cluster, world, first, tokens, destinations);
   const double rows_of_token =
       std::accumulate(destinations.rows.begin(), destinations.rows.end(), 0.0);
   for (int i = 0; i < size; ++i) {
-    const int near = peers_on_node(world, first + i, first, first + size, 1);
-    const int far = size - 1 - near;
-    const auto rows_with = [&](double selection_bytes) {
-      return call_seconds(cluster, near, far,
-                          bytes_of(rows[i], row_bytes, selections[i], selection_bytes));
-    };
-    const double latency = call_seconds(cluster, near, far, {});  // selections have their own call
-    const double counts =
-        call_seconds(cluster, near, far,
-                     {.out_same_node = kCountBytes * near, .out_other_node = kCountBytes * far});
     const CopySeconds copies = copy_seconds(cluster, world, tokens[i], tokens[i] * rows_of_token);
-    const double plain = rows_with(0);
-    seconds[i] = {.dispatch = counts + latency + rows_with(kSelectionBytes) + copies.gather,
-                  .combine = plain + copies.sum,
-                  .dispatch_gradient = plain + copies.gather,
-                  .combine_gradient = latency + rows_with(kGateGradientBytes) + copies.sum};
+    const Calls& call = calls[i];
+    seconds[i] = {.dispatch = call.counts + call.latency + call.rows_and_selections + copies.gather,
+                  .combine = call.rows + copies.sum,
+                  .dispatch_gradient = call.rows + copies.gather,
+                  .combine_gradient = call.latency + call.rows_and_gate_gradients + copies.sum};
   }
   return seconds;
 }

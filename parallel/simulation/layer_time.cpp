@@ -27,7 +27,8 @@ void for_each_merged(const LayerPlacement& placement, Body body) {
 std::vector<LayerTime> layer_times(const Cluster& cluster, const SimulatedWorld& world, int group,
                                    const RoutedTokens& routed, const LayerPlacement& placement) {
   const int size = world.expert_group_size;
-  const TokenDestinations destinations = destinations_of(routed, placement, size);
+  const TokenDestinations destinations = destinations_of(
+      routed, placement, nodes_of_neighbours(world.ranks_per_node, group * size, size));
   const std::vector<ExchangeSeconds> exchanges =
       exchange_seconds(cluster, world, group, destinations);
   double group_tokens = 0;

@@ -17,6 +17,7 @@ struct SimulatedWorld {
   std::vector<std::int64_t> sequences;  ///< [ranks]: of one microbatch
   int expert_group_size = 1;            ///< ranks; divides their number
   int ranks_per_node = 1;
+  bool two_hops = false;  ///< a row crosses once to each node, and is handed on there
 
   int ranks() const { return static_cast<int>(sequences.size()); }
   int groups() const { return ranks() / expert_group_size; }

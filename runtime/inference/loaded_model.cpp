@@ -20,6 +20,7 @@
 #include "runtime/inference/checkpoint_parameters.h"
 #include "runtime/trainer/compute_choice.h"
 #include "runtime/trainer/configured_products.h"
+#include "runtime/trainer/dispatch_nodes.h"
 #include "runtime/trainer/initial_plan.h"
 #include "runtime/trainer/process_memory.h"
 #include "runtime/trainer/resume.h"
@@ -134,7 +135,8 @@ LoadedModel::Parts::Parts(std::unique_ptr<Saved> saved, Communicator& world, con
                .hidden_size = config.model.hidden_size,
                .on_gpu = computed.on_gpu,
                .dispatch_parts = computed.config.parallel.dispatch_parts,
-               .products = configured_products(config, *control)}),
+               .products = configured_products(config, *control),
+               .nodes = dispatch_nodes(config.topology, saved->groups, *control)}),
       forced(forced_workload(config.model, config.train.seed)),
       statistics(config.model.num_layers, config.model.experts.count),
       decoder(config.model, {.parameters = parameters,

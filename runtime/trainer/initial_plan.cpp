@@ -99,6 +99,10 @@ PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
   problem.replicas = config.placement.replicas;
   problem.microbatches = static_cast<int>(config.train.microbatches);
   problem.cluster = cluster;
+  problem.two_hops = config.parallel.device == "cpu";
+  if (problem.cluster && config.topology.ranks_per_node > 0) {
+    problem.cluster->ranks_per_node = config.topology.ranks_per_node;
+  }
   // Without a cluster only the proportions of a load count.
   const std::int64_t tokens =
       cluster ? std::max<std::int64_t>(1, tokens_of_expert(config) / groups.count) : 0;

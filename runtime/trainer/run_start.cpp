@@ -111,7 +111,9 @@ PlanProblem problem_of_run(const RunConfig& config, const TrafficClasses& traffi
   collectively(*traffic.control, [&] {
     if (traffic.control->rank() == 0) cluster = configured_cluster(config);
   });
-  return uniform_problem(config, traffic.groups, cluster);
+  PlanProblem problem = uniform_problem(config, traffic.groups, cluster);
+  problem.two_hops = traffic.dispatch->memory() == MemoryKind::kHost;
+  return problem;
 }
 
 Ownership::FillRows first_values(const RunConfig& config, ResumePoint& resume) {

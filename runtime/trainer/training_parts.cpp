@@ -9,6 +9,7 @@
 #include "parallel/communicator/watched_communicator.h"
 #include "parallel/placement/held_slices.h"
 #include "runtime/trainer/configured_products.h"
+#include "runtime/trainer/dispatch_nodes.h"
 
 namespace hetmoe {
 namespace {
@@ -76,7 +77,8 @@ TrainingParts::TrainingParts(const RunConfig& config, const TrafficClasses& traf
                 .hidden_size = config.model.hidden_size,
                 .on_gpu = !parameters_.device().is_cpu(),
                 .dispatch_parts = config.parallel.dispatch_parts,
-                .products = configured_products(config, *traffic.control)}),
+                .products = configured_products(config, *traffic.control),
+                .nodes = dispatch_nodes(config.topology, traffic.groups, *traffic.control)}),
       decoder_(config.model, {.parameters = parameters_,
                               .mixture = mixture_.get(),
                               .gate = ownership_,

@@ -50,6 +50,12 @@ void take_larger_values(ParameterStore& parameters) {
   }
 }
 
+/// Two neighbouring ranks on each pretended node.
+RunConfig on_nodes_of_two(RunConfig config) {
+  config.topology.ranks_per_node = 2;
+  return config;
+}
+
 struct HyperCase {
   const char* name;
   RunConfig config;
@@ -73,7 +79,8 @@ TEST_P(HyperStepCases, GivesTheLossAndGradientsOfOneRank) {
 INSTANTIATE_TEST_SUITE_P(
     Configurations, HyperStepCases,
     testing::Values(
-        HyperCase{"top_1", with_hyper(1)}, HyperCase{"top_2", with_hyper(2)},
+        HyperCase{"two_hops", on_nodes_of_two(with_hyper(2))}, HyperCase{"top_1", with_hyper(1)},
+        HyperCase{"top_2", with_hyper(2)},
         HyperCase{"microbatches", with_microbatches(with_hyper(2))},
         HyperCase{"factorised", with_hyper(2, {.memory_limit = 1})},
         HyperCase{"top_p", with_top_p(with_hyper(2))},

@@ -46,6 +46,12 @@ RunConfig forced(const char* workload, RunConfig config) {
   return config;
 }
 
+/// Two neighbouring ranks on each pretended node; the last one has one rank where they are odd.
+RunConfig on_nodes_of_two(RunConfig config) {
+  config.topology.ranks_per_node = 2;
+  return config;
+}
+
 struct StepCase {
   const char* name;
   RunConfig config;
@@ -71,6 +77,10 @@ INSTANTIATE_TEST_SUITE_P(
                     StepCase{"released", with_released_penalty(small_training())},
                     StepCase{"microbatches", with_microbatches(small_training())},
                     StepCase{"tied", tied(small_training())},
+                    StepCase{"two_hops", on_nodes_of_two(small_training())},
+                    StepCase{"two_hops_top_p", on_nodes_of_two(with_top_p(small_training()))},
+                    StepCase{"two_hops_microbatches",
+                             on_nodes_of_two(with_microbatches(small_training()))},
                     StepCase{"forced_spread", forced("W3", small_training())},
                     StepCase{"forced_ragged", forced("W4", with_microbatches(small_training()))}),
     [](const auto& instance) { return instance.param.name; });

@@ -6,7 +6,8 @@ namespace hetmoe {
 
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(Communicator&,
                                                                                const Placement&,
-                                                                               int) {
+                                                                               int,
+                                                                               const RankNodes&) {
   HETMOE_CHECK(false, "a dispatcher on a GPU without CUDA");
 }
 

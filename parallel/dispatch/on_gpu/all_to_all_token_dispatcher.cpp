@@ -7,8 +7,9 @@ namespace {
 
 class AllToAllGpuTokenDispatcher final : public PlacedGpuTokenDispatcher {
  public:
-  AllToAllGpuTokenDispatcher(Communicator& group, const Placement& placement, int parts)
-      : traffic_(group), parts_(parts) {
+  AllToAllGpuTokenDispatcher(Communicator& group, const Placement& placement, int parts,
+                             const RankNodes& nodes)
+      : traffic_(group, nodes), parts_(parts) {
     HETMOE_CHECK(group.memory() == MemoryKind::kDevice, "a group over the host's memory");
     follow(placement);
   }
@@ -37,8 +38,8 @@ class AllToAllGpuTokenDispatcher final : public PlacedGpuTokenDispatcher {
 }  // namespace
 
 std::unique_ptr<PlacedGpuTokenDispatcher> make_all_to_all_gpu_token_dispatcher(
-    Communicator& group, const Placement& placement, int parts) {
-  return std::make_unique<AllToAllGpuTokenDispatcher>(group, placement, parts);
+    Communicator& group, const Placement& placement, int parts, const RankNodes& nodes) {
+  return std::make_unique<AllToAllGpuTokenDispatcher>(group, placement, parts, nodes);
 }
 
 }  // namespace hetmoe

@@ -71,7 +71,6 @@ struct Absent {
 
 TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
   const std::vector<Absent> absent = {
-      {"topology.ranks_per_node=2", "value 2, this version only has 0"},
       {"train.recompute=experts", "value experts, this version only has none"},
   };
   for (const auto& [setting, message] : absent) {

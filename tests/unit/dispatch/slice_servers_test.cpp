@@ -76,5 +76,23 @@ TEST(ReplicaChoice, PrefersTheRankToWhichATokenGoesAnyhow) {
   EXPECT_EQ(choice.server(4, 0, 0).rank, 2);
 }
 
+TEST(ReplicaChoice, PrefersItsOwnNodeAndOneToWhichATokenGoesAnyhow) {
+  // Expert 0 has replicas on ranks 1 and 2, expert 1 lies on rank 3; tokens 0 and 2 want both.
+  const Routing routing = routing_of({{0, 1}, {0}, {0, 1}, {0}});
+  const RankNodes nodes = nodes_of_neighbours(2, 0, 6);
+  const auto served = [&](double share_on_rank_1, const RankNodes& known, int source) {
+    const LayerServers servers = servers_of(
+        {{{0, 1, 0, 8, share_on_rank_1}, {0, 2, 0, 8, 1 - share_on_rank_1}, {1, 3, 0, 6}}}, 6);
+    const ReplicaChoice choice(routing, servers, known, source);
+    std::vector<int> ranks;
+    for (const std::int64_t s : {0, 2, 3, 5}) ranks.push_back(choice.server(s, 0, 0).rank);
+    return ranks;
+  };
+  EXPECT_EQ(served(0.5, {}, 4), (std::vector{1, 1, 2, 2}));
+  EXPECT_EQ(served(0.5, nodes, 4), (std::vector{2, 1, 2, 1})) << "as the node of rank 3";
+  EXPECT_EQ(served(0.25, {}, 3), (std::vector{1, 2, 2, 2}));
+  EXPECT_EQ(served(0.25, nodes, 3), (std::vector{2, 2, 2, 1})) << "as the tokens' own node";
+}
+
 }  // namespace
 }  // namespace hetmoe

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "parallel/placement/cost.h"
+#include "parallel/placement/two_hop_cost.h"
 #include "tests/support/small_cluster.h"
 
 namespace hetmoe {
@@ -50,6 +51,75 @@ TEST(StepCost, OtherNodesAreReachedOverTheSlowLinks) {
   EXPECT_EQ(cost.exchange_rank, 2);
   EXPECT_DOUBLE_EQ(cost.exchange_seconds, cost.ranks[2].exchange_seconds);
   EXPECT_EQ(cost.ranks[1].compute_seconds, 0);
+}
+
+TEST(StepCost, InTwoHopsARowCrossesOncePerNodeByHand) {
+  // Nodes {0, 1} and {2, 3}; the 100 rows of expert 0 concern both ranks of the first one.
+  PlanProblem problem = two_experts(4);
+  problem.two_hops = true;
+  const LayerPlacement cut = {{{0, 0, 0, 2}, {0, 1, 2, 4}, {1, 2, 0, 6}}};
+  const LayerStepCost cost = price_layer(problem, 0, cut);
+  // Rank 0 gets from its place on the other node a quarter of 100 rows, with 50 selections, over
+  // the slow link; it exchanges 25 rows with rank 1, and hands on and is handed 25. Rows are of 20
+  // bytes.
+  const double latency = 1.1e-5 + 1e-6;
+  const double counts = 1e-6 + 2 * 1e-5;
+  const auto transfer = [&](double selection_bytes) {
+    return latency + (25 * 20 + 50 * selection_bytes) / 1e8 + 25 * (20 + selection_bytes) / 1e9;
+  };
+  const double expected =
+      counts + latency + transfer(16) + transfer(0) + transfer(0) + latency + transfer(8);
+  EXPECT_NEAR(cost.ranks[0].exchange_seconds, expected, 1e-15);
+  EXPECT_EQ(cost.exchange_rank, 0);
+  problem.two_hops = false;
+  EXPECT_GT(price_layer(problem, 0, cut).ranks[0].exchange_seconds,
+            4 * 1e-5 + 50 * (4 * 20 + 16 + 8) / 1e8);
+}
+
+TEST(StepCost, OfReplicasInTwoHopsEachNodeGetsItsShare) {
+  // Slow links alone cost. Sources on {0, 1} send the second node its tokens of expert 0, once
+  // each.
+  PlanProblem problem = two_experts(4);
+  problem.layers[0].tokens = {100, 0};
+  problem.two_hops = true;
+  problem.cluster->same_node = {0, 1e30};
+  problem.cluster->other_node.latency_seconds = 0;
+  const auto slow_seconds = [&](double share_here, double share_2, double share_3) {
+    const LayerPlacement placement = {
+        {{0, 0, 0, 4, share_here}, {0, 2, 0, 4, share_2}, {0, 3, 0, 4, share_3}, {1, 0, 0, 6}}};
+    return price_layer(problem, 0, placement).ranks[0].exchange_seconds;
+  };
+  const double per_share = 100 / 4.0 * (4 * 20 + 16 + 8) / 1e8;  // out of rank 0
+  const double replicas = slow_seconds(0.5, 0.25, 0.25) - 0.5 * per_share;  // their gradients, copies
+  EXPECT_NEAR(replicas, 2 * 4 * 3 * 10 * (4 + 2) / 1e8, 1e-12);
+  EXPECT_NEAR(slow_seconds(0.25, 0.25, 0.5), 0.75 * per_share + replicas, 1e-12);
+  EXPECT_NEAR(slow_seconds(0.25, 0.5, 0.25), 0.75 * per_share + replicas, 1e-12);
+}
+
+TEST(StepCost, TwoHopsNeedNodesOfSeveralRanks) {
+  PlanProblem problem = two_experts(4);
+  const LayerPlacement cut = {{{0, 0, 0, 2}, {0, 1, 2, 4}, {1, 2, 0, 6}}};
+  for (const int ranks_per_node : {1, 4, 9}) {
+    problem.cluster->ranks_per_node = ranks_per_node;
+    problem.two_hops = false;
+    const double one_hop = price_layer(problem, 0, cut).exchange_seconds;
+    problem.two_hops = true;
+    EXPECT_EQ(price_layer(problem, 0, cut).exchange_seconds, one_hop) << ranks_per_node;
+  }
+}
+
+TEST(TwoHopFlows, WhatAllSendIsWhatAllReceive) {
+  // Uneven nodes and sources.
+  const RankNodes nodes = nodes_of_neighbours(3, 0, 5);
+  const TokenReach reach{{0.5, 0.25, 0.75, 0, 0.125}, {0.875, 0.125}};
+  TwoHopFlow sum;
+  for (const TwoHopFlow& flow : two_hop_flows(nodes, {7, 0, 3, 5, 2}, reach)) {
+    sum = two_hop_bytes(sum, 1, flow, 1);
+  }
+  EXPECT_NEAR(sum.near_out, sum.near_in, 1e-12);
+  EXPECT_NEAR(sum.far_out, sum.far_in, 1e-12);
+  EXPECT_NEAR(sum.on_out, sum.on_in, 1e-12);
+  EXPECT_NEAR(sum.far_out, 10 * 0.125 + 7 * 0.875, 1e-12);
 }
 
 TEST(StepCost, OneRankExchangesNothing) {

@@ -140,5 +140,27 @@ TEST(Simulation, AnotherNodeIsReachedOverItsOwnLinks) {
   EXPECT_DOUBLE_EQ(std::max(four.ranks[0].busy.combine, four.ranks[1].busy.combine), combine(near));
 }
 
+TEST(Simulation, InTwoHopsACutExpertsRowsCrossOnce) {
+  SimulatedWorld world = small_world({1, 1, 1, 1});
+  world.expert_group_size = 4;
+  // Expert 1 over both ranks of each node of two.
+  const Placement placement{
+      {{{{0, 0, 0, 8}, {1, 0, 0, 6}, {1, 1, 6, 12}, {1, 2, 12, 18}, {1, 3, 18, 24}}}}};
+  Cluster cluster = small_cluster();
+  cluster.same_node = {0, 1e30};
+  cluster.other_node.latency_seconds = 0;
+  const auto combine = [&](bool two_hops) {
+    world.two_hops = two_hops;
+    const double slow = simulate(cluster, world, quarter_to_the_first(), placement).parts.combine;
+    Cluster fast = cluster;
+    fast.other_node.bytes_per_second = 1e30;
+    return slow - simulate(fast, world, quarter_to_the_first(), placement).parts.combine;
+  };
+  // Rows back twice and gate gradients once: three quarters of the tokens for each rank, or node.
+  EXPECT_GT(combine(false), 0);
+  EXPECT_LT(combine(true), 0.7 * combine(false));
+  EXPECT_GT(combine(true), 0.45 * combine(false));
+}
+
 }  // namespace
 }  // namespace hetmoe
