@@ -219,6 +219,7 @@ void check_bounds(const StepReport& report) {
   fields.integer("gradient bytes", record.bytes.gradients, 0, kAny);
   fields.integer("parameter bytes", record.bytes.parameters, 0, kAny);
   fields.integer("hidden parameter bytes", record.bytes.parameters_hidden, 0, kAny);
+  fields.integer("bytes to other nodes", record.bytes.other_node, 0, kAny);
   fields.integers("tokens of an expert", record.expert_tokens, limits::kExperts);
   fields.amounts("FLOPs max over mean of a layer", record.layer_flops_max_over_mean,
                  limits::kLayers);

@@ -114,6 +114,9 @@ struct RunSeries::Families {
   Counters& all_to_all = counters(registry, "hetmoe_all_to_all_bytes_total",
                                   "Bytes of tokens sent between ranks, towards experts and back.");
   std::vector<prometheus::Counter*> bytes_of_direction;
+  prometheus::Counter& other_node_bytes =
+      counter(registry, "hetmoe_other_node_bytes_total",
+              "Bytes of tokens sent to ranks of other nodes, towards experts and back.");
   prometheus::Counter& gradient_bytes =
       counter(registry, "hetmoe_gradient_bytes_total",
               "Bytes of gradients sent to the owners of parameters.");
@@ -197,6 +200,7 @@ void RunSeries::Families::count(const StepRecord& record) {
     exposition::add(*bytes_of_direction[i],
                     static_cast<double>(record.bytes.*kDirections[i].bytes));
   }
+  exposition::add(other_node_bytes, static_cast<double>(record.bytes.other_node));
   exposition::add(gradient_bytes, static_cast<double>(record.bytes.gradients));
   exposition::add(parameter_bytes, static_cast<double>(record.bytes.parameters));
   exposition::add(hidden_parameter_bytes, static_cast<double>(record.bytes.parameters_hidden));

@@ -50,6 +50,7 @@ std::string metrics_line(const StepRecord& record) {
                {"bytes_parameters_hidden", record.bytes.parameters_hidden},
                {"bytes_dispatch", record.bytes.dispatch},
                {"bytes_combine", record.bytes.combine},
+               {"bytes_other_node", record.bytes.other_node},
                {"layer_flops_max_over_mean", record.layer_flops_max_over_mean},
                {"expert_tokens", record.expert_tokens},
                {"memory_bytes", record.memory_bytes},

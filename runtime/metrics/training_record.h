@@ -31,6 +31,7 @@ struct StepBytes {
   /// Of the copies asked for in this step (most were sent in the one before): those that were there
   /// already, so that their way cost no time.
   std::int64_t parameters_hidden = 0;
+  std::int64_t other_node = 0;  ///< of dispatch and combine: to ranks of other nodes
 
   std::int64_t all_to_all() const { return dispatch + combine; }
 };

@@ -13,9 +13,9 @@ constexpr double PhaseSeconds::*kPhases[] = {
     &PhaseSeconds::expert,    &PhaseSeconds::combine_wait, &PhaseSeconds::backward,
     &PhaseSeconds::gradients, &PhaseSeconds::optimizer,    &PhaseSeconds::parameters};
 constexpr std::size_t kPhaseCount = std::size(kPhases);
-constexpr std::int64_t StepBytes::*kBytes[] = {&StepBytes::dispatch, &StepBytes::combine,
-                                               &StepBytes::gradients, &StepBytes::parameters,
-                                               &StepBytes::parameters_hidden};
+constexpr std::int64_t StepBytes::*kBytes[] = {
+    &StepBytes::dispatch,   &StepBytes::combine,           &StepBytes::gradients,
+    &StepBytes::parameters, &StepBytes::parameters_hidden, &StepBytes::other_node};
 constexpr bool StepWishes::*kWishes[] = {&StepWishes::save, &StepWishes::rebalance,
                                          &StepWishes::stop, &StepWishes::stop_for_good,
                                          &StepWishes::leave};

@@ -250,7 +250,8 @@ StepBytes TrainingLoop::bytes_since(const StepBytes& before) const {
           .combine = exchanged.combine - before.combine,
           .gradients = updates.gradients - before.gradients,
           .parameters = updates.parameters - before.parameters,
-          .parameters_hidden = updates.parameters_hidden - before.parameters_hidden};
+          .parameters_hidden = updates.parameters_hidden - before.parameters_hidden,
+          .other_node = exchanged.other_node - before.other_node};
 }
 
 void TrainingLoop::evaluate_if_due(std::int64_t step) {

@@ -27,7 +27,7 @@ WAIT_SECONDS = 90
 BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 # The names that others build on (DESIGN, section 10), and those that nobody else exports.
 RUN_FAMILIES = """tokens_total loss step_duration_seconds_bucket phase_duration_seconds_sum expert_tokens_total expert_width
-    flops_max_over_mean_ratio step_flops_max_over_mean_ratio all_to_all_bytes_total rebalances_total last_step_timestamp_seconds
+    flops_max_over_mean_ratio step_flops_max_over_mean_ratio all_to_all_bytes_total other_node_bytes_total rebalances_total last_step_timestamp_seconds
     checkpoint_last_success_timestamp_seconds checkpoint_failures_total effective_training_time_ratio generation step
     parameter_bytes_total parameter_hidden_bytes_total plan_predicted_expert_seconds auxiliary_loss gradient_norm learning_rate skipped_steps_total model_flops_total gradient_bytes_total ranks ranks_joined
     ranks_silent rebalance_predicted_gain_seconds rebalance_measured_gain_seconds coordinator_calls_total run_info""".split()

@@ -136,6 +136,7 @@ void encode(const StepRecord& record, v1::StepRecord& out) {
   out.set_bytes_gradients(record.bytes.gradients);
   out.set_bytes_parameters(record.bytes.parameters);
   out.set_bytes_parameters_hidden(record.bytes.parameters_hidden);
+  out.set_bytes_other_node(record.bytes.other_node);
   out.set_generation(record.generation);
   const std::vector<double>& layers = record.layer_flops_max_over_mean;
   check_count(layers.size(), coordinator_limits::kLayers, "record.layer_flops_max_over_mean");
@@ -171,7 +172,8 @@ StepRecord decode(const v1::StepRecord& message) {
                     .combine = message.bytes_combine(),
                     .gradients = message.bytes_gradients(),
                     .parameters = message.bytes_parameters(),
-                    .parameters_hidden = message.bytes_parameters_hidden()},
+                    .parameters_hidden = message.bytes_parameters_hidden(),
+                    .other_node = message.bytes_other_node()},
           .generation = message.generation(),
           .layer_flops_max_over_mean = {layers.begin(), layers.end()},
           .expert_tokens = {tokens.begin(), tokens.end()},

@@ -169,6 +169,7 @@ TEST(RequestChecksTest, counts_are_not_negative) {
   EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.gradients = -1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.parameters = -1; }), "");
   EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.parameters_hidden = -1; }), "");
+  EXPECT_NE(step_refusal([](StepRecord& record) { record.bytes.other_node = -1; }), "");
   EXPECT_NE(beat_refusal([](Heartbeat& beat) { beat.memory_bytes = -1; }), "");
   EXPECT_NE(beat_refusal([](Heartbeat& beat) { beat.collective_sequence = -1; }), "");
   EXPECT_NE(commit_refusal([](CommittedCheckpoint& c) { c.step = 0; }), "");

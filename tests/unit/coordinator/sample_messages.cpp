@@ -36,7 +36,8 @@ StepRecord sample_record() {
                     .combine = 21,
                     .gradients = 22,
                     .parameters = 23,
-                    .parameters_hidden = 24},
+                    .parameters_hidden = 24,
+                    .other_node = 25},
           .generation = 3,
           .layer_flops_max_over_mean = {1.5, 1.25},
           .expert_tokens = {7, 0, 9},
@@ -83,6 +84,7 @@ void expect_same(const StepRecord& one, const StepRecord& other) {
   EXPECT_EQ(one.bytes.gradients, other.bytes.gradients);
   EXPECT_EQ(one.bytes.parameters, other.bytes.parameters);
   EXPECT_EQ(one.bytes.parameters_hidden, other.bytes.parameters_hidden);
+  EXPECT_EQ(one.bytes.other_node, other.bytes.other_node);
   EXPECT_EQ(one.generation, other.generation);
   EXPECT_EQ(one.layer_flops_max_over_mean, other.layer_flops_max_over_mean);
   EXPECT_EQ(one.expert_tokens, other.expert_tokens);

@@ -19,8 +19,12 @@ StepReport report_of(std::int64_t step, int generation = 1) {
   record.step_seconds = 0.25;
   record.model_flops_per_second = 8e9;
   record.phase_seconds.expert = 0.125;
-  record.bytes = {
-      .dispatch = 30, .combine = 20, .gradients = 5, .parameters = 4, .parameters_hidden = 3};
+  record.bytes = {.dispatch = 30,
+                  .combine = 20,
+                  .gradients = 5,
+                  .parameters = 4,
+                  .parameters_hidden = 3,
+                  .other_node = 7};
   record.expert_tokens = {60, 40};
   record.layer_flops_max_over_mean = {1.25, 1.5};
   record.flops_max_over_mean = 1.375;
@@ -62,6 +66,7 @@ TEST_F(RunSeriesTest, CountsStepsFromItsOwnStartAndShowsWhereTheRunIs) {
   EXPECT_EQ(value("hetmoe_step_flops_max_over_mean_ratio"), 1.375);
   EXPECT_EQ(value(R"(hetmoe_all_to_all_bytes_total{direction="dispatch"})"), 60);
   EXPECT_EQ(value(R"(hetmoe_all_to_all_bytes_total{direction="combine"})"), 40);
+  EXPECT_EQ(value("hetmoe_other_node_bytes_total"), 14);
   EXPECT_EQ(value("hetmoe_step_duration_seconds_count"), 2);
   EXPECT_EQ(value(R"(hetmoe_step_duration_seconds_bucket{le="0.2"})"), 0);
   EXPECT_EQ(value(R"(hetmoe_step_duration_seconds_bucket{le="0.5"})"), 2);

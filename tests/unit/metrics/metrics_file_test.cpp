@@ -61,6 +61,7 @@ TEST(MetricsFile, WritesTrainingLinesWithTheFieldsOfTheContract) {
                                                   "bytes_parameters_hidden",
                                                   "bytes_dispatch",
                                                   "bytes_combine",
+                                                  "bytes_other_node",
                                                   "layer_flops_max_over_mean",
                                                   "expert_tokens",
                                                   "rank_expert_flops",

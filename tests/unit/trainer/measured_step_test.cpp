@@ -38,7 +38,7 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     const MeasuredStep measured = measure_step(
         world, {.phases = phases,
                 .step_seconds = 10 * own,
-                .bytes = {1000 + world.rank(), 500, 200 * world.rank(), 30, 20},
+                .bytes = {1000 + world.rank(), 500, 200 * world.rank(), 30, 20, 11},
                 .wishes = {},
                 .expert_flops = 7 * own,
                 .memory = {.host_bytes = 100 - world.rank(), .device_bytes = 7 + world.rank()}});
@@ -52,6 +52,7 @@ TEST(MeasureStep, TakesTheSlowestRanksTimeAndMeanPhasesThatSumToIt) {
     EXPECT_EQ(measured.bytes.gradients, 600);
     EXPECT_EQ(measured.bytes.parameters, 90);
     EXPECT_EQ(measured.bytes.parameters_hidden, 60);
+    EXPECT_EQ(measured.bytes.other_node, 33);
     EXPECT_DOUBLE_EQ(measured.phases.data, 1.0);
     EXPECT_DOUBLE_EQ(measured.phases.expert, 2.0);
     EXPECT_DOUBLE_EQ(measured.phases.parameters, 1.0);
