@@ -97,7 +97,8 @@ SimulatedWorld world_of(const SimulationRequest& request, WorkloadKind sources) 
                                        weights_of(request, sources)),
           .expert_group_size = request.expert_group_size,
           .ranks_per_node = request.ranks_per_node,
-          .two_hops = request.config.parallel.device == "cpu"};
+          .two_hops = request.config.parallel.device == "cpu",
+          .recompute = train.recompute};
 }
 
 /// Sum over layers of the busiest rank's expert FLOPs over the sum of the means.

@@ -21,6 +21,7 @@ constexpr auto kMayChange = std::to_array<std::string_view>({
     "train.schedule",
     "train.min_learning_rate_ratio",
     "train.source_weights",
+    "train.recompute",
     "train.max_skipped_in_row",
     "train.first_collective_seconds",
     "train.collective_seconds",

@@ -20,7 +20,7 @@ set(level_core/model 4)
 
 # Headers of plain structs: anyone may include them, and they include nothing but these rooms.
 set(open_headers core/model/hyper_config.h core/model/hyper_parameters.h core/model/initial_values.h core/model/model_config.h
-                 core/model/parameter_specs.h core/model/slice.h core/model/workload.h core/data/data_config.h)
+                 core/model/parameter_specs.h core/model/recompute.h core/model/slice.h core/model/workload.h core/data/data_config.h)
 set(open_headers_may_include core/base core/config)
 
 # Third-party owners: a pattern of the header's name, then the rooms (a top room stands for all in it).

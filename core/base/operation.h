@@ -21,6 +21,10 @@ class OperationListener {
 /// Who hears of this thread; null: nobody. The owner sets it and takes it back.
 inline thread_local OperationListener* operation_listener = nullptr;
 
+/// An operation within which others compute again, in the backward pass, what the forward pass did
+/// not keep.
+inline constexpr const char* kRecomputation = "recompute";
+
 /// Names what its scope does. `name` must live for ever. With nobody listening it costs the look at
 /// one variable.
 class Operation {

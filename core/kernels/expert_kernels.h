@@ -30,6 +30,10 @@ struct SliceRows {
   std::vector<std::int64_t> selection;  ///< index into gates and their gradients
 };
 
+/// Whether forward keeps the products with gate and up for backward, or backward makes them again,
+/// slice by slice, from the rows: the same bits for two of forward's three products.
+enum class GateUpProducts { kKept, kComputedAgain };
+
 /// What forward keeps for backward.
 class ExpertContext {
  public:
@@ -69,13 +73,16 @@ class ExpertKernels {
 std::unique_ptr<ExpertKernels> make_reference_expert_kernels();
 
 /// Products through LibTorch, everything between them in one pass over memory. Any type.
-std::unique_ptr<ExpertKernels> make_cpu_expert_kernels();
+std::unique_ptr<ExpertKernels> make_cpu_expert_kernels(
+    GateUpProducts products = GateUpProducts::kKept);
 
 /// bf16 only, where packed_products_available(): products in blocks with fp32 results, everything
 /// between them done while a block is in the cache. D must be a multiple of 32.
-std::unique_ptr<ExpertKernels> make_packed_expert_kernels();
+std::unique_ptr<ExpertKernels> make_packed_expert_kernels(
+    GateUpProducts products = GateUpProducts::kKept);
 
 /// The fastest of the above for rows of this type and width on this processor.
-std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size);
+std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size,
+                                                   GateUpProducts products = GateUpProducts::kKept);
 
 }  // namespace hetmoe

@@ -12,6 +12,7 @@
 #include "core/kernels/packed_product.h"
 #include "core/kernels/row_copy.h"
 #include "core/kernels/swiglu.h"
+#include "core/kernels/tensor_work.h"
 
 namespace hetmoe {
 namespace {
@@ -20,7 +21,7 @@ struct CpuContext final : ExpertContext {
   at::Tensor x;
   std::vector<SliceRows> rows;
   std::vector<double> gates;
-  std::vector<at::Tensor> gate_up;  ///< per slice [n, 2 w]: x Wgu^T
+  std::vector<at::Tensor> gate_up;  ///< per slice [n, 2 w]: x Wgu^T, where it is kept
 };
 
 at::ScalarType wide_type(const at::Tensor& x) {
@@ -33,8 +34,15 @@ std::vector<double> gates_of(const SliceRows& rows, const std::vector<double>& g
   return values;
 }
 
+/// x Wgu^T.
+at::Tensor gate_up_of(const at::Tensor& in, const SliceWeights& slice) {
+  return at::mm(in, slice.gate_up.t());
+}
+
 class CpuExpertKernels final : public ExpertKernels {
  public:
+  explicit CpuExpertKernels(GateUpProducts products) : keeps_(products == GateUpProducts::kKept) {}
+
   ExpertForward forward(const at::Tensor& x, std::span<const SliceWeights> slices,
                         std::vector<SliceRows> rows, std::vector<double> gates) override {
     HETMOE_CHECK(rows.size() == slices.size(), rows.size(), " row lists, ", slices.size(),
@@ -45,11 +53,11 @@ class CpuExpertKernels final : public ExpertKernels {
     for (std::size_t i = 0; i < slices.size(); ++i) {
       if (rows[i].row.empty()) continue;
       const at::Tensor in = gather_rows(x, rows[i].row);
-      at::Tensor gate_up = at::mm(in, slices[i].gate_up.t());
+      at::Tensor gate_up = gate_up_of(in, slices[i]);
       at::Tensor hidden = at::empty({in.size(0), slices[i].width()}, x.options());
       swiglu_forward(gate_up, gates_of(rows[i], gates), hidden);
       add_rows(at::mm(hidden, slices[i].down), rows[i].row, y);
-      context->gate_up[i] = std::move(gate_up);
+      if (keeps_) context->gate_up[i] = std::move(gate_up);
     }
     context->x = x;
     context->rows = std::move(rows);
@@ -69,32 +77,43 @@ class CpuExpertKernels final : public ExpertKernels {
       const at::Tensor dout = gather_rows(dy, rows.row);
       at::Tensor dhidden = at::mm(dout, slices[i].down.t());
       std::vector<double> dgates(rows.row.size());
-      at::Tensor& gate_up = saved.gate_up[i];
+      const at::Tensor in = gather_rows(saved.x, rows.row);
+      at::Tensor gate_up = keeps_ ? std::move(saved.gate_up[i]) : gate_up_again(in, slices[i]);
       swiglu_backward(gate_up, dhidden, gates_of(rows, saved.gates), dgates);
       for (std::size_t j = 0; j < dgates.size(); ++j) {
         result.dgates[rows.selection[j]] += dgates[j];
       }
       const GradientSum sum = std::exchange(slices[i].sum, GradientSum::kContinue);
       add_weight_gradient(dhidden, dout, slices[i].down_gradient, sum);
-      add_weight_gradient(gate_up, gather_rows(saved.x, rows.row), slices[i].gate_up_gradient, sum);
+      add_weight_gradient(gate_up, in, slices[i].gate_up_gradient, sum);
       add_rows(at::mm(gate_up, slices[i].gate_up), rows.row, dx);
-      gate_up.reset();
     }
     result.dx = dx.to(dy.scalar_type());
     return result;
   }
+
+ private:
+  static at::Tensor gate_up_again(const at::Tensor& in, const SliceWeights& slice) {
+    const Operation recomputation(kRecomputation, {});
+    const Operation operation("gate and up", product_work(in.size(0), slice.gate_up.size(0),
+                                                          in.size(1), in.element_size()));
+    return gate_up_of(in, slice);
+  }
+
+  bool keeps_;
 };
 
 }  // namespace
 
-std::unique_ptr<ExpertKernels> make_cpu_expert_kernels() {
-  return std::make_unique<CpuExpertKernels>();
+std::unique_ptr<ExpertKernels> make_cpu_expert_kernels(GateUpProducts products) {
+  return std::make_unique<CpuExpertKernels>(products);
 }
 
-std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size) {
+std::unique_ptr<ExpertKernels> make_expert_kernels(at::ScalarType type, std::int64_t hidden_size,
+                                                   GateUpProducts products) {
   const bool packed = type == at::kBFloat16 && packed_products_available() &&
                       hidden_size % PackedMatrix::kDepthMultiple == 0;
-  return packed ? make_packed_expert_kernels() : make_cpu_expert_kernels();
+  return packed ? make_packed_expert_kernels(products) : make_cpu_expert_kernels(products);
 }
 
 }  // namespace hetmoe

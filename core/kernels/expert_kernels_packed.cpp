@@ -9,6 +9,7 @@
 #include "core/kernels/expert_kernels.h"
 #include "core/kernels/packed_product.h"
 #include "core/kernels/packed_swiglu.h"
+#include "core/kernels/tensor_work.h"
 #include "core/kernels/transpose.h"
 #include "core/kernels/vector_math.h"
 
@@ -38,7 +39,7 @@ struct PackedContext final : ExpertContext {
   at::Tensor x;
   std::vector<SliceRows> rows;
   std::vector<double> gates;
-  std::vector<at::Tensor> gate_up;  ///< per slice Wgu x^T in tiles, one behind the other
+  std::vector<at::Tensor> gate_up;  ///< per slice Wgu x^T in tiles, one behind the other, if kept
 };
 
 /// Tokens [token, token + kPanel) of a unit block in what forward saved: [gate and
@@ -97,6 +98,9 @@ void multiply_tokens(const BFloat16* weights, std::int64_t units, const PackedMa
 
 class PackedExpertKernels final : public ExpertKernels {
  public:
+  explicit PackedExpertKernels(GateUpProducts products)
+      : keeps_(products == GateUpProducts::kKept) {}
+
   ExpertForward forward(const at::Tensor& x, std::span<const SliceWeights> slices,
                         std::vector<SliceRows> rows, std::vector<double> gates) override {
     HETMOE_CHECK(rows.size() == slices.size() && x.is_contiguous(), rows.size(), " row lists, ",
@@ -106,7 +110,8 @@ class PackedExpertKernels final : public ExpertKernels {
     at::Tensor y = at::zeros(x.sizes(), x.options().dtype(at::kFloat));
     for (std::size_t i = 0; i < slices.size(); ++i) {
       if (rows[i].row.empty()) continue;
-      context->gate_up[i] = forward_slice(x, slices[i], rows[i], gates, y);
+      BFloat16* gate_up = memory_of_gate_up(x, slices[i], rows[i], context->gate_up[i]);
+      forward_slice(x, slices[i], rows[i], gates, gate_up, y);
     }
     context->x = x;
     context->rows = std::move(rows);
@@ -123,7 +128,9 @@ class PackedExpertKernels final : public ExpertKernels {
     const at::Tensor rows_of_dy = dy.contiguous();
     for (std::size_t i = 0; i < slices.size(); ++i) {
       if (saved.rows[i].row.empty()) continue;
-      backward_slice(rows_of_dy, slices[i], i, saved, dx, result.dgates);
+      BFloat16* gate_up = keeps_ ? saved.gate_up[i].mutable_data_ptr<BFloat16>()
+                                 : gate_up_again(saved, slices[i], i);
+      backward_slice(rows_of_dy, slices[i], i, saved, gate_up, dx, result.dgates);
       saved.gate_up[i].reset();
     }
     result.dx = dx.to(at::kBFloat16);
@@ -131,18 +138,39 @@ class PackedExpertKernels final : public ExpertKernels {
   }
 
  private:
-  at::Tensor forward_slice(const at::Tensor& x, const SliceWeights& slice, const SliceRows& rows,
-                           const std::vector<double>& gates, at::Tensor& y) {
+  /// For Wgu x^T of a slice: in `kept`, or what all slices use one after another.
+  BFloat16* memory_of_gate_up(const at::Tensor& x, const SliceWeights& slice, const SliceRows& rows,
+                              at::Tensor& kept) {
+    const std::int64_t n = round_up(static_cast<std::int64_t>(rows.row.size()), kRowMultiple);
+    if (!keeps_) return gate_up_.at_least(2 * slice.width() * n);
+    kept = at::empty({2, slice.width(), n}, x.options());
+    return kept.mutable_data_ptr<BFloat16>();
+  }
+
+  BFloat16* gate_up_again(const PackedContext& saved, const SliceWeights& slice,
+                          std::size_t index) {
+    const SliceRows& rows = saved.rows[index];
+    const Operation recomputation(kRecomputation, {});
+    const Operation operation(
+        "gate and up", product_work(static_cast<std::int64_t>(rows.row.size()), 2 * slice.width(),
+                                    saved.x.size(1), sizeof(BFloat16)));
+    at::Tensor none;
+    BFloat16* gate_up = memory_of_gate_up(saved.x, slice, rows, none);
+    gate_up_products(saved.x, slice, rows, saved.gates, gate_up,
+                     [](std::int64_t, std::int64_t, std::int64_t, const std::uint32_t*) {});
+    return gate_up;
+  }
+
+  /// Wgu x^T of a slice into `gate_up`; of every tile hidden(unit, token, tokens, pairs of units).
+  template <typename Hidden>
+  void gate_up_products(const at::Tensor& x, const SliceWeights& slice, const SliceRows& rows,
+                        const std::vector<double>& gates, BFloat16* gate_up, Hidden hidden) {
     const std::int64_t columns = x.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
     const std::int64_t width = slice.width();
-    const std::int64_t hidden_stride = packed_row_stride(width);
     take_gates(rows, gates);
     tokens_.reset(columns, count);
     tokens_.pack_columns(data(x), count, columns, columns, rows.row.data());
-    at::Tensor gate_up = at::empty({2, width, round_up(count, kRowMultiple)}, x.options());
-    auto* saved = gate_up.mutable_data_ptr<BFloat16>();
-    BFloat16* hidden = hidden_.at_least(round_up(count, kRowMultiple) * hidden_stride);
     const BFloat16* weights = data(slice.gate_up);
     const std::int64_t panels = tokens_.panels();
     const std::int64_t blocks = (width + kSwigluUnits - 1) / kSwigluUnits;
@@ -160,23 +188,37 @@ class PackedExpertKernels final : public ExpertKernels {
           multiply_tokens(weights + unit * columns, units, tokens_, token / kPanel, here, g);
           multiply_tokens(weights + (width + unit) * columns, units, tokens_, token / kPanel, here,
                           u);
-          SwigluTile tile = saved_tile(saved, count, unit, units, token);
+          SwigluTile tile = saved_tile(gate_up, count, unit, units, token);
           tile.gates = gates_.data() + token;
           packed_swiglu_forward(g, u, tile, pairs);
-          transpose_words(pairs, kSwigluUnits / 2, here, kPanel,
-                          words(hidden + token * hidden_stride + unit), hidden_stride / 2);
+          hidden(unit, token, here, pairs);
         }
       }
       end_of_blocks();
     });
+  }
+
+  void forward_slice(const at::Tensor& x, const SliceWeights& slice, const SliceRows& rows,
+                     const std::vector<double>& gates, BFloat16* gate_up, at::Tensor& y) {
+    const std::int64_t columns = x.size(1);
+    const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
+    const std::int64_t width = slice.width();
+    const std::int64_t stride = packed_row_stride(width);
+    BFloat16* hidden = hidden_.at_least(round_up(count, kRowMultiple) * stride);
+    gate_up_products(
+        x, slice, rows, gates, gate_up,
+        [&](std::int64_t unit, std::int64_t token, std::int64_t here, const std::uint32_t* pairs) {
+          transpose_words(pairs, kSwigluUnits / 2, here, kPanel,
+                          words(hidden + token * stride + unit), stride / 2);
+        });
     weights_.reset(width, columns);
     weights_.pack_rows(data(slice.down), width, columns, columns);
-    add_product_to_rows(hidden, hidden_stride, weights_, rows.row, y);
-    return gate_up;
+    add_product_to_rows(hidden, stride, weights_, rows.row, y);
   }
 
   void backward_slice(const at::Tensor& dy, SliceWeights& slice, std::size_t index,
-                      PackedContext& saved, at::Tensor& dx, std::vector<double>& dgates) {
+                      PackedContext& saved, BFloat16* gate_up_of_rows, at::Tensor& dx,
+                      std::vector<double>& dgates) {
     const SliceRows& rows = saved.rows[index];
     const std::int64_t columns = dy.size(1);
     const std::int64_t count = static_cast<std::int64_t>(rows.row.size());
@@ -190,7 +232,7 @@ class PackedExpertKernels final : public ExpertKernels {
     rows_of_x_.reset(count, columns);
     rows_of_x_.pack_rows(data(saved.x), count, columns, columns, 0, rows.row.data());
 
-    hidden_gradients(slice, saved.gate_up[index].mutable_data_ptr<BFloat16>(), rows, dgates);
+    hidden_gradients(slice, gate_up_of_rows, rows, dgates);
     slice.sum = GradientSum::kContinue;
 
     weights_.reset(2 * padded, columns);
@@ -315,15 +357,17 @@ class PackedExpertKernels final : public ExpertKernels {
     }
   }
 
+  bool keeps_;
   ReusedBuffer hidden_, transposed_;
+  ReusedBuffer gate_up_;  ///< of one slice, where they are not kept
   PackedMatrix tokens_, weights_, rows_of_dy_, rows_of_x_;
   std::vector<float> gates_, token_sums_;
 };
 
 }  // namespace
 
-std::unique_ptr<ExpertKernels> make_packed_expert_kernels() {
-  return std::make_unique<PackedExpertKernels>();
+std::unique_ptr<ExpertKernels> make_packed_expert_kernels(GateUpProducts products) {
+  return std::make_unique<PackedExpertKernels>(products);
 }
 
 }  // namespace hetmoe

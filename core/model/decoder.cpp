@@ -25,6 +25,7 @@ Decoder::Decoder(const ModelConfig& config, DecoderParts parts)
       parameters_(parts.parameters),
       gate_(parts.gate),
       listener_(parts.listener),
+      recomputes_blocks_(parts.recompute == Recompute::kBlock),
       hyper_(make_hyper_expert(
           config, parts.parameters,
           [this](PassState& pass) { wait_for_parameters(hypernetwork_block(config_), pass); })),
@@ -58,13 +59,31 @@ at::Tensor Decoder::hidden_states(PassState& pass, bool training) {
   leaf_ = embed(embedding_, pass, training);
   at::Tensor h = leaf_;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
-    const Block& block = blocks_[layer];
     h = enter_block(static_cast<int>(layer), h, pass, training);
-    h = h.add(attend(h, block, pass));
-    h = h.add(block.experts->forward(rms_norm(h, block.experts_norm, config_.norm_epsilon), pass));
+    h = compute_block(blocks_[layer], h, pass, training);
   }
   h = enter_block(head_block(config_), h, pass, training);
   return rms_norm(h, final_norm_, config_.norm_epsilon);
+}
+
+at::Tensor Decoder::compute_block(const Block& block, const at::Tensor& h, PassState& pass,
+                                  bool training) {
+  if (training && recomputes_blocks_) {
+    return recomputed_block(
+        h,
+        [this, &block, &pass](const at::Tensor& input) {
+          return before_experts(block, input, pass);
+        },
+        *block.experts, pass);
+  }
+  const BeforeExperts rows = before_experts(block, h, pass);
+  return rows.h.add(block.experts->forward(rows.x, pass));
+}
+
+BeforeExperts Decoder::before_experts(const Block& block, const at::Tensor& h,
+                                      const PassState& pass) const {
+  const at::Tensor attended = h.add(attend(h, block, pass));
+  return {attended, rms_norm(attended, block.experts_norm, config_.norm_epsilon)};
 }
 
 /// All that a block computes comes from the result, so when its gradient is whole, those of the

@@ -14,6 +14,8 @@
 #include "core/model/moe_layer.h"
 #include "core/model/parameter_gate.h"
 #include "core/model/parameter_store.h"
+#include "core/model/recompute.h"
+#include "core/model/recomputed_block.h"
 #include "core/tensor/deferred.h"
 
 namespace hetmoe {
@@ -24,6 +26,7 @@ struct DecoderParts {
   Mixture& mixture;
   ParameterGate& gate;
   GradientListener& listener;
+  Recompute recompute = Recompute::kNone;  ///< blocks; the experts' products are the mixture's
 };
 
 /// LLaMA-style decoder: RMSNorm, RoPE, causal attention, and a mixture of unequal SwiGLU experts as
@@ -66,6 +69,9 @@ class Decoder {
 
   Block make_block(int layer, const DecoderParts& parts) const;
   at::Tensor hidden_states(PassState& pass, bool training);
+  at::Tensor compute_block(const Block& block, const at::Tensor& h, PassState& pass, bool training);
+  BeforeExperts before_experts(const Block& block, const at::Tensor& h,
+                               const PassState& pass) const;
   at::Tensor enter_block(int block, const at::Tensor& h, PassState& pass, bool training);
   void wait_for_parameters(int block, PassState& pass);
   void complete_gradients(int block, PassState& pass);
@@ -79,6 +85,7 @@ class Decoder {
   ParameterStore& parameters_;
   ParameterGate& gate_;
   GradientListener& listener_;
+  bool recomputes_blocks_;
   std::unique_ptr<HyperExpert> hyper_;  ///< none: the mixture alone
   Parameter embedding_, final_norm_, head_;
   std::vector<Block> blocks_;

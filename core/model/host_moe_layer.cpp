@@ -4,7 +4,6 @@
 #include "core/kernels/router_projection.h"
 #include "core/kernels/tensor_work.h"
 #include "core/model/forced_experts.h"
-#include "core/model/layer_function.h"
 #include "core/model/router.h"
 
 namespace hetmoe {
@@ -24,16 +23,14 @@ class HostMoeLayer final : public MoeLayer {
   HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
                ExpertKernels& kernels, TokenDispatcher& dispatcher);
 
-  at::Tensor forward(const at::Tensor& x, PassState& pass) override;
+  Output forward_and_keep(const at::Tensor& x, PassState& pass) override;
+  at::Tensor backward(const at::Tensor& dy, const at::Tensor& x, MoeContext& context) override;
 
  private:
-  friend struct LayerFunction<HostMoeLayer>;
   struct Saved;
 
-  at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
-  at::Tensor backward(const at::Tensor& dy, Saved& saved);
-  void router_backward(std::span<const double> dgates, const at::Tensor& dmass, Saved& saved,
-                       at::Tensor& dx);
+  void router_backward(std::span<const double> dgates, const at::Tensor& dmass, const at::Tensor& x,
+                       Saved& saved, at::Tensor& dx);
   double token_units(const ReceivedTokens& received) const;
   Work expert_work(const at::Tensor& x, double token_units) const;
   std::vector<SliceRows> rows_of_slices(const ReceivedTokens& received) const;
@@ -48,8 +45,7 @@ class HostMoeLayer final : public MoeLayer {
   HyperExpert* hyper_;
 };
 
-struct HostMoeLayer::Saved {
-  at::Tensor x;
+struct HostMoeLayer::Saved final : MoeContext {
   PassState* pass = nullptr;
   Routing routing;
   std::unique_ptr<TokenExchange> exchange;
@@ -70,12 +66,9 @@ HostMoeLayer::HostMoeLayer(const ModelConfig& config, int layer, const MoeLayerP
       dispatcher_(dispatcher),
       hyper_(parts.hyper) {}
 
-at::Tensor HostMoeLayer::forward(const at::Tensor& x, PassState& pass) {
-  return LayerFunction<HostMoeLayer>::apply(x, this, &pass);
-}
-
-at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
-  saved.x = x;
+MoeLayer::Output HostMoeLayer::forward_and_keep(const at::Tensor& x, PassState& pass) {
+  auto context = std::make_unique<Saved>();
+  Saved& saved = *context;
   saved.pass = &pass;
   {
     const Operation operation(
@@ -112,10 +105,11 @@ at::Tensor HostMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, 
     const PhaseScope phase(pass.phases, Phase::kCombineWait);
     y = saved.exchange->finish_combine();
   }
-  return hyper_ != nullptr ? y.add_(hyper.y) : y;
+  return {hyper_ != nullptr ? y.add_(hyper.y) : y, std::move(context)};
 }
 
-at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
+at::Tensor HostMoeLayer::backward(const at::Tensor& dy, const at::Tensor& x, MoeContext& context) {
+  auto& saved = static_cast<Saved&>(context);
   PhaseClock* phases = saved.pass->phases;
   {
     const PhaseScope phase(phases, Phase::kDispatchWait);
@@ -123,7 +117,7 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
   }
   HyperExpert::Gradient hyper;
   if (hyper_ != nullptr) {
-    hyper = hyper_->backward(layer_, dy, saved.x, saved.routing, *saved.hyper);
+    hyper = hyper_->backward(layer_, dy, x, saved.routing, *saved.hyper);
   }
   at::Tensor dy_received;
   {
@@ -142,16 +136,15 @@ at::Tensor HostMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
     gradient = saved.exchange->finish_combine_gradient();
   }
   at::Tensor dx = gradient.dx;
-  router_backward(gradient.dgates, hyper.dmass, saved, dx);
+  router_backward(gradient.dgates, hyper.dmass, x, saved, dx);
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
 /// Adds what goes back through the router to dx.
 void HostMoeLayer::router_backward(std::span<const double> dgates, const at::Tensor& dmass,
-                                   Saved& saved, at::Tensor& dx) {
+                                   const at::Tensor& x, Saved& saved, at::Tensor& dx) {
   const Operation operation(
-      "router", {2 * product_flops(saved.x.size(0), router_.value.size(0), saved.x.size(1)),
-                 2 * bytes_of(saved.x)});
+      "router", {2 * product_flops(x.size(0), router_.value.size(0), x.size(1)), 2 * bytes_of(x)});
   const LayerStatistics statistics = saved.pass->statistics->layer(layer_);
   const at::Tensor dlogits = route_backward(saved.routing, {dgates, values_of(dmass)},
                                             {.config = router_config_,
@@ -159,7 +152,7 @@ void HostMoeLayer::router_backward(std::span<const double> dgates, const at::Ten
                                              .global_selected = statistics.selected,
                                              .global_tokens = saved.pass->microbatch.global_tokens,
                                              .microbatches = saved.pass->microbatch.microbatches});
-  router_gradients(dlogits, saved.x, router_.value, dx, router_.gradient, router_.next_sum());
+  router_gradients(dlogits, x, router_.value, dx, router_.gradient, router_.next_sum());
 }
 
 /// Three matrices of every slice.

@@ -37,11 +37,11 @@ PlacedMixture::PlacedMixture(Communicator& group, const Placement& placement,
             : followed<GpuTokenDispatcher>(make_all_to_all_gpu_token_dispatcher(
                                                group, placement, kind.dispatch_parts, kind.nodes),
                                            follow_),
-        kind.products, is_alone ? 0 : kReserveForExchange);
+        kind.products, is_alone ? 0 : kReserveForExchange, kind.gate_up);
     return;
   }
   mixture_ = std::make_unique<HostMixture>(
-      make_expert_kernels(kind.type, kind.hidden_size),
+      make_expert_kernels(kind.type, kind.hidden_size, kind.gate_up),
       is_alone ? make_local_token_dispatcher(slices_of_rank(placement, 0))
                : followed<TokenDispatcher>(
                      make_all_to_all_token_dispatcher(group, placement, kind.nodes), follow_));

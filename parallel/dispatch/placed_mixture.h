@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/kernels/expert_kernels.h"
 #include "core/kernels/gpu/product_table.h"
 #include "core/model/moe_layer.h"
 #include "parallel/communicator/communicator.h"
@@ -17,6 +18,7 @@ namespace hetmoe {
 struct MixtureKind {
   at::ScalarType type = at::kFloat;
   std::int64_t hidden_size = 0;
+  GateUpProducts gate_up = GateUpProducts::kKept;
   bool on_gpu = false;
   int dispatch_parts = 1;      ///< on GPUs (gpu_all_to_all.h)
   gpu::ProductTable products;  ///< how a GPU multiplies

@@ -78,6 +78,14 @@ double expert_backward_seconds(const Cluster& cluster, std::int64_t hidden_size,
   return seconds_at(products, products.backward_seconds, hidden_size, rows, width);
 }
 
+double expert_backward_seconds(const Cluster& cluster, std::int64_t hidden_size, double rows,
+                               std::int64_t width, Recompute recompute) {
+  constexpr double kPartOfForward = 2.0 / 3;  // of its three products
+  const double again = recompute == Recompute::kNone ? 0 : kPartOfForward;
+  return expert_backward_seconds(cluster, hidden_size, rows, width) +
+         again * expert_forward_seconds(cluster, hidden_size, rows, width);
+}
+
 double forward_rate(const RateCurve& curve, std::int64_t size) {
   return rate_at(curve, curve.forward_flops_per_second, size);
 }

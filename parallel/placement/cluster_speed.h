@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/model/recompute.h"
 #include "parallel/placement/cluster.h"
 
 namespace hetmoe {
@@ -16,6 +17,10 @@ double expert_forward_seconds(const Cluster& cluster, std::int64_t hidden_size, 
 /// The same of the backward products: gradients of the rows and of the weights.
 double expert_backward_seconds(const Cluster& cluster, std::int64_t hidden_size, double rows,
                                std::int64_t width);
+
+/// Of a backward pass that first makes the products with gate and up again, if it has to.
+double expert_backward_seconds(const Cluster& cluster, std::int64_t hidden_size, double rows,
+                               std::int64_t width, Recompute recompute);
 
 /// FLOP/s of a kernel at a size: linear in the logarithm of the size, outside the nearest. Pure.
 double forward_rate(const RateCurve& curve, std::int64_t size);

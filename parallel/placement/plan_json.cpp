@@ -218,6 +218,17 @@ PlanLayer read_layer(const Node& node) {
   return layer;
 }
 
+Recompute recompute_of(const Node& node) {
+  const std::vector<std::string> words = enum_words(Recompute{});
+  const std::string text = node.text();
+  const auto found = std::find(words.begin(), words.end(), text);
+  if (found == words.end())
+    node.fault("is " +
+               json(text.substr(0, 64)).dump(-1, ' ', true, json::error_handler_t::replace) +
+               ", allowed: none, experts, block");
+  return static_cast<Recompute>(found - words.begin());
+}
+
 void read_limits(const Node& root, PlanProblem& problem) {
   if (root.has("bytes_per_parameter"))
     problem.bytes_per_parameter = root.at("bytes_per_parameter").number();
@@ -233,6 +244,7 @@ void read_limits(const Node& root, PlanProblem& problem) {
   if (root.has("bytes_per_value")) problem.bytes_per_value = root.at("bytes_per_value").number();
   if (root.has("microbatches"))
     problem.microbatches = static_cast<int>(root.at("microbatches").integer(1, 1 << 24));
+  if (root.has("recompute")) problem.recompute = recompute_of(root.at("recompute"));
   if (root.has("replicas")) problem.replicas = root.at("replicas").integer(0, kLargestInteger);
 }
 
@@ -244,7 +256,7 @@ PlanProblem read_problem(std::string_view text) {
   root.check_keys({"hidden_size", "bytes_per_parameter", "bytes_per_replica_parameter", "ranks",
                    "memory_cap_ratio", "memory_cap_bytes", "tolerance", "granularity", "replicas",
                    "layers", "current", "cluster", "strict", "bytes_per_value", "microbatches",
-                   "two_hops"});
+                   "two_hops", "recompute"});
   PlanProblem problem;
   problem.hidden_size = root.at("hidden_size").integer(-kLargestInteger, kLargestInteger);
   problem.ranks = static_cast<int>(root.at("ranks").integer(-(1 << 30), 1 << 30));

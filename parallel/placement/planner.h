@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model/recompute.h"
 #include "parallel/placement/cluster.h"
 #include "parallel/placement/placement.h"
 
@@ -40,6 +41,8 @@ struct PlanProblem {
   int microbatches = 1;        ///< of equal size, whose tokens add up to the step's
   /// With a cluster of several ranks per node: a row crosses once to each node, and is handed on.
   bool two_hops = false;
+  /// Products with gate and up are made again in backward, not kept, unless kNone.
+  Recompute recompute = Recompute::kNone;
 };
 
 enum class PlanStrategy : std::uint8_t {

@@ -25,7 +25,8 @@ void add_compute(const PlanProblem& problem, std::size_t layer, const LayerPlace
         static_cast<double>(loads[slice.expert]) * slice.share / problem.microbatches;
     const double seconds =
         expert_forward_seconds(*problem.cluster, problem.hidden_size, rows, slice.width()) +
-        expert_backward_seconds(*problem.cluster, problem.hidden_size, rows, slice.width());
+        expert_backward_seconds(*problem.cluster, problem.hidden_size, rows, slice.width(),
+                                problem.recompute);
     ranks[slice.rank].compute_seconds += seconds * problem.microbatches;
   }
 }
@@ -142,20 +143,29 @@ StepSeconds predict_step(const PlanProblem& problem, const Placement& placement)
 }
 
 std::vector<RankMemory> memory_of_ranks(const PlanProblem& problem, const Placement& placement) {
+  const bool is_kept = problem.recompute == Recompute::kNone;
   std::vector<RankMemory> ranks(static_cast<std::size_t>(problem.ranks));
+  std::vector<double> made(ranks.size(), 0.0);  // products with gate and up, in bytes
   for (std::size_t layer = 0; layer < placement.layers.size(); ++layer) {
     const std::vector<std::int64_t> loads = effective_loads(problem.layers[layer]);
     const PlacedSlice* previous = nullptr;
+    std::vector<double> gate_up(ranks.size(), 0.0);
     for (const PlacedSlice& slice : placement.layers[layer].slices) {
       const bool is_replica = previous != nullptr && are_replicas(*previous, slice);
       add_memory(problem, slice, is_replica, ranks[slice.rank]);
       const double rows =
           static_cast<double>(loads[slice.expert]) * slice.share / problem.microbatches;
-      const auto values = static_cast<double>(problem.hidden_size + 2 * slice.width());
-      ranks[slice.rank].activations += rows * values * problem.bytes_per_value;
+      const auto hidden = static_cast<double>(problem.hidden_size);
+      ranks[slice.rank].activations += rows * hidden * problem.bytes_per_value;
+      gate_up[slice.rank] +=
+          rows * 2 * static_cast<double>(slice.width()) * problem.bytes_per_value;
       previous = &slice;
     }
+    for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+      made[rank] = is_kept ? made[rank] + gate_up[rank] : std::max(made[rank], gate_up[rank]);
+    }
   }
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) ranks[rank].activations += made[rank];
   return ranks;
 }
 

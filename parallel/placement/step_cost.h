@@ -39,7 +39,8 @@ struct LayerStepCost {
 };
 
 /// The price of one layer's placement on the problem's cluster:
-///   compute   max over ranks of the sum over its slices of forward and backward seconds
+///   compute   max over ranks of the sum over its slices of forward and backward seconds, what is
+///             computed again included
 ///   exchange  four transfers of rows, one after another: dispatch (16 bytes more per selection),
 ///             combine, and both backward (8 bytes more per selection); each lasts as long as for
 ///             the rank with the most bytes in or out. Calls that carry counts and selections cost
@@ -69,7 +70,9 @@ struct RankMemory {
   double gradients = 0;
   double masters = 0;  ///< none where the copy is the master (fp32)
   double moments = 0;
-  double activations = 0;  ///< of one microbatch: received rows, and gate and up products
+  /// Of one microbatch: received rows, and products with gate and up of all layers; where those
+  /// are made again, of the layer with the most.
+  double activations = 0;
 
   double total() const { return weights + gradients + masters + moments + activations; }
 };

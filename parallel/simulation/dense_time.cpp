@@ -6,9 +6,11 @@
 namespace hetmoe {
 namespace {
 
-/// Forward and backward of products with so many forward FLOPs.
-double product_seconds(const RateCurve& curve, std::int64_t size, double forward_flops) {
-  return forward_flops / forward_rate(curve, size) + 2 * forward_flops / backward_rate(curve, size);
+/// Forward, as often as it is done, and backward of products with so many forward FLOPs.
+double product_seconds(const RateCurve& curve, std::int64_t size, double forward_flops,
+                       int forwards = 1) {
+  return forwards * forward_flops / forward_rate(curve, size) +
+         2 * forward_flops / backward_rate(curve, size);
 }
 
 /// Per token: a row of the embedding read and written, its fp32 gradient read and added to.
@@ -40,9 +42,11 @@ double dense_seconds(const Cluster& cluster, const SimulatedWorld& world, double
   const double products = 2 * hidden * (2 * query_width + 2 * key_width);
   const double seen = (static_cast<double>(world.sequence_length) + 1) / 2;  // causal, on average
   const double scores = 4 * seen * query_width;
-  const double layer = cluster.layer_seconds + tokens * hidden * cluster.layer_seconds_per_value +
-                       product_seconds(cluster.dense_products, hidden_size, tokens * products) +
-                       product_seconds(cluster.attention, world.sequence_length, tokens * scores);
+  const int forwards = world.recompute == Recompute::kBlock ? 2 : 1;
+  const double layer =
+      cluster.layer_seconds + tokens * hidden * cluster.layer_seconds_per_value +
+      product_seconds(cluster.dense_products, hidden_size, tokens * products, forwards) +
+      product_seconds(cluster.attention, world.sequence_length, tokens * scores, forwards);
   const double head = product_seconds(cluster.output_head, hidden_size,
                                       tokens * 2 * hidden * static_cast<double>(model.vocab_size));
   const double embedding = tokens * embedding_bytes(world) / cluster.memory_bytes_per_second;

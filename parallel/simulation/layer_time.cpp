@@ -43,7 +43,8 @@ std::vector<LayerTime> layer_times(const Cluster& cluster, const SimulatedWorld&
     const double rows = group_tokens * routed.selected[slice.expert];
     LayerTime& time = times[slice.rank];
     time.expert_forward += expert_forward_seconds(cluster, hidden_size, rows, slice.width());
-    time.expert_backward += expert_backward_seconds(cluster, hidden_size, rows, slice.width());
+    time.expert_backward +=
+        expert_backward_seconds(cluster, hidden_size, rows, slice.width(), world.recompute);
     time.hidden_values += rows * static_cast<double>(slice.width());
   });
   return times;

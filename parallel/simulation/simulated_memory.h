@@ -5,7 +5,8 @@
 
 namespace hetmoe {
 
-/// Bytes of one rank at the end of a microbatch's forward pass, when most is held.
+/// Bytes of one rank when most is held: at the end of a microbatch's forward pass, or where a layer
+/// is computed again, at the beginning of its backward pass.
 struct SimulatedMemory {
   double weights = 0;          ///< compute copies
   double gradients = 0;        ///< fp32, and the buffers in which they travel
@@ -19,8 +20,10 @@ struct SimulatedMemory {
 /// Weights, gradients and optimizer state: exact. `ranks`: of the world.
 SimulatedMemory parameter_memory(const SimulatedWorld& world, const HeldParameters& held);
 
-/// What a layer's forward pass keeps of one rank's own tokens, and the last hidden states: an
-/// estimate from the list of saved tensors (README.md).
+/// What the forward pass keeps of one of a rank's own tokens, all layers and the last hidden
+/// states: an estimate from the list of saved tensors (README.md).
+double kept_bytes_per_token(const SimulatedWorld& world);
+/// The same of a rank's tokens, with what one layer computes again.
 double activation_bytes(const SimulatedWorld& world, double tokens);
 
 /// Weights that HyperMoE's hypernetwork generates for a rank with so many tokens in a microbatch,
@@ -29,5 +32,7 @@ double generated_weight_bytes(const SimulatedWorld& world, double tokens);
 
 /// What one layer keeps of the rows that a rank received.
 double received_bytes(const SimulatedWorld& world, const LayerTime& layer);
+/// What its backward pass makes again of them, one layer at a time.
+double recomputed_bytes(const SimulatedWorld& world, const LayerTime& layer);
 
 }  // namespace hetmoe

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/model/model_config.h"
+#include "core/model/recompute.h"
 
 namespace hetmoe {
 
@@ -18,6 +19,7 @@ struct SimulatedWorld {
   int expert_group_size = 1;            ///< ranks; divides their number
   int ranks_per_node = 1;
   bool two_hops = false;  ///< a row crosses once to each node, and is handed on there
+  Recompute recompute = Recompute::kNone;
 
   int ranks() const { return static_cast<int>(sequences.size()); }
   int groups() const { return ranks() / expert_group_size; }

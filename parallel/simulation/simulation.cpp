@@ -96,18 +96,24 @@ GroupTime group_time(const Cluster& cluster, const SimulatedWorld& world, int gr
   GroupTime time{.busy = std::vector<StepParts>(size),
                  .received_bytes = std::vector<double>(size),
                  .slowest = {}};
-  std::vector<std::vector<double>> received(size);  // [ranks][steps]
+  std::vector<std::vector<double>> received(size), again(size);  // [ranks][steps]
   for (const DistinctLayer& layer : layers) {
     const auto times = layer_times(cluster, world, group, *layer.routed, *layer.placement);
     add_layer(times, layer.times(), time);
     for (std::size_t i = 0; i < size; ++i) {
       received[i].resize(layer.in_step.size());
-      for (std::size_t step = 0; step < layer.in_step.size(); ++step)
+      again[i].resize(layer.in_step.size());
+      for (std::size_t step = 0; step < layer.in_step.size(); ++step) {
         received[i][step] += layer.in_step[step] * received_bytes(world, times[i]);
+        if (layer.in_step[step] == 0) continue;
+        again[i][step] = std::max(again[i][step], recomputed_bytes(world, times[i]));
+      }
     }
   }
   for (std::size_t i = 0; i < size; ++i) {
-    time.received_bytes[i] = *std::max_element(received[i].begin(), received[i].end());
+    for (std::size_t step = 0; step < received[i].size(); ++step) {
+      time.received_bytes[i] = std::max(time.received_bytes[i], received[i][step] + again[i][step]);
+    }
     const int rank = group * world.expert_group_size + static_cast<int>(i);
     time.busy[i].dense = dense_seconds(cluster, world, world.tokens(rank));
     time.slowest.dense = std::max(time.slowest.dense, time.busy[i].dense);

@@ -1,7 +1,9 @@
 #include "runtime/profile/step_profile.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "core/base/check.h"
@@ -48,10 +50,27 @@ class Sums {
   std::map<std::pair<std::size_t, std::string>, ProfileLine> lines_;
 };
 
+/// What is within a recomputation is told apart from the same operation of the pass it is in.
+class Names {
+ public:
+  /// Of a phase's scopes, in their order.
+  std::string next(const RecordedScope& scope) {
+    if (scope.depth <= recomputation_depth_) recomputation_depth_ = kNone;
+    if (recomputation_depth_ != kNone) return std::string("again: ") + scope.name;
+    if (std::string_view(scope.name) == kRecomputation) recomputation_depth_ = scope.depth;
+    return scope.name;
+  }
+
+ private:
+  static constexpr int kNone = std::numeric_limits<int>::max();
+  int recomputation_depth_ = kNone;
+};
+
 void add_phase(const RecordedPhase& phase, Sums& sums) {
   double told = 0;
+  Names names;
   for (const RecordedScope& scope : phase.scopes) {
-    sums.add(phase.name, scope.name, scope.own_seconds(), scope.work);
+    sums.add(phase.name, names.next(scope), scope.own_seconds(), scope.work);
     told += scope.own_seconds();
   }
   sums.add(phase.name, kNotTold, phase.end - phase.begin - told, {});

@@ -98,6 +98,7 @@ PlanProblem uniform_problem(const RunConfig& config, const ExpertGroups& groups,
   problem.granularity = config.placement.granularity;
   problem.replicas = config.placement.replicas;
   problem.microbatches = static_cast<int>(config.train.microbatches);
+  problem.recompute = config.train.recompute;
   problem.cluster = cluster;
   problem.two_hops = config.parallel.device == "cpu";
   if (problem.cluster && config.topology.ranks_per_node > 0) {

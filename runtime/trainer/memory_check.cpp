@@ -64,11 +64,12 @@ std::vector<MemoryNeed> needs_of_tokens(const RunConfig& config, const Placement
                              .sequences = counts_of_ranks(train.global_batch / train.microbatches,
                                                           source_weights(config, groups.ranks())),
                              .expert_group_size = groups.size,
-                             .ranks_per_node = groups.ranks()};
+                             .ranks_per_node = groups.ranks(),
+                             .recompute = train.recompute};
   const double of_group = world.microbatch_tokens() / groups.count;
   const double of_expert =
       selections_of_expert(config.model.router, config.model.experts.count, of_group);
-  std::vector<double> received(static_cast<std::size_t>(groups.size), 0.0);
+  std::vector<double> received(static_cast<std::size_t>(groups.size), 0.0), again(received);
   for (const LayerPlacement& layer : placement.layers) {
     std::vector<LayerTime> load(received.size());
     for (const PlacedSlice& slice : layer.slices) {
@@ -79,13 +80,15 @@ std::vector<MemoryNeed> needs_of_tokens(const RunConfig& config, const Placement
     for (std::size_t rank = 0; rank < load.size(); ++rank) {
       load[rank].received_rows = std::min(load[rank].received_rows, of_group);
       received[rank] += received_bytes(world, load[rank]);
+      again[rank] = std::max(again[rank], recomputed_bytes(world, load[rank]));
     }
   }
   std::vector<MemoryNeed> needs(static_cast<std::size_t>(groups.ranks()));
   for (int rank = 0; rank < groups.ranks(); ++rank) {
     const double tokens = world.tokens(rank);
+    const int place = groups.rank_in_group(rank);
     needs[rank].activation_bytes =
-        std::llround(activation_bytes(world, tokens) + received[groups.rank_in_group(rank)]);
+        std::llround(activation_bytes(world, tokens) + received[place] + again[place]);
     needs[rank].state_bytes = std::llround(generated_weight_bytes(world, tokens));
   }
   return needs;
@@ -202,7 +205,8 @@ namespace {
       " were asked for, " + bytes_text(memory.free_bytes) + " of " +
       bytes_text(memory.total_bytes) +
       " are free, perhaps not in one piece: use more GPUs or a smaller model, lower "
-      "train.global_batch or train.sequence_length, or raise train.microbatches");
+      "train.global_batch or train.sequence_length, raise train.microbatches, or set "
+      "train.recompute");
 }
 
 }  // namespace

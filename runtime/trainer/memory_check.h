@@ -20,7 +20,7 @@ struct MemoryNeed {
   /// weights: all but the communicator's scratch for sums (ownership.h).
   std::int64_t state_bytes = 0;
   std::int64_t snapshot_bytes = 0;    ///< the copy that is saved, always in the host's memory
-  std::int64_t activation_bytes = 0;  ///< what a microbatch's forward pass keeps: an estimate
+  std::int64_t activation_bytes = 0;  ///< what a microbatch holds at its most: an estimate
 };
 
 /// [ranks of the world], under a uniform load. `config.train.precision` must be resolved. Pure.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/config/allowed.h"
+#include "core/model/recompute.h"
 
 namespace hetmoe {
 
@@ -32,7 +33,7 @@ struct TrainConfig {
   double clip_norm = 1.0;
   Precision precision = Precision::kAuto;
   bool deterministic = false;
-  std::string recompute = "none";
+  Recompute recompute = Recompute::kNone;
   std::uint64_t seed = 1;
   std::int64_t max_skipped_in_row = 10;
   double first_collective_seconds = 600;
@@ -74,8 +75,10 @@ struct TrainConfig {
                 "Numbers of the forward and backward pass. auto: the faster, measured at start.");
     visit.field("deterministic", deterministic, "",
                 "On a GPU: equal runs give equal bits, at some cost. On a CPU they do anyhow.");
-    visit.field("recompute", recompute, "", "Activations computed again in the backward pass.",
-                only_off("none"));
+    visit.field("recompute", recompute, "",
+                "Activations computed again in the backward pass: less memory, slower, the same "
+                "results. experts: their products with gate and up; block: of every block all but "
+                "its input, what was exchanged and what the router decided.");
     visit.field("seed", seed, "", "Of initial values and of the order of the data.");
     visit.field("max_skipped_in_row", max_skipped_in_row, "steps",
                 "More non-finite steps than this in a row end the run with code 6.", at_least(0));

@@ -36,6 +36,11 @@ RunConfig with_top_p(RunConfig config) {
   return config;
 }
 
+RunConfig with_recompute(RunConfig config) {
+  config.train.recompute = Recompute::kBlock;
+  return config;
+}
+
 struct StepCase {
   const char* name;
   RunConfig config;
@@ -71,6 +76,9 @@ INSTANTIATE_TEST_SUITE_P(
                     StepCase{"top_p", with_top_p(small_training())},
                     StepCase{"microbatches", with_microbatches(small_training())},
                     StepCase{"small_expert", with_small_expert(small_training())},
+                    StepCase{
+                        "recomputed",
+                        with_recompute(with_small_expert(with_microbatches(small_training())))},
                     StepCase{"replicated", small_training(), true}),
     [](const auto& instance) { return instance.param.name; });
 

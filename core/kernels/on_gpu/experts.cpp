@@ -11,6 +11,7 @@
 #include "core/kernels/on_gpu/pointers.h"
 #include "core/kernels/on_gpu/products.h"
 #include "core/kernels/on_gpu/rows.h"
+#include "core/kernels/tensor_work.h"
 #include "core/tensor/device.h"
 
 namespace hetmoe::on_gpu {
@@ -107,10 +108,28 @@ bool continue_sums(std::span<SliceWeights> slices, std::span<const SliceSpan> sp
 
 }  // namespace
 
-Experts::Experts(std::unique_ptr<gpu::GroupedProducts> products) : products_(std::move(products)) {}
+Experts::Experts(std::unique_ptr<gpu::GroupedProducts> products, GateUpProducts gate_up)
+    : products_(std::move(products)), keeps_gate_up_(gate_up == GateUpProducts::kKept) {}
 
 void Experts::run(gpu::ProductKind kind, std::span<const gpu::Product> products) {
   products_->run(kind, products, compute_stream());
+}
+
+/// x Wgu^T, slice after slice [n, 2 w].
+at::Tensor Experts::gate_up_of(std::span<const SliceWeights> slices,
+                               const ExpertsContext& context) {
+  const std::int64_t features = context.in.size(1);
+  const gpu::Number number = number_of(context.in);
+  at::Tensor gate_up = at::empty({2 * hidden_elements(context.spans)}, context.in.options());
+  with_element(context.in, [&](auto element) {
+    using T = decltype(element);
+    run({.form = Form::kABt, .in = number, .out = number},
+        per_slice<T>(context.spans, slices, features, [&](const SliceParts<T>& s) {
+          return product(s.rows(context.in), s.weight(s.weights.gate_up), s.gate_up(gate_up),
+                         s.span.selections, 2 * s.span.width, features);
+        }));
+  });
+  return gate_up;
 }
 
 at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> slices,
@@ -122,17 +141,13 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
   context.places = std::move(places);
   context.slices = uploaded(std::as_bytes(spans), at::kByte);
   context.in = gather_rows(x, context.places.row);
-  context.gate_up = at::empty({2 * hidden_elements(spans)}, x.options());
+  const at::Tensor gate_up = gate_up_of(slices, context);
+  if (keeps_gate_up_) context.gate_up = gate_up;
   at::Tensor hidden = at::empty({hidden_elements(spans)}, x.options());
   at::Tensor out = at::empty_like(context.in);
   with_element(x, [&](auto element) {
     using T = decltype(element);
-    run({.form = Form::kABt, .in = number, .out = number},
-        per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
-          return product(s.rows(context.in), s.weight(s.weights.gate_up),
-                         s.gate_up(context.gate_up), s.span.selections, 2 * s.span.width, features);
-        }));
-    gpu::swiglu_forward<T>(swiglu_rows<T>(context, spans), data<T>(context.gate_up),
+    gpu::swiglu_forward<T>(swiglu_rows<T>(context, spans), data<T>(gate_up),
                            mutable_data<T>(hidden), compute_stream());
     run({.form = Form::kAB, .in = number, .out = number},
         per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
@@ -143,6 +158,17 @@ at::Tensor Experts::forward(const at::Tensor& x, std::span<const SliceWeights> s
   return sum_rows(out, context.places.of_row);
 }
 
+at::Tensor Experts::gate_up_again(std::span<const SliceWeights> slices,
+                                  const ExpertsContext& context) {
+  double flops = 0;
+  for (const SliceSpan& span : context.spans) {
+    flops += product_flops(span.selections, 2 * span.width, context.in.size(1));
+  }
+  const Operation recomputation(kRecomputation, {});
+  const Operation operation("gate and up", {.flops = flops});
+  return gate_up_of(slices, context);
+}
+
 ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> slices,
                                   ExpertsContext& context) {
   const std::span<const SliceSpan> spans = context.spans;
@@ -151,6 +177,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
   const std::int64_t features = dy.size(1);
   const gpu::Number number = number_of(dy);
   const bool adds = continue_sums(slices, spans);
+  at::Tensor gate_up = keeps_gate_up_ ? std::move(context.gate_up) : gate_up_again(slices, context);
   at::Tensor dout = gather_rows(dy, context.places.row);
   at::Tensor dhidden = at::empty({hidden_elements(spans)}, dy.options());
   at::Tensor dgate = at::empty_like(context.places.gate);
@@ -161,7 +188,7 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
           return product(s.rows(dout), s.weight(s.weights.down), s.hidden(dhidden),
                          s.span.selections, s.span.width, features);
         }));
-    gpu::swiglu_backward<T>(swiglu_rows<T>(context, spans), mutable_data<T>(context.gate_up),
+    gpu::swiglu_backward<T>(swiglu_rows<T>(context, spans), mutable_data<T>(gate_up),
                             mutable_data<T>(dhidden), mutable_data<float>(dgate), compute_stream());
     const gpu::ProductKind weight_gradient{
         .form = Form::kAtB, .in = number, .out = gpu::Number::kFloat32, .adds = adds};
@@ -172,14 +199,14 @@ ExpertsGradient Experts::backward(const at::Tensor& dy, std::span<SliceWeights> 
         })));
     run(weight_gradient,
         with_depth(per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
-          return product(s.gate_up(context.gate_up), s.rows(context.in),
+          return product(s.gate_up(gate_up), s.rows(context.in),
                          s.gradient(s.weights.gate_up_gradient), 2 * s.span.width, features,
                          s.span.selections);
         })));
     // dout has been read by all: its memory takes the gradient of x by place.
     run({.form = Form::kAB, .in = number, .out = number},
         per_slice<T>(spans, slices, features, [&](const SliceParts<T>& s) {
-          return product(s.gate_up(context.gate_up), s.weight(s.weights.gate_up), s.rows(dout),
+          return product(s.gate_up(gate_up), s.weight(s.weights.gate_up), s.rows(dout),
                          s.span.selections, features, 2 * s.span.width);
         }));
   });

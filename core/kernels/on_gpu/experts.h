@@ -25,7 +25,7 @@ struct SlicePlaces {
 struct ExpertsContext {
   SlicePlaces places;
   at::Tensor in;                      ///< [places, D]: x by slice
-  at::Tensor gate_up;                 ///< slice after slice [n, 2 w]
+  at::Tensor gate_up;                 ///< slice after slice [n, 2 w], where it is kept
   at::Tensor slices;                  ///< the table that kernels read, as bytes
   std::vector<gpu::SliceSpan> spans;  ///< the same for the host
 };
@@ -37,10 +37,12 @@ struct ExpertsGradient {
 
 /// ExpertKernels (core/kernels/expert_kernels.h) for tensors of a GPU: the same formulas, all
 /// slices together. A slice's result is rounded to the type of x before the slices of a row are
-/// added in fp32. Memory in forward: D + 2 w for every place, kept, and D + w while it runs.
+/// added in fp32. Memory in forward: D + 2 w for every place, kept (D where backward makes the
+/// products with gate and up again), and D + w while it runs.
 class Experts {
  public:
-  explicit Experts(std::unique_ptr<gpu::GroupedProducts> products);
+  explicit Experts(std::unique_ptr<gpu::GroupedProducts> products,
+                   GateUpProducts gate_up = GateUpProducts::kKept);
 
   /// Gives y [R, D]. The host does not wait.
   at::Tensor forward(const at::Tensor& x, std::span<const SliceWeights> slices, SlicePlaces places,
@@ -50,10 +52,13 @@ class Experts {
                            ExpertsContext& context);
 
  private:
+  at::Tensor gate_up_of(std::span<const SliceWeights> slices, const ExpertsContext& context);
+  at::Tensor gate_up_again(std::span<const SliceWeights> slices, const ExpertsContext& context);
   /// Products of all slices, one each, from what lies slice after slice.
   void run(gpu::ProductKind kind, std::span<const gpu::Product> products);
 
   std::unique_ptr<gpu::GroupedProducts> products_;
+  bool keeps_gate_up_;
 };
 
 }  // namespace hetmoe::on_gpu

@@ -5,7 +5,7 @@
 namespace hetmoe {
 
 std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher>,
-                                          const gpu::ProductTable&, int) {
+                                          const gpu::ProductTable&, int, GateUpProducts) {
   HETMOE_CHECK(false, "a mixture on a GPU without CUDA");
 }
 

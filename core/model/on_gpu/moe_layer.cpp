@@ -10,7 +10,6 @@
 #include "core/kernels/linear.h"
 #include "core/model/forced_experts.h"
 #include "core/model/gpu_mixture.h"
-#include "core/model/layer_function.h"
 #include "core/model/on_gpu/router.h"
 #include "core/model/on_gpu/selected_experts.h"
 #include "core/model/router.h"
@@ -24,17 +23,16 @@ class GpuMoeLayer final : public MoeLayer {
   GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerParts& parts,
               on_gpu::Experts& experts, GpuTokenDispatcher& dispatcher);
 
-  at::Tensor forward(const at::Tensor& x, PassState& pass) override;
+  Output forward_and_keep(const at::Tensor& x, PassState& pass) override;
+  at::Tensor backward(const at::Tensor& dy, const at::Tensor& x, MoeContext& context) override;
 
  private:
-  friend struct LayerFunction<GpuMoeLayer>;
   struct Saved;
 
-  at::Tensor forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved);
   void compute_part(int part, Saved& saved);
   void compute_part_gradient(int part, Saved& saved);
-  at::Tensor backward(const at::Tensor& dy, Saved& saved);
-  at::Tensor router_backward(const at::Tensor& dgate, const at::Tensor& dmass, Saved& saved);
+  at::Tensor router_backward(const at::Tensor& dgate, const at::Tensor& dmass, const at::Tensor& x,
+                             Saved& saved);
   double token_units(const on_gpu::SlicePlaces& places) const;
 
   RouterConfig router_config_;
@@ -48,8 +46,7 @@ class GpuMoeLayer final : public MoeLayer {
   HyperExpert* hyper_;
 };
 
-struct GpuMoeLayer::Saved {
-  at::Tensor x;
+struct GpuMoeLayer::Saved final : MoeContext {
   PassState* pass = nullptr;
   GpuRouting routing;
   std::unique_ptr<GpuTokenExchange> exchange;
@@ -70,12 +67,9 @@ GpuMoeLayer::GpuMoeLayer(const ModelConfig& config, int layer, const MoeLayerPar
       dispatcher_(dispatcher),
       hyper_(parts.hyper) {}
 
-at::Tensor GpuMoeLayer::forward(const at::Tensor& x, PassState& pass) {
-  return LayerFunction<GpuMoeLayer>::apply(x, this, &pass);
-}
-
-at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, Saved& saved) {
-  saved.x = x;
+MoeLayer::Output GpuMoeLayer::forward_and_keep(const at::Tensor& x, PassState& pass) {
+  auto context = std::make_unique<Saved>();
+  Saved& saved = *context;
   saved.pass = &pass;
   saved.routing = on_gpu::route(at::mm(x.to(at::kFloat), router_.value.to(at::kFloat).t()),
                                 router_config_, forced_experts(layer_, router_config_, pass));
@@ -98,7 +92,7 @@ at::Tensor GpuMoeLayer::forward_and_save(const at::Tensor& x, PassState& pass, S
     const PhaseScope phase(pass.phases, Phase::kCombineWait);
     y = saved.exchange->finish_combine();
   }
-  return hyper_ != nullptr ? y.add_(hyper.y) : y;
+  return {hyper_ != nullptr ? y.add_(hyper.y) : y, std::move(context)};
 }
 
 /// The host goes on while the GPU computes: the next part is on its way then.
@@ -129,11 +123,12 @@ void GpuMoeLayer::compute_part_gradient(int part, Saved& saved) {
   saved.exchange->start_combine_gradient(part, experts.dx, experts.dgate);
 }
 
-at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
+at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, const at::Tensor& x, MoeContext& context) {
+  auto& saved = static_cast<Saved&>(context);
   saved.exchange->start_dispatch_gradient(dy);
   HyperExpert::Gradient hyper;
   if (hyper_ != nullptr) {
-    hyper = hyper_->backward(layer_, dy, saved.x, saved.selected, *saved.hyper);
+    hyper = hyper_->backward(layer_, dy, x, saved.selected, *saved.hyper);
   }
   for (int part = 0; part < saved.exchange->parts(); ++part) compute_part_gradient(part, saved);
   GpuTokenExchange::Gradient gradient;
@@ -141,12 +136,12 @@ at::Tensor GpuMoeLayer::backward(const at::Tensor& dy, Saved& saved) {
     const PhaseScope phase(saved.pass->phases, Phase::kCombineWait);
     gradient = saved.exchange->finish_combine_gradient();
   }
-  at::Tensor dx = gradient.dx.add(router_backward(gradient.dgate, hyper.dmass, saved));
+  at::Tensor dx = gradient.dx.add(router_backward(gradient.dgate, hyper.dmass, x, saved));
   return hyper_ != nullptr ? dx.add_(hyper.dx) : dx;
 }
 
 at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, const at::Tensor& dmass,
-                                        Saved& saved) {
+                                        const at::Tensor& x, Saved& saved) {
   const PassState& pass = *saved.pass;
   const at::Tensor dlogits =
       on_gpu::route_backward(saved.routing, dgate, dmass,
@@ -156,8 +151,8 @@ at::Tensor GpuMoeLayer::router_backward(const at::Tensor& dgate, const at::Tenso
                                   0, 0, static_cast<std::int64_t>(relative_width_.size())),
                               .global_tokens = pass.microbatch.global_tokens,
                               .microbatches = pass.microbatch.microbatches});
-  add_weight_gradient(dlogits, saved.x.to(at::kFloat), router_.gradient, router_.next_sum());
-  return at::mm(dlogits, router_.value.to(at::kFloat)).to(saved.x.scalar_type());
+  add_weight_gradient(dlogits, x.to(at::kFloat), router_.gradient, router_.next_sum());
+  return at::mm(dlogits, router_.value.to(at::kFloat)).to(x.scalar_type());
 }
 
 double GpuMoeLayer::token_units(const on_gpu::SlicePlaces& places) const {
@@ -170,8 +165,8 @@ double GpuMoeLayer::token_units(const on_gpu::SlicePlaces& places) const {
 class GpuMixture final : public Mixture {
  public:
   GpuMixture(std::unique_ptr<GpuTokenDispatcher> dispatcher, const gpu::ProductTable& products,
-             int reserve)
-      : experts_(gpu::make_chosen_products(products, reserve)),
+             int reserve, GateUpProducts gate_up)
+      : experts_(gpu::make_chosen_products(products, reserve), gate_up),
         dispatcher_(std::move(dispatcher)) {}
 
   std::unique_ptr<MoeLayer> make_layer(const ModelConfig& config, int layer,
@@ -188,8 +183,9 @@ class GpuMixture final : public Mixture {
 }  // namespace
 
 std::unique_ptr<Mixture> make_gpu_mixture(std::unique_ptr<GpuTokenDispatcher> dispatcher,
-                                          const gpu::ProductTable& products, int reserve) {
-  return std::make_unique<GpuMixture>(std::move(dispatcher), products, reserve);
+                                          const gpu::ProductTable& products, int reserve,
+                                          GateUpProducts gate_up) {
+  return std::make_unique<GpuMixture>(std::move(dispatcher), products, reserve, gate_up);
 }
 
 }  // namespace hetmoe

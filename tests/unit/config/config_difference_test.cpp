@@ -44,6 +44,7 @@ bool contract_lets_change(const std::string& key) {
                                              "train.schedule",
                                              "train.min_learning_rate_ratio",
                                              "train.source_weights",
+                                             "train.recompute",
                                              "train.max_skipped_in_row",
                                              "train.first_collective_seconds",
                                              "train.collective_seconds"};

@@ -64,19 +64,10 @@ TEST(RunConfigFaults, WrongKindsOfValuesAreFaults) {
             ">= 1");
 }
 
-struct Absent {
-  std::string setting;
-  std::string message;
-};
-
-TEST(RunConfigFaults, FeaturesOfLaterVersionsAreRefusedByName) {
-  const std::vector<Absent> absent = {
-      {"train.recompute=experts", "value experts, this version only has none"},
-  };
-  for (const auto& [setting, message] : absent) {
-    const std::string key = setting.substr(0, setting.find('='));
-    EXPECT_EQ(complaint("", {setting}), "--set " + setting + ": " + key + ": " + message);
-  }
+TEST(RunConfigFaults, WhatIsComputedAgainIsAWord) {
+  EXPECT_EQ(complaint("train: {recompute: block}"), "");
+  EXPECT_EQ(complaint("train: {recompute: all}"),
+            "x.yaml:1: train.recompute: value all, allowed: none, experts, block");
 }
 
 TEST(RunConfigFaults, ACoordinatorIsEitherRankZerosOrAnotherAndItsCertificateComplete) {

@@ -127,7 +127,7 @@ train:
   clip_norm: 1
   precision: auto
   deterministic: false
-  recompute: "none"
+  recompute: none
   seed: 1
   max_skipped_in_row: 10
   first_collective_seconds: 600

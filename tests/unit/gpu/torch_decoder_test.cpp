@@ -49,12 +49,12 @@ std::vector<Slice> slices_of_model() {
 /// A decoder with its parameters on one device, the same values on each.
 class OneDecoder {
  public:
-  OneDecoder(const ModelCase& c, at::Device device)
+  OneDecoder(const ModelCase& c, at::Device device, Recompute recompute = Recompute::kNone)
       : config_(model_of(c)),
         store_(config_, slices_of_model(), c.type, GradientMemory::kHeld, device),
-        mixture_(make_mixture(device, c.type)),
+        mixture_(make_mixture(device, recompute)),
         statistics_(config_.num_layers, config_.experts.count),
-        decoder_(config_, {store_, *mixture_, gate_, listener_}),
+        decoder_(config_, {store_, *mixture_, gate_, listener_, recompute}),
         sequences_(c.sequences),
         text_(0, c.sequences) {
     const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
@@ -112,9 +112,12 @@ class OneDecoder {
   std::span<double> statistics() { return statistics_.values(); }
 
  private:
-  static std::unique_ptr<Mixture> make_mixture(at::Device device, at::ScalarType) {
-    if (!device.is_cpu())
-      return make_gpu_mixture(make_local_gpu_token_dispatcher(slices_of_model()));
+  static std::unique_ptr<Mixture> make_mixture(at::Device device, Recompute recompute) {
+    if (!device.is_cpu()) {
+      return make_gpu_mixture(
+          make_local_gpu_token_dispatcher(slices_of_model()), {}, 0,
+          recompute == Recompute::kNone ? GateUpProducts::kKept : GateUpProducts::kComputedAgain);
+    }
     return std::make_unique<HostMixture>(make_cpu_expert_kernels(),
                                          make_local_token_dispatcher(slices_of_model()));
   }
@@ -182,6 +185,23 @@ TEST_P(GpuDecoder, losses_gradients_and_statistics_are_those_of_the_cpu) {
   }
   if (GetParam().sequences > 0) {
     EXPECT_LT(distance(there.next_token_logits(), here.next_token_logits()), tolerance);
+  }
+}
+
+TEST_P(GpuDecoder, what_is_computed_again_gives_the_bits_of_what_is_kept) {
+  OneDecoder keeping(GetParam(), gpu_device());
+  const double loss = keeping.train();
+  for (const Recompute recompute : {Recompute::kExperts, Recompute::kBlock}) {
+    OneDecoder decoder(GetParam(), gpu_device(), recompute);
+    EXPECT_EQ(decoder.train(), loss);
+    const auto same = [](const at::Tensor& a, const at::Tensor& b) {
+      return a.to(at::kCPU).equal(b.to(at::kCPU));
+    };
+    EXPECT_TRUE(same(decoder.store().dense_gradients(), keeping.store().dense_gradients()));
+    for (int layer = 0; layer < 2; ++layer) {
+      EXPECT_TRUE(
+          same(decoder.store().slice_gradients(layer), keeping.store().slice_gradients(layer)));
+    }
   }
 }
 
@@ -256,9 +276,11 @@ TEST(GpuDecoderOfTwoLayers, the_host_waits_once_per_layer) {
         ModelCase{.name = "adapters",
         .router = test::small_top_p(),
         .hyper = small_expert(HyperKind::kExpertAdapters)}}) {
-    OneDecoder decoder(c, gpu_device());
-    decoder.train();  // what is made once, and memory that has grown
-    EXPECT_EQ(decoder.waits_of_a_microbatch(), 2U) << c.name;
+    for (const Recompute recompute : {Recompute::kNone, Recompute::kBlock}) {
+      OneDecoder decoder(c, gpu_device(), recompute);
+      decoder.train();  // what is made once, and memory that has grown
+      EXPECT_EQ(decoder.waits_of_a_microbatch(), 2U) << c.name;
+    }
   }
 }
 

@@ -154,5 +154,25 @@ TEST(ExpertKernels, FastVersionAgreesWithTheReferenceInEveryType) {
   }
 }
 
+TEST(ExpertKernels, GateAndUpMadeAgainGiveTheSameBits) {
+  for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    Case kept(type);
+    Case again(type);
+    const auto keeping = make_cpu_expert_kernels();
+    const auto repeating = make_cpu_expert_kernels(GateUpProducts::kComputedAgain);
+    auto a = keeping->forward(kept.x, kept.slices, kept.rows, kept.gates);
+    auto b = repeating->forward(again.x, again.slices, again.rows, again.gates);
+    EXPECT_TRUE(a.y.equal(b.y));
+    const auto da = keeping->backward(kept.dy, kept.slices, *a.context);
+    const auto db = repeating->backward(again.dy, again.slices, *b.context);
+    EXPECT_TRUE(da.dx.equal(db.dx));
+    EXPECT_EQ(da.dgates, db.dgates);
+    for (std::size_t i = 0; i < kept.slices.size(); ++i) {
+      EXPECT_TRUE(kept.slices[i].gate_up_gradient.equal(again.slices[i].gate_up_gradient));
+      EXPECT_TRUE(kept.slices[i].down_gradient.equal(again.slices[i].down_gradient));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hetmoe

@@ -166,5 +166,28 @@ TEST_F(PackedKernels, TwoRunsAreBitEqual) {
   EXPECT_TRUE(first.slices[2].gate_up_gradient.equal(second.slices[2].gate_up_gradient));
 }
 
+TEST_F(PackedKernels, GateAndUpMadeAgainGiveTheSameBits) {
+  auto keeping = make_packed_expert_kernels();
+  auto repeating = make_packed_expert_kernels(GateUpProducts::kComputedAgain);
+  for (const std::int64_t num_rows : {300, 1, 65, 300}) {  // later ones meet used buffers
+    SCOPED_TRACE(num_rows);
+    Case kept = make_case(num_rows);
+    Case again = make_case(num_rows);
+    auto a = keeping->forward(kept.x, kept.slices, kept.rows, kept.gates);
+    auto b = repeating->forward(again.x, again.slices, again.rows, again.gates);
+    EXPECT_TRUE(a.y.equal(b.y));
+    // Another layer's pass between the two halves: nothing of the first may be left in buffers.
+    repeating->forward(again.dy, again.slices, again.rows, again.gates);
+    const auto da = keeping->backward(kept.dy, kept.slices, *a.context);
+    const auto db = repeating->backward(again.dy, again.slices, *b.context);
+    EXPECT_TRUE(da.dx.equal(db.dx));
+    EXPECT_EQ(da.dgates, db.dgates);
+    for (std::size_t i = 0; i < kept.slices.size(); ++i) {
+      EXPECT_TRUE(kept.slices[i].gate_up_gradient.equal(again.slices[i].gate_up_gradient));
+      EXPECT_TRUE(kept.slices[i].down_gradient.equal(again.slices[i].down_gradient));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace hetmoe

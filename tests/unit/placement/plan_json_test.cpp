@@ -79,6 +79,14 @@ TEST(ReadProblem, faults_are_named_by_json_pointer_on_one_line) {
               HasSubstr("/strict is true, allowed: false without a cluster"));
   EXPECT_THAT(spoil("\"replicas\":0", "\"bytes_per_value\":0"), HasSubstr("/bytes_per_value is 0"));
   EXPECT_THAT(spoil("\"replicas\":0", "\"microbatches\":0"), HasSubstr("/microbatches is 0"));
+  EXPECT_THAT(spoil("\"replicas\":0", "\"recompute\":\"all\""),
+              HasSubstr("/recompute is \"all\", allowed: none, experts, block"));
+}
+
+TEST(ReadProblem, knows_what_is_computed_again) {
+  EXPECT_EQ(read_problem(kProblem).recompute, Recompute::kNone);
+  const std::string text = replaced(kProblem, "\"replicas\":0", "\"recompute\":\"block\"");
+  EXPECT_EQ(read_problem(text).recompute, Recompute::kBlock);
 }
 
 TEST(ReadProblem, a_cluster_has_the_keys_of_its_file) {

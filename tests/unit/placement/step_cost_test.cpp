@@ -90,7 +90,8 @@ TEST(StepCost, OfReplicasInTwoHopsEachNodeGetsItsShare) {
     return price_layer(problem, 0, placement).ranks[0].exchange_seconds;
   };
   const double per_share = 100 / 4.0 * (4 * 20 + 16 + 8) / 1e8;  // out of rank 0
-  const double replicas = slow_seconds(0.5, 0.25, 0.25) - 0.5 * per_share;  // their gradients, copies
+  const double replicas =
+      slow_seconds(0.5, 0.25, 0.25) - 0.5 * per_share;  // their gradients, copies
   EXPECT_NEAR(replicas, 2 * 4 * 3 * 10 * (4 + 2) / 1e8, 1e-12);
   EXPECT_NEAR(slow_seconds(0.25, 0.25, 0.5), 0.75 * per_share + replicas, 1e-12);
   EXPECT_NEAR(slow_seconds(0.25, 0.5, 0.25), 0.75 * per_share + replicas, 1e-12);
@@ -212,6 +213,19 @@ TEST(RankMemoryOfExperts, InFp32TheCopyIsTheMaster) {
   EXPECT_EQ(memory[0].masters, 0);
   EXPECT_EQ(memory[0].weights, 10 * 30 * 4);
   EXPECT_EQ(memory[0].activations, 4 * (50 * (10 + 2 * 4) + 25 * (10 + 2 * 6)));
+}
+
+TEST(RankMemoryOfExperts, GateAndUpMadeAgainAreHeldForOneLayerAndCostTwoProducts) {
+  PlanProblem problem = two_experts(1);
+  problem.layers.push_back({{4, 6}, {100, 80}});
+  const Placement placement{std::vector<LayerPlacement>(2, {{{0, 0, 0, 4}, {1, 0, 0, 6}}})};
+  const double kept = price_layer(problem, 0, placement.layers[0]).compute_seconds;
+  problem.recompute = Recompute::kExperts;
+  // Rows of both layers, products of the second, which has more.
+  EXPECT_EQ(memory_of_ranks(problem, placement)[0].activations,
+            2 * ((150 + 180) * 10 + 2 * (100 * 4 + 80 * 6)));
+  EXPECT_NEAR(price_layer(problem, 0, placement.layers[0]).compute_seconds, kept * (1 + 2.0 / 9),
+              1e-15);
 }
 
 }  // namespace

@@ -69,6 +69,32 @@ TEST(StepProfile, every_second_of_a_step_is_in_one_line) {
   expect_line(profile.lines[4], "between", "(not told)", 1, 2);
 }
 
+TEST(StepProfile, what_is_computed_again_is_told_apart) {
+  HandClock clock;
+  StepRecording recording(clock);
+  recording.begin_step(1);
+  {
+    const Operation recomputation(kRecomputation, {});
+    clock.seconds += 0.5;
+    const Operation product("product", {.flops = 60});
+    clock.seconds += 3;
+    const Operation copy("copy", {});
+    clock.seconds += 1;
+  }
+  {
+    const Operation product("product", {.flops = 60});
+    clock.seconds += 2;
+  }
+  operation_listener->phase_ended("backward");
+  recording.end_step();
+  const StepProfile profile = profile_of(recording.steps());
+  ASSERT_GE(profile.lines.size(), 4);
+  expect_line(profile.lines[0], "backward", "again: product", 1, 3);
+  expect_line(profile.lines[1], "backward", "product", 1, 2);
+  expect_line(profile.lines[2], "backward", "again: copy", 1, 1);
+  expect_line(profile.lines[3], "backward", "recompute", 1, 0.5);
+}
+
 TEST(StepProfile, bounds_are_by_operations_or_bytes_and_losses_sum_to_the_gap) {
   const StepProfile profile = profile_of(recorded());
   EXPECT_DOUBLE_EQ(profile.lines[0].share_of_roofline(kRoofline), 150.0 / 100 / 2.5);

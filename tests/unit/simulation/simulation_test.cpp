@@ -91,12 +91,44 @@ TEST(Simulation, MemoryByHand) {
   EXPECT_DOUBLE_EQ(memory.weights, 2 * (13888 + 1536));
   EXPECT_DOUBLE_EQ(memory.gradients, 4 * (13888 + 1536 + 8512));
   EXPECT_DOUBLE_EQ(memory.optimizer_state, 12 * 10048);
-  // 8 tokens: 4 * 64 + 2 * 64 + 2 * 32 values a layer, 4 fp32, and 4 * 64 values at the ends.
-  EXPECT_DOUBLE_EQ(memory.activations, 8 * (448 * 2 + 4 * 4 + 256 * 2));
+  // 8 tokens: 4 * 64 + 2 * 64 + 2 * 32 values a layer, 6 fp32; at the end 3 * 64 values and
+  // one fp32.
+  EXPECT_DOUBLE_EQ(memory.activations, 8 * (448 * 2 + 6 * 4 + 192 * 2 + 4));
   // 3 of the 12 tokens' rows, and gate and up of 8 hidden units for each.
   EXPECT_DOUBLE_EQ(memory.received, 3 * (64 + 16) * 2);
   EXPECT_DOUBLE_EQ(memory.sum(), memory.weights + memory.gradients + memory.optimizer_state +
                                      memory.activations + memory.received);
+}
+
+TEST(Simulation, WhatIsComputedAgainIsHeldForOneLayerAndTakesItsTime) {
+  SimulatedWorld world = small_world({2, 1});
+  world.is_bf16 = true;
+  world.model.num_layers = 3;
+  const Placement placement{std::vector<LayerPlacement>(3, {{{0, 0, 0, 8}, {1, 1, 0, 24}}})};
+  const std::vector<std::vector<RoutedTokens>> routed = {
+      std::vector<RoutedTokens>(3, quarter_to_the_first()[0][0])};
+  const auto simulated = [&](Recompute recompute) {
+    world.recompute = recompute;
+    return simulate(small_cluster(), world, routed, placement);
+  };
+  const Simulation none = simulated(Recompute::kNone);
+  const Simulation experts = simulated(Recompute::kExperts);
+  const Simulation block = simulated(Recompute::kBlock);
+  // 3 rows of 64 values, and gate and up of 8 hidden units for each, of three layers or of one.
+  EXPECT_DOUBLE_EQ(none.ranks[0].memory.received, 3 * 3 * (64 + 16) * 2);
+  EXPECT_DOUBLE_EQ(experts.ranks[0].memory.received, 3 * (3 * 64 + 16) * 2);
+  EXPECT_DOUBLE_EQ(block.ranks[0].memory.received, 3 * (3 * 64 + 16) * 2);
+  // 8 tokens: a layer's input and two probabilities of three layers, all of one layer, the end.
+  EXPECT_DOUBLE_EQ(experts.ranks[0].memory.activations, none.ranks[0].memory.activations);
+  EXPECT_DOUBLE_EQ(block.ranks[0].memory.activations,
+                   8 * (2 * (64 * 2 + 2 * 4) + 448 * 2 + 6 * 4 + 192 * 2 + 4));
+  // Forward takes a third of an expert's time; two of its three products come twice.
+  EXPECT_NEAR(experts.parts.expert, none.parts.expert * (1 + 2.0 / 9), 1e-12);
+  EXPECT_DOUBLE_EQ(block.parts.expert, experts.parts.expert);
+  EXPECT_DOUBLE_EQ(experts.parts.dense, none.parts.dense);
+  EXPECT_GT(block.parts.dense, none.parts.dense);
+  EXPECT_DOUBLE_EQ(block.parts.dispatch, none.parts.dispatch);
+  EXPECT_DOUBLE_EQ(block.model_flops, none.model_flops);
 }
 
 TEST(Simulation, GroupsReduceTheirExpertsOverEachOther) {

@@ -91,6 +91,29 @@ TEST(MemoryNeeds, CountGeneratedWeightsUpToTheirLimit) {
   EXPECT_EQ(with, all());
 }
 
+// Two layers; each rank has 6 tokens and its slices meet 6 of the 12, uniformly.
+TEST(MemoryNeeds, KnowWhatIsComputedAgain) {
+  RunConfig config = small_config();
+  config.model.num_layers = 2;
+  config.model.router.top_k = 1;
+  config.train.global_batch = 4;
+  config.train.sequence_length = 3;
+  Placement placement = one_expert_each();
+  placement.layers.push_back(placement.layers[0]);
+  const auto activations = [&](Recompute recompute) {
+    config.train.recompute = recompute;
+    return memory_needs(config, placement, {2, 1})[1].activation_bytes;
+  };
+  // 3 x 4 values and a root at the end; a layer: inputs of 4 x 4, query, key, value and output of
+  // 4, of two heads, two norms and two experts a number each; rows of 4, gate and up of 5 hidden
+  // units.
+  const std::int64_t ends = 6 * 13, layer = 6 * (32 + 2 + 2 + 2), rows = 6 * 4, gate_up = 6 * 10;
+  EXPECT_EQ(activations(Recompute::kNone), 4 * (ends + 2 * (layer + rows + gate_up)));
+  EXPECT_EQ(activations(Recompute::kExperts), 4 * (ends + 2 * (layer + rows) + gate_up));
+  // Of one layer the block's input and the router's probabilities.
+  EXPECT_EQ(activations(Recompute::kBlock), 4 * (ends + layer + 6 * (4 + 2) + 2 * rows + gate_up));
+}
+
 TEST(RequireMemory, RefusesAModelThatNoHostCanHold) {
   RunConfig config = small_config();
   EXPECT_NO_THROW(run_ranks(2, [&](Communicator& group) {
