@@ -138,7 +138,7 @@ class Ownership final : public GradientListener, public ParameterGate {
   // The same, joined where memory is, once and not in every step.
   std::vector<AdamWTensors> updates_;
   std::vector<at::Tensor> update_gradients_;  ///< of updates_
-  std::vector<std::size_t> update_begins_;    ///< [blocks + 1] in updates_, in the order of blocks()
+  std::vector<std::size_t> update_begins_;  ///< [blocks + 1] in updates_, in the order of blocks()
   UpdateBytes bytes_;
   std::optional<DenseExchange> dense_exchange_;  ///< these are always there after construction
   std::optional<ReplicaExchange> replica_exchange_;

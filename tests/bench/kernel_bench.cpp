@@ -27,11 +27,8 @@ constexpr std::int64_t kVocabulary = 8192;
 constexpr std::int64_t kSequences = 8;
 constexpr std::int64_t kLength = 256;
 constexpr std::int64_t kTokens = kSequences * kLength;
-const AttentionShape kAttention{.sequences = kSequences,
-                                .length = kLength,
-                                .num_heads = 8,
-                                .num_kv_heads = 8,
-                                .head_dim = 64};
+const AttentionShape kAttention{
+    .sequences = kSequences, .length = kLength, .num_heads = 8, .num_kv_heads = 8, .head_dim = 64};
 
 double product_flops(std::int64_t outputs) {
   return 2.0 * static_cast<double>(kTokens * kHidden * outputs);

@@ -18,10 +18,9 @@ std::vector<Slice> slices_of(ParameterStore& store) {
 WholeModel::WholeModel(const RunConfig& config, ParameterStore& parameters)
     : mixture_(make_reference_expert_kernels(), make_local_token_dispatcher(slices_of(parameters))),
       statistics_(config.model.num_layers, config.model.experts.count),
-      decoder_(config.model, {.parameters = parameters,
-                              .mixture = mixture_,
-                              .gate = gate_,
-                              .listener = listener_}) {}
+      decoder_(
+          config.model,
+          {.parameters = parameters, .mixture = mixture_, .gate = gate_, .listener = listener_}) {}
 
 PassState WholeModel::pass_over(std::span<const std::int32_t> inputs,
                                 std::span<const std::int32_t> targets) {
