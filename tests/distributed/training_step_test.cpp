@@ -181,7 +181,7 @@ TEST_P(TrainingStepCases, GivesTheSameWithReplicas) {
     expect_same_outcome(outcome, expected_outcome);
     // AdamW makes differences of rounding larger: where a gradient is near 0, its sign moves a
     // weight.
-    if (step > 1) continue;
+    if (step == 3) continue;
     expect_same_gradients(training.ownership(), expected, expected_outcome.grad_norm);
   }
 }
