@@ -28,13 +28,7 @@ std::string range_text(const Allowed& allowed, const std::optional<double>& maxi
 
 }  // namespace
 
-Allowed Allowed::later(std::vector<std::string> more) && {
-  later_words = std::move(more);
-  return std::move(*this);
-}
-
 std::string Allowed::describe() const {
-  if (off_value) return "only " + printable(*off_value) + " in this version";
   if (words.empty()) return range_text(*this, maximum);
   if (file_ending.empty()) return joined(words);
   return joined(words) + " or a file *" + file_ending;
@@ -54,11 +48,6 @@ bool Allowed::accepts_text(const std::string& value) const {
 std::string Allowed::refusal_of_number(double value) const {
   const bool beyond_guard = guard && value > *guard;
   return "allowed: " + (beyond_guard ? range_text(*this, guard) : describe());
-}
-
-std::string Allowed::refusal_of_text(const std::string& value) const {
-  if (contains(later_words, value)) return "this version only has " + describe();
-  return "allowed: " + describe();
 }
 
 Allowed at_least(double minimum, double guard) {
@@ -90,12 +79,6 @@ Allowed one_of(std::vector<std::string> words) {
 Allowed one_of_or_file(std::vector<std::string> words, std::string file_ending) {
   Allowed allowed = one_of(std::move(words));
   allowed.file_ending = std::move(file_ending);
-  return allowed;
-}
-
-Allowed only_off(std::string off_value) {
-  Allowed allowed;
-  allowed.off_value = std::move(off_value);
   return allowed;
 }
 

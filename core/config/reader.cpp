@@ -52,13 +52,9 @@ std::optional<std::string> refusal(const Field& field) {
   const Allowed& allowed = field.allowed;
   const auto* text = std::get_if<std::string*>(&field.value);
   const std::string value = text ? **text : yaml_text(field.value);
-  if (allowed.off_value) {
-    if (value == *allowed.off_value) return {};
-    return "value " + printable(value) + ", this version only has " + printable(*allowed.off_value);
-  }
   if (text) {
     if (allowed.accepts_text(value)) return {};
-    return "value " + printable(value) + ", " + allowed.refusal_of_text(value);
+    return "value " + printable(value) + ", allowed: " + allowed.describe();
   }
   const auto check_number = [&](double number) -> std::optional<std::string> {
     if (allowed.accepts_number(number)) return {};

@@ -53,7 +53,7 @@ class ConfigReader {
   std::vector<Fault> faults_;
 };
 
-/// Faults of single values: out of range, or not in this version.
+/// Faults of single values: out of range, or no word that is allowed.
 std::vector<ConfigFault> range_faults(const std::vector<Field>& fields);
 
 }  // namespace hetmoe

@@ -18,10 +18,9 @@ namespace {
 
 thread_local cudaError_t last_error = cudaSuccess;
 
-/// What a call returns before it does anything: what a test asked for, or what the device has met.
+/// What a call returns before it does anything, if a test asked for it.
 cudaError_t failure_of(const char* function) {
-  int code = take_failure(function);
-  if (code == 0) code = sticky_error();
+  const int code = take_failure(function);
   if (code != 0) last_error = static_cast<cudaError_t>(code);
   return static_cast<cudaError_t>(code);
 }
@@ -44,7 +43,7 @@ bool is_side_right(const void* pointer, std::size_t size, bool device) {
 
 cudaError_t cudaGetLastError() {
   const cudaError_t error = last_error;
-  last_error = static_cast<cudaError_t>(sticky_error());
+  last_error = cudaSuccess;
   return error;
 }
 
@@ -199,7 +198,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const auto error = failure_of("cudaStreamSynchronize"); error != cudaSuccess) return error;
   ++observed().host_waits;
   run_all(stream_of(stream));
-  return static_cast<cudaError_t>(sticky_error());
+  return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
@@ -244,7 +243,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const auto error = failure_of("cudaEventSynchronize"); error != cudaSuccess) return error;
   ++observed().host_waits;
   if (event->stream != nullptr) run_until(event->stream, event->position);
-  return static_cast<cudaError_t>(sticky_error());
+  return cudaSuccess;
 }
 
 // When the emulation did the work before: what it takes here and not what a device would take.

@@ -17,7 +17,6 @@ struct State {
   std::deque<CUstream_st> streams;
   Observed observed;
   std::map<std::string, int> failures;
-  int sticky_error = 0;
 };
 
 State& state() {
@@ -78,9 +77,6 @@ bool advance(const CUevent_st& event) {
   if (event.stream->finished < event.position) try_first(event.stream);
   return event.stream->finished >= event.position;
 }
-
-void set_sticky_error(int error) { state().sticky_error = error; }
-int sticky_error() { return state().sticky_error; }
 
 Observed& observed() { return state().observed; }
 

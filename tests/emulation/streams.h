@@ -48,10 +48,6 @@ void run_everything();
 /// Does one piece of work, or tries to. Whether the event has been reached.
 bool advance(const CUevent_st& event);
 
-/// An error that a device would report at the next call and ever after.
-void set_sticky_error(int error);
-int sticky_error();
-
 constexpr int kMultiprocessors = 4;
 
 /// What a host did, since the start of the process.
