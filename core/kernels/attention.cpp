@@ -257,13 +257,16 @@ double forward_flops(const AttentionShape& shape) {
 AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& shape,
                                   std::span<const std::int32_t> document_begin) {
   const Operation operation("attention", {forward_flops(shape), 2 * bytes_of(qkv)});
-  RotatedHeads heads = split_and_rotate(qkv, shape);
   AttentionResult result;
   result.log_sum_exp = at::empty({shape.sequences * shape.num_heads, shape.length},
                                  qkv.options().dtype(arithmetic_type(qkv)));
-  result.output = can_pack_attention(heads.query, shape)
-                      ? packed_attention_forward(heads, shape, document_begin, result.log_sum_exp)
-                      : general_forward(heads, shape, document_begin, result.log_sum_exp);
+  if (can_pack_attention(qkv, shape)) {
+    result.output = packed_attention_forward(qkv, shape, document_begin, result.log_sum_exp);
+    result.qkv = qkv;
+    return result;
+  }
+  RotatedHeads heads = split_and_rotate(qkv, shape);
+  result.output = general_forward(heads, shape, document_begin, result.log_sum_exp);
   result.query = std::move(heads.query);
   result.key = std::move(heads.key);
   result.value = std::move(heads.value);
@@ -273,15 +276,15 @@ AttentionResult attention_forward(const at::Tensor& qkv, const AttentionShape& s
 at::Tensor attention_backward(const at::Tensor& doutput, const AttentionResult& saved,
                               const AttentionShape& shape,
                               std::span<const std::int32_t> document_begin) {
-  const Operation operation(
-      "attention",
-      {2 * forward_flops(shape), 2 * bytes_of(saved.query, saved.key, saved.value, doutput)});
+  const double row_bytes = static_cast<double>(shape.row_width()) *
+                           static_cast<double>(doutput.element_size() * doutput.size(0));
+  const Operation operation("attention",
+                            {2 * forward_flops(shape), 2 * (row_bytes + bytes_of(doutput))});
   HETMOE_CHECK(doutput.is_contiguous(), "gradient with strides");
-  const RotatedHeads gradient =
-      can_pack_attention(saved.query, shape)
-          ? packed_attention_backward(doutput, saved, shape, document_begin)
-          : general_backward(doutput, saved, shape, document_begin);
-  return rotate_back_and_join(gradient, shape);
+  if (saved.qkv.defined()) {
+    return packed_attention_backward(doutput, saved, shape, document_begin);
+  }
+  return rotate_back_and_join(general_backward(doutput, saved, shape, document_begin), shape);
 }
 
 }  // namespace hetmoe

@@ -22,10 +22,11 @@ struct AttentionShape {
   std::int64_t output_width() const { return num_heads * head_dim; }
 };
 
-/// What the backward pass needs again.
+/// What the backward pass needs again: what came in, or the heads made of it.
 struct AttentionResult {
   at::Tensor output;       ///< [T, num_heads * head_dim]
-  at::Tensor query;        ///< [sequences * num_heads, length, head_dim], rotated
+  at::Tensor qkv;          ///< the argument itself, which must not change; else undefined
+  at::Tensor query;        ///< [sequences * num_heads, length, head_dim], rotated; else undefined
   at::Tensor key;          ///< [sequences * num_kv_heads, length, head_dim], rotated
   at::Tensor value;        ///< like key
   at::Tensor log_sum_exp;  ///< [sequences * num_heads, length], fp32 (fp64): of the scaled scores

@@ -87,7 +87,7 @@ struct Attention : Function<Attention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv,
                             const AttentionShape& shape,
                             std::span<const std::int32_t> document_begin) {
-    AttentionResult result = attention_forward(qkv, shape, document_begin);
+    AttentionResult result = attention_forward(qkv.detach(), shape, document_begin);
     at::Tensor output = result.output;
     result.output = output.detach();  // the graph must not own its own result
     save(context, AttentionState{std::move(result), shape, document_begin});
