@@ -9,8 +9,8 @@
 namespace hetmoe {
 
 bool can_pack_attention(const at::Tensor& qkv, const AttentionShape& shape) {
-  return qkv.scalar_type() == at::kBFloat16 &&
-         shape.head_dim % PackedMatrix::kDepthMultiple == 0 && packed_products_available();
+  return qkv.scalar_type() == at::kBFloat16 && shape.head_dim % PackedMatrix::kDepthMultiple == 0 &&
+         packed_products_available();
 }
 
 AttentionHeads::AttentionHeads(const AttentionShape& shape,

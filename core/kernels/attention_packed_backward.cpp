@@ -8,7 +8,6 @@
 #include "core/kernels/attention_packed.h"
 #include "core/kernels/narrow.h"
 #include "core/kernels/transpose.h"
-#include "core/kernels/vector_math.h"
 
 namespace hetmoe {
 namespace {
@@ -16,23 +15,6 @@ namespace {
 using c10::BFloat16;
 constexpr std::int64_t kQueries = kScoreQueries;
 constexpr std::int64_t kPanel = PackedMatrix::kPanelColumns;
-constexpr int kLanes = 16;
-
-/// Of rows of two heads: [count], count products of `width` values, a multiple of 32.
-HETMOE_VECTORIZED void row_products(const BFloat16* a, const BFloat16* b, std::int64_t stride,
-                                    std::int64_t count, std::int64_t width, float* out) {
-  for (std::int64_t row = 0; row < count; ++row) {
-    float lane[kLanes] = {};
-    for (std::int64_t i = 0; i < width; i += kLanes) {
-      for (int j = 0; j < kLanes; ++j) {
-        lane[j] += widen(a[row * stride + i + j]) * widen(b[row * stride + i + j]);
-      }
-    }
-    float sum = 0;
-    for (int j = 0; j < kLanes; ++j) sum += lane[j];
-    out[row] = sum;
-  }
-}
 
 struct Workspace {
   AlignedArray<BFloat16> key, value;      ///< [length, head_dim], keys rotated
@@ -80,7 +62,8 @@ void pack_head(Workspace& w, const AttentionHeads& heads, const QueryHead& head)
   const AttentionShape& shape = heads.shape();
   const std::int64_t width = shape.head_dim;
   const std::int64_t stride = shape.output_width();
-  heads.rotation().rotate(head.query, shape.row_width(), 0, shape.length, w.query.data(), width);
+  rotate_rows(head.query, shape.row_width(), heads.rotation().from(0), shape.length, width,
+              w.query.data(), width);
   for (PackedMatrix* rows : {&w.query_rows, &w.doutput_rows}) rows->reset(shape.length, width);
   for (PackedMatrix* columns : {&w.transposed_query, &w.transposed_doutput}) {
     columns->reset(width, shape.length);
@@ -151,8 +134,8 @@ void store_dquery(Workspace& w, const AttentionHeads& heads, BFloat16* out) {
     const float* columns = w.dquery_columns.data() + begin * width;
     transpose_words(reinterpret_cast<const std::uint32_t*>(columns), width, kQueries, kQueries,
                     reinterpret_cast<std::uint32_t*>(w.dquery_rows.data()), width);
-    heads.rotation().rotate_back(w.dquery_rows.data(), width, heads.scale(), begin, count,
-                                 out + begin * stride, stride);
+    rotate_rows_back(w.dquery_rows.data(), heads.scale(), heads.rotation().from(begin), count,
+                     width, out + begin * stride, stride);
   }
 }
 
@@ -175,7 +158,8 @@ at::Tensor packed_attention_backward(const at::Tensor& doutput, const AttentionR
                                          std::int64_t key_head) {
     const std::int64_t key = heads.head_offset(sequence, shape.num_heads + key_head);
     const std::int64_t value = key + shape.num_kv_heads * width;
-    heads.rotation().rotate(in + key, stride, 0, shape.length, w.key.data(), width);
+    rotate_rows(in + key, stride, heads.rotation().from(0), shape.length, width, w.key.data(),
+                width);
     heads.transpose(w.key.data(), width, w.transposed_key.data());
     for (std::int64_t i = 0; i < shape.length; ++i) {
       std::memcpy(w.value.data() + i * width, in + value + i * stride, width * sizeof(BFloat16));
@@ -192,8 +176,8 @@ at::Tensor packed_attention_backward(const at::Tensor& doutput, const AttentionR
       differentiate_head(w, heads, sequence);
       store_dquery(w, heads, out + query);
     }
-    heads.rotation().rotate_back(w.dkey.data(), width, heads.scale(), 0, shape.length, out + key,
-                                 stride);
+    rotate_rows_back(w.dkey.data(), heads.scale(), heads.rotation().from(0), shape.length, width,
+                     out + key, stride);
     narrow_rows(w.dvalue.data(), width, shape.length, width, out + value, stride);
   });
   return gradient;

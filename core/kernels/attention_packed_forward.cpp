@@ -82,7 +82,8 @@ at::Tensor packed_attention_forward(const at::Tensor& qkv, const AttentionShape&
   HETMOE_CHECK(qkv.is_contiguous() && qkv.size(1) == shape.row_width(), "row width ", qkv.size(1),
                ", expected ", shape.row_width());
   const AttentionHeads heads(shape, document_begin);
-  at::Tensor rows = at::empty({shape.sequences * shape.length, shape.output_width()}, qkv.options());
+  at::Tensor rows =
+      at::empty({shape.sequences * shape.length, shape.output_width()}, qkv.options());
   const auto* in = qkv.const_data_ptr<BFloat16>();
   auto* out = rows.mutable_data_ptr<BFloat16>();
   auto* log_sum = log_sum_exp.mutable_data_ptr<float>();
@@ -92,14 +93,14 @@ at::Tensor packed_attention_forward(const at::Tensor& qkv, const AttentionShape&
   heads.for_each_key_head<Workspace>([&](Workspace& w, std::int64_t sequence,
                                          std::int64_t key_head) {
     const BFloat16* key = in + heads.head_offset(sequence, shape.num_heads + key_head);
-    heads.rotation().rotate(key, stride, 0, shape.length, w.key.data(), width);
+    rotate_rows(key, stride, heads.rotation().from(0), shape.length, width, w.key.data(), width);
     heads.transpose(key + shape.num_kv_heads * width, stride, w.transposed_value.data());
     for (std::int64_t index = 0; index < heads.blocks(); ++index) {
       const QueryBlock block = heads.block(sequence, index);
       for (std::int64_t i = 0; i < heads.group(); ++i) {
         const std::int64_t head = key_head * heads.group() + i;
-        heads.rotation().rotate(in + heads.head_offset(sequence, head) + block.begin * stride,
-                                stride, block.begin, block.count, w.query.data(), width);
+        rotate_rows(in + heads.head_offset(sequence, head) + block.begin * stride, stride,
+                    heads.rotation().from(block.begin), block.count, width, w.query.data(), width);
         w.transposed_query.reset(width, block.count);
         w.transposed_query.pack_columns(w.query.data(), block.count, width, width);
         attend(w, heads, block);

@@ -9,8 +9,8 @@ namespace hetmoe {
 /// What happens to attention's scores between its products, while a tile of them is in the cache.
 /// A tile has a row per key and a column per query, kScoreQueries of them: maxima and sums of a
 /// query run down its column, and what is made is laid out as the next product reads it.
-/// All buffers hold padded_rows() rows. Pairs are words [padded_rows() / 2][kScoreQueries]: two keys
-/// that follow one another, the lower one in the low half.
+/// All buffers hold padded_rows() rows. Pairs are words [padded_rows() / 2][kScoreQueries]: two
+/// keys that follow one another, the lower one in the low half.
 inline constexpr std::int64_t kScoreQueries = 64;
 
 struct ScoreTile {

@@ -41,9 +41,9 @@ HETMOE_AVX512_BF16 inline __m512i narrowed(__m512 first, __m512 second) {
 }
 
 HETMOE_AVX512_BF16 inline void store_pairs(__m512i rows, std::uint32_t* pairs) {
-  const __m512i low_halves_first = _mm512_set_epi16(
-      31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19,
-      3, 18, 2, 17, 1, 16, 0);
+  const __m512i low_halves_first =
+      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   _mm512_storeu_si512(pairs, _mm512_permutexvar_epi16(low_halves_first, rows));
 }
 
@@ -70,8 +70,8 @@ HETMOE_AVX512_BF16 SeenRows seen_rows(const ScoreTile& tile, __m512i first_seen,
   rows.end = std::max(rows.begin, up(row_of(_mm512_reduce_max_epi32(last_seen) + 1)));
   rows.full_begin =
       std::clamp(up(row_of(_mm512_reduce_max_epi32(first_seen))), rows.begin, rows.end);
-  rows.full_end = std::clamp(row_of(_mm512_reduce_min_epi32(last_seen) + 1) / 2 * 2,
-                             rows.full_begin, rows.end);
+  rows.full_end =
+      std::clamp(row_of(_mm512_reduce_min_epi32(last_seen) + 1) / 2 * 2, rows.full_begin, rows.end);
   return rows;
 }
 
@@ -146,8 +146,7 @@ HETMOE_AVX512_BF16 inline void exponentials(const float* scores, const Columns& 
     const float* in = scores + row * kQueries + columns.query;
     __m512 p[2];
     for (int i = 0; i < 2; ++i) {
-      p[i] = power_of_two(
-          _mm512_fmsub_ps(_mm512_loadu_ps(in + i * kQueries), scale, scaled_peak));
+      p[i] = power_of_two(_mm512_fmsub_ps(_mm512_loadu_ps(in + i * kQueries), scale, scaled_peak));
       if constexpr (kMasked) p[i] = _mm512_maskz_mov_ps(columns.seen(row + i), p[i]);
     }
     sums.even = _mm512_add_ps(sums.even, p[0]);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/head_rows.h"
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/vector_math.h"
 
@@ -83,34 +84,6 @@ HETMOE_VECTORIZED void rotate(const double* in, double* out, const double* c, co
 HETMOE_VECTORIZED void rotate(const at::BFloat16* in, at::BFloat16* out, const float* c,
                               const float* s, float direction, std::int64_t half) {
   rotate_head(in, out, c, s, direction, half);
-}
-
-/// Positions of one head, one after the other. The angles of a row lie behind those of the last.
-HETMOE_VECTORIZED void rotate_rows(const at::BFloat16* in, std::int64_t in_stride,
-                                   const float* cosine, const float* sine, std::int64_t half,
-                                   std::int64_t rows, at::BFloat16* out, std::int64_t out_stride) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    rotate_head(in + row * in_stride, out + row * out_stride, cosine + row * half,
-                sine + row * half, 1.0F, half);
-  }
-}
-
-HETMOE_VECTORIZED void rotate_rows_back(const float* in, std::int64_t in_stride, float factor,
-                                        const float* cosine, const float* sine, std::int64_t half,
-                                        std::int64_t rows, at::BFloat16* out,
-                                        std::int64_t out_stride) {
-  for (std::int64_t row = 0; row < rows; ++row) {
-    const float* __restrict x = in + row * in_stride;
-    const float* __restrict c = cosine + row * half;
-    const float* __restrict s = sine + row * half;
-    at::BFloat16* __restrict y = out + row * out_stride;
-    for (std::int64_t i = 0; i < half; ++i) {
-      const float a = factor * x[i];
-      const float b = factor * x[i + half];
-      y[i] = narrow_to_bfloat16(a * c[i] + b * s[i]);
-      y[i + half] = narrow_to_bfloat16(b * c[i] - a * s[i]);
-    }
-  }
 }
 
 /// Calls body(row of qkv, pointer into the head-major tensor, head kind) for every head of a row.
@@ -205,20 +178,11 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
 }
 
 HeadRotation::HeadRotation(const AttentionShape& shape)
-    : half_(shape.head_dim / 2), rotations_(rotations_of<float>(shape)) {}
+    : width_(shape.head_dim), rotations_(rotations_of<float>(shape)) {}
 
-void HeadRotation::rotate(const c10::BFloat16* in, std::int64_t in_stride,
-                          std::int64_t first_position, std::int64_t rows, c10::BFloat16* out,
-                          std::int64_t out_stride) const {
-  rotate_rows(in, in_stride, rotations_->cosine.data() + first_position * half_,
-              rotations_->sine.data() + first_position * half_, half_, rows, out, out_stride);
-}
-
-void HeadRotation::rotate_back(const float* in, std::int64_t in_stride, float factor,
-                               std::int64_t first_position, std::int64_t rows, c10::BFloat16* out,
-                               std::int64_t out_stride) const {
-  rotate_rows_back(in, in_stride, factor, rotations_->cosine.data() + first_position * half_,
-                   rotations_->sine.data() + first_position * half_, half_, rows, out, out_stride);
+HeadAngles HeadRotation::from(std::int64_t position) const {
+  const std::int64_t at = position * (width_ / 2);
+  return {rotations_->cosine.data() + at, rotations_->sine.data() + at};
 }
 
 }  // namespace hetmoe

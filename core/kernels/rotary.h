@@ -1,12 +1,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
-#include <c10/util/BFloat16.h>
 
 #include <cstdint>
 #include <memory>
 
 #include "core/kernels/attention.h"
+#include "core/kernels/head_rows.h"
 
 namespace hetmoe {
 
@@ -25,23 +25,17 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
 template <typename Value>
 struct Rotations;
 
-/// The same rotation of rows of one head that follow one another, where no other copy is wanted.
-/// Strides in elements. Copies of it share their angles.
+/// The angles of the same rotation, for where no other copy of the heads is wanted
+/// (head_rows.h). Valid as long as this lives.
 class HeadRotation {
  public:
   explicit HeadRotation(const AttentionShape& shape);
 
-  /// out [rows, head_dim] = rotation of in, for positions from first_position on.
-  void rotate(const c10::BFloat16* in, std::int64_t in_stride, std::int64_t first_position,
-              std::int64_t rows, c10::BFloat16* out, std::int64_t out_stride) const;
-
-  /// The reverse, of factor * in; rounded once.
-  void rotate_back(const float* in, std::int64_t in_stride, float factor,
-                   std::int64_t first_position, std::int64_t rows, c10::BFloat16* out,
-                   std::int64_t out_stride) const;
+  /// Of the positions from this one on.
+  HeadAngles from(std::int64_t position) const;
 
  private:
-  std::int64_t half_;
+  std::int64_t width_;
   std::shared_ptr<const Rotations<float>> rotations_;
 };
 
