@@ -36,6 +36,17 @@ QueryBlock AttentionHeads::block(std::int64_t sequence, std::int64_t index) cons
   return block;
 }
 
+void AttentionHeads::prefetch_next(const c10::BFloat16* qkv, std::int64_t sequence,
+                                   std::int64_t head, const QueryBlock& block) const {
+  head = (head + 1) % shape_.num_heads;
+  if (head == 0) sequence = std::min(sequence + 1, shape_.sequences - 1);
+  const std::int64_t key = shape_.num_heads + head / group();
+  for (const std::int64_t index : {head, key, key + shape_.num_kv_heads}) {
+    prefetch_rows(qkv + head_offset(sequence, index) + block.begin * shape_.row_width(),
+                  shape_.row_width(), block.count, shape_.head_dim);
+  }
+}
+
 void AttentionHeads::transpose(const c10::BFloat16* rows, std::int64_t stride,
                                c10::BFloat16* target) const {
   const std::int64_t length = shape_.length;

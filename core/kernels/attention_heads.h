@@ -56,6 +56,19 @@ struct QueryBlock {
   }
 };
 
+/// Starts to fetch `count` rows of a head into the second cache. They lie far apart in memory,
+/// which the processor does not foresee.
+template <bool kWrite = false>
+void prefetch_rows(const c10::BFloat16* rows, std::int64_t stride, std::int64_t count,
+                   std::int64_t width) {
+  constexpr std::int64_t kLine = 32;
+  for (std::int64_t i = 0; i < count; ++i) {
+    for (std::int64_t j = 0; j < width; j += kLine) {
+      __builtin_prefetch(rows + i * stride + j, kWrite ? 1 : 0, 2);
+    }
+  }
+}
+
 /// What all tasks of a call read.
 class AttentionHeads {
  public:
@@ -72,6 +85,11 @@ class AttentionHeads {
   std::int64_t transposed_stride() const { return packed_row_stride(shape_.length); }
 
   QueryBlock block(std::int64_t sequence, std::int64_t index) const;
+
+  /// Fetches queries, keys and values of a block's positions of the query head that comes after
+  /// this one.
+  void prefetch_next(const c10::BFloat16* qkv, std::int64_t sequence, std::int64_t head,
+                     const QueryBlock& block) const;
 
   /// Offset in qkv of the first row of a head, counted over queries, keys and values.
   std::int64_t head_offset(std::int64_t sequence, std::int64_t head) const {

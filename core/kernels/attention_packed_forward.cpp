@@ -36,10 +36,9 @@ struct Workspace {
         rows(heads.shape().head_dim * kQueries) {}
 };
 
-/// Sums over earlier tiles, with the new peak.
-HETMOE_VECTORIZED void correct_columns(float* columns, std::int64_t rows, const float* correction) {
+HETMOE_VECTORIZED void multiply_columns(float* columns, std::int64_t rows, const float* factor) {
   for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t q = 0; q < kQueries; ++q) columns[i * kQueries + q] *= correction[q];
+    for (std::int64_t q = 0; q < kQueries; ++q) columns[i * kQueries + q] *= factor[q];
   }
 }
 
@@ -54,7 +53,7 @@ void attend(Workspace& w, const AttentionHeads& heads, const QueryBlock& block) 
                    width, w.scores.data(), kQueries, /*add=*/false);
     softmax_tile(w.scores.data(), tile, w.softmax, w.pairs.data());
     const bool add = first > block.first_key;
-    if (add) correct_columns(w.columns.data(), width, w.softmax.correction);
+    if (add) multiply_columns(w.columns.data(), width, w.softmax.correction);
     multiply_block(w.transposed_value.data() + first, heads.transposed_stride(), width,
                    reinterpret_cast<const BFloat16*>(w.pairs.data()), tile.padded_rows(),
                    w.columns.data(), kQueries, add);
@@ -65,11 +64,13 @@ void attend(Workspace& w, const AttentionHeads& heads, const QueryBlock& block) 
 void finish(Workspace& w, const AttentionHeads& heads, const QueryBlock& block, BFloat16* output,
             float* log_sum) {
   const std::int64_t width = heads.shape().head_dim;
+  float factor[kQueries];
+  for (std::int64_t i = 0; i < kQueries; ++i) factor[i] = 1.0F / w.softmax.sum[i];
+  multiply_columns(w.columns.data(), width, factor);
   transpose_words(reinterpret_cast<const std::uint32_t*>(w.columns.data()), width, kQueries,
                   kQueries, reinterpret_cast<std::uint32_t*>(w.rows.data()), width);
+  narrow_rows(w.rows.data(), width, block.count, width, output, heads.shape().output_width());
   for (std::int64_t i = 0; i < block.count; ++i) {
-    narrow_rows(w.rows.data() + i * width, width, 1, width,
-                output + i * heads.shape().output_width(), width, 1.0F / w.softmax.sum[i]);
     log_sum[i] = w.softmax.peak[i] * heads.scale() + std::log(w.softmax.sum[i]);
   }
 }
@@ -103,8 +104,11 @@ at::Tensor packed_attention_forward(const at::Tensor& qkv, const AttentionShape&
                     heads.rotation().from(block.begin), block.count, width, w.query.data(), width);
         w.transposed_query.reset(width, block.count);
         w.transposed_query.pack_columns(w.query.data(), block.count, width, width);
+        heads.prefetch_next(in, sequence, head, block);
+        BFloat16* output = out + heads.output_offset(sequence, block.begin, head);
+        prefetch_rows</*kWrite=*/true>(output, shape.output_width(), block.count, width);
         attend(w, heads, block);
-        finish(w, heads, block, out + heads.output_offset(sequence, block.begin, head),
+        finish(w, heads, block, output,
                log_sum + (sequence * shape.num_heads + head) * shape.length + block.begin);
       }
     }

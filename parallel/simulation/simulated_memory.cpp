@@ -28,7 +28,7 @@ double layer_bytes(const SimulatedWorld& world, Recompute recompute) {
       (hidden + small_expert_values(model)) * world.value_bytes() + 4.0 * model.experts.count;
   if (recompute == Recompute::kBlock) return always;
   // Inputs of the other norm, of the projections and of the experts, which is what is received
-  // where nothing is sent; rotated query, key and value; attention's output; per head the logarithm
+  // where nothing is sent; query, key and value; attention's output; per head the logarithm
   // of its sum, per norm its root, in fp32.
   const double inputs = world.expert_group_size > 1 ? 3 : 2;
   const double values = inputs * hidden + 2 * query_width + 2 * key_width;

@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <tuple>
@@ -133,7 +134,51 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Bfloat16Case{130, 4, 2, 16, false}, Bfloat16Case{1, 2, 2, 64, false},
                     Bfloat16Case{63, 2, 1, 32, false}, Bfloat16Case{64, 2, 2, 64, true},
                     Bfloat16Case{65, 4, 1, 96, true}, Bfloat16Case{200, 4, 2, 64, false},
-                    Bfloat16Case{129, 2, 2, 160, true}));
+                    Bfloat16Case{129, 2, 2, 160, true}, Bfloat16Case{577, 2, 1, 32, false},
+                    Bfloat16Case{1091, 1, 1, 64, true}));
+
+// Longer than a tile of keys, and a document that reaches over the end of one.
+TEST(Attention, GradientsOfLongDocumentsInBfloat16AreNearDouble) {
+  const AttentionShape shape{
+      .sequences = 1, .length = 1100, .num_heads = 2, .num_kv_heads = 1, .head_dim = 64};
+  const at::Tensor qkv = test_values("qkv", {1100, shape.row_width()}).to(at::kBFloat16);
+  const at::Tensor dy = test_values("dy", {1100, shape.output_width()}).to(at::kBFloat16);
+  std::vector<std::int32_t> begin(1100, 0);
+  std::fill(begin.begin() + 470, begin.end(), 470);
+  std::fill(begin.begin() + 1030, begin.end(), 1030);
+  const auto low = attention_forward(qkv, shape, begin);
+  const auto high = attention_forward(qkv.to(at::kDouble), shape, begin);
+  EXPECT_LT(relative_difference(low.output, high.output), 6e-3);
+  EXPECT_LT(relative_difference(attention_backward(dy, low, shape, begin),
+                                attention_backward(dy.to(at::kDouble), high, shape, begin)),
+            1e-2);
+}
+
+// Some tiles before the largest score, some after it.
+TEST(Attention, LargeScoresOfLaterTilesAreNearDouble) {
+  const AttentionShape shape{
+      .sequences = 1, .length = 700, .num_heads = 1, .num_kv_heads = 1, .head_dim = 32};
+  at::Tensor qkv = test_values("qkv", {700, shape.row_width()});
+  qkv.narrow(0, 0, 512).narrow(1, 32, 32).mul_(0.01);  // keys of the first tile
+  qkv.narrow(0, 512, 188).narrow(1, 0, 64).mul_(1.5);
+  qkv = qkv.to(at::kBFloat16);
+  const auto low = attention_forward(qkv, shape, {});
+  const auto high = attention_forward(qkv.to(at::kDouble), shape, {});
+  EXPECT_LT(relative_difference(low.output, high.output), 8e-3);
+}
+
+TEST(Attention, RepeatsBitForBit) {
+  const AttentionShape shape{
+      .sequences = 3, .length = 600, .num_heads = 4, .num_kv_heads = 2, .head_dim = 64};
+  const at::Tensor qkv = test_values("qkv", {1800, shape.row_width()}).to(at::kBFloat16);
+  const at::Tensor dy = test_values("dy", {1800, shape.output_width()}).to(at::kBFloat16);
+  const auto first = attention_forward(qkv, shape, {});
+  const auto second = attention_forward(qkv, shape, {});
+  EXPECT_TRUE(first.output.equal(second.output));
+  EXPECT_TRUE(first.log_sum_exp.equal(second.log_sum_exp));
+  EXPECT_TRUE(
+      attention_backward(dy, first, shape, {}).equal(attention_backward(dy, second, shape, {})));
+}
 
 TEST(Attention, NonFiniteValuesReachTheOutput) {
   const AttentionShape shape{
