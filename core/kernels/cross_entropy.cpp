@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/cross_entropy_packed.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/tensor_work.h"
@@ -103,12 +104,20 @@ std::int64_t rows_per_chunk(const at::Tensor& head) {
   return std::clamp<std::int64_t>(kLogitBytesPerChunk / bytes_per_row / 64 * 64, 64, 4096);
 }
 
+void check_targets(const at::Tensor& x, std::span<const std::int32_t> targets) {
+  HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == x.size(0), targets.size(),
+               " targets for ", x.size(0), " rows");
+}
+
+double flops_of_logits(const at::Tensor& x, const at::Tensor& head) {
+  return product_flops(x.size(0), head.size(0), x.size(1));
+}
+
 double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
                       std::span<const std::int32_t> targets, double scale, at::Tensor* dx,
                       at::Tensor* head_gradient, GradientSum sum) {
   const std::int64_t rows = x.size(0);
-  HETMOE_CHECK(static_cast<std::int64_t>(targets.size()) == rows, targets.size(), " targets for ",
-               rows, " rows");
+  check_targets(x, targets);
   const std::int64_t step = std::min(rows_per_chunk(head), std::max<std::int64_t>(rows, 1));
   if (rows == 0 && head_gradient != nullptr && sum == GradientSum::kBegin) head_gradient->zero_();
   double loss_sum = 0;
@@ -130,8 +139,17 @@ CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Te
                                                std::span<const std::int32_t> targets,
                                                double gradient_scale, at::Tensor& head_gradient,
                                                GradientSum sum) {
-  const Operation operation("cross entropy", {.bytes = 2 * bytes_of(x)});
   CrossEntropyResult result;
+  if (can_pack_cross_entropy(x, head)) {
+    HeadGradients gradients{at::empty_like(x), head_gradient, gradient_scale, sum};
+    const Operation operation("cross entropy", {3 * flops_of_logits(x, head),
+                                                bytes_of(x, head, head_gradient, gradients.dx)});
+    check_targets(x, targets);
+    result.loss_sum = packed_cross_entropy(x, head, targets, &gradients);
+    result.dx = std::move(gradients.dx);
+    return result;
+  }
+  const Operation operation("cross entropy", {.bytes = 2 * bytes_of(x)});
   if (!x.is_cpu()) {
     on_gpu::CrossEntropy there =
         on_gpu::cross_entropy(x, head, targets, gradient_scale, &head_gradient, sum);
@@ -148,6 +166,11 @@ double cross_entropy(const at::Tensor& x, const at::Tensor& head,
   if (!x.is_cpu())
     return on_gpu::cross_entropy(x, head, targets, 0, nullptr, GradientSum::kContinue)
         .loss_sum.item<double>();
+  if (can_pack_cross_entropy(x, head)) {
+    const Operation operation("cross entropy", {flops_of_logits(x, head), bytes_of(x, head)});
+    check_targets(x, targets);
+    return packed_cross_entropy(x, head, targets, nullptr);
+  }
   return for_each_chunk(x, head, targets, 0, nullptr, nullptr, GradientSum::kContinue);
 }
 

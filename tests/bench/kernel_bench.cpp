@@ -66,19 +66,34 @@ std::vector<Case> other_cases(at::ScalarType type) {
   const at::Tensor norm = at::ones({kHidden}, at::TensorOptions(type));
   const RmsNormResult normed = rms_norm_forward(x, norm, 1e-5);
   at::Tensor norm_gradient = at::zeros({kHidden}, at::TensorOptions(at::kFloat));
-  const at::Tensor head = normal("head", kVocabulary, kHidden, 0.02).to(type);
-  at::Tensor head_gradient = at::zeros({kVocabulary, kHidden}, at::TensorOptions(at::kFloat));
-  std::vector<std::int32_t> targets(kTokens);
-  for (std::int64_t i = 0; i < kTokens; ++i)
-    targets[i] = static_cast<std::int32_t>(i % kVocabulary);
-  return {{"rms norm forward", 0, [=] { rms_norm_forward(x, norm, 1e-5); }},
-          {"rms norm backward", 0,
-           [=]() mutable { rms_norm_backward(x, x, norm, normed.inverse_rms, norm_gradient); }},
-          {"residual addition", 0, [=] { x.add(x); }},
-          {"output head and cross entropy, forward and backward", 3 * product_flops(kVocabulary),
-           [=]() mutable {
-             cross_entropy_with_gradient(x, head, targets, 1.0 / kTokens, head_gradient);
-           }}};
+  return {
+      {"rms norm forward", 0, [=] { rms_norm_forward(x, norm, 1e-5); }},
+      {"rms norm backward", 0,
+       [=]() mutable { rms_norm_backward(x, x, norm, normed.inverse_rms, norm_gradient); }},
+      {"residual addition", 0, [=] { x.add(x); }},
+  };
+}
+
+/// The output head of size L too: it has 40 % of that step's FLOPs.
+std::vector<Case> head_cases(at::ScalarType type) {
+  std::vector<Case> cases;
+  for (auto [hidden, vocabulary] : {std::pair{kHidden, kVocabulary}, {768, 32000}}) {
+    const at::Tensor x = normal("x", kTokens, hidden, 1.0).to(type);
+    const at::Tensor head = normal("head", vocabulary, hidden, 0.02).to(type);
+    at::Tensor gradient = at::zeros({vocabulary, hidden}, at::TensorOptions(at::kFloat));
+    std::vector<std::int32_t> targets(kTokens);
+    for (std::int64_t i = 0; i < kTokens; ++i)
+      targets[i] = static_cast<std::int32_t>(i * 7 % vocabulary);
+    const double flops = 2.0 * static_cast<double>(kTokens * hidden * vocabulary);
+    const std::string name = "output head and cross entropy " + std::to_string(hidden) + " to " +
+                             std::to_string(vocabulary);
+    cases.push_back({name + " forward and backward", 3 * flops, [=]() mutable {
+                       cross_entropy_with_gradient(x, head, targets, 1.0 / kTokens, gradient,
+                                                   GradientSum::kBegin);
+                     }});
+    cases.push_back({name + " evaluation", flops, [=] { cross_entropy(x, head, targets); }});
+  }
+  return cases;
 }
 
 constexpr std::int64_t kRank = 64;
@@ -133,7 +148,8 @@ std::vector<Case> generator_cases(at::ScalarType type) {
 void bench_type(at::ScalarType type, const std::string& suffix, int threads,
                 const std::string& filter) {
   std::vector<Case> cases = {yardstick(type)};
-  for (auto* part : {linear_cases, attention_cases, other_cases, adapter_cases, generator_cases}) {
+  for (auto* part :
+       {linear_cases, attention_cases, other_cases, head_cases, adapter_cases, generator_cases}) {
     for (Case& entry : part(type)) {
       if (entry.name.find(filter) != std::string::npos) cases.push_back(std::move(entry));
     }

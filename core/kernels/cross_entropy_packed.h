@@ -1,0 +1,30 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+#include "core/kernels/gradient_sum.h"
+
+namespace hetmoe {
+
+/// Output head and cross entropy in bf16 on packed products: logits are fp32 and stay in the cache.
+/// Of a chunk of tokens only exp(logit - reference) is kept, in bf16, and no probability of a
+/// target is ever rounded: its part of both gradients is added in fp32.
+bool can_pack_cross_entropy(const at::Tensor& x, const at::Tensor& head);
+
+struct HeadGradients {
+  at::Tensor dx;     ///< [T, D] bf16, written
+  at::Tensor& head;  ///< [V, D] fp32
+  double scale;      ///< of both
+  GradientSum sum;   ///< of the head's
+};
+
+/// Sum of the losses in nats, with `gradients` the gradients as well. Shape: x [T, D], head [V, D],
+/// targets [T] in [0, V). Where can_pack_cross_entropy(). Its memory, beside dx in fp32: 64 MiB, or
+/// less where the tokens are few.
+double packed_cross_entropy(const at::Tensor& x, const at::Tensor& head,
+                            std::span<const std::int32_t> targets, HeadGradients* gradients);
+
+}  // namespace hetmoe
