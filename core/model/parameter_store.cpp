@@ -1,12 +1,11 @@
 #include "core/model/parameter_store.h"
 
-#include <ATen/ops/zeros.h>
-
 #include <algorithm>
 #include <iterator>
 
 #include "core/base/check.h"
 #include "core/kernels/tensor_work.h"
+#include "core/tensor/zero_pages.h"
 
 namespace hetmoe {
 namespace {
@@ -44,7 +43,7 @@ GradientSum next_sum_of(std::span<const Parameter> parameters) {
 at::Tensor ParameterStore::zero_gradients_of(const at::Tensor& values) const {
   if (gradient_memory_ == GradientMemory::kNone) return {};
   const bool wide = values.scalar_type() == at::kDouble;
-  return at::zeros({values.numel()}, values.options().dtype(wide ? at::kDouble : at::kFloat));
+  return zero_pages(values.numel(), values.options().dtype(wide ? at::kDouble : at::kFloat));
 }
 
 ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slice>& slices,
@@ -63,7 +62,7 @@ ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slic
   }
   if (config.tie_embeddings) offsets_["head"] = offsets_.at("embedding");
   const auto options = at::TensorOptions(type).device(device);
-  dense_.values = at::zeros({elements}, options);
+  dense_.values = zero_pages(elements, options);
   dense_.gradients = zero_gradients_of(dense_.values);
   view_dense();
   if (config.tie_embeddings) dense_views_["head"] = dense_views_.at("embedding");
@@ -71,7 +70,7 @@ ParameterStore::ParameterStore(const ModelConfig& config, const std::vector<Slic
     std::vector<Slice> here;
     std::copy_if(slices.begin(), slices.end(), std::back_inserter(here),
                  [&](const Slice& slice) { return slice.layer == layer; });
-    at::Tensor values = at::zeros({elements_of_slices(here, hidden_size_)}, options);
+    at::Tensor values = zero_pages(elements_of_slices(here, hidden_size_), options);
     replace_slices(layer, std::move(here), std::move(values));
   }
 }

@@ -1,10 +1,9 @@
 #include "parallel/ownership/dense_exchange.h"
 
-#include <ATen/ops/zeros.h>
-
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/tensor/zero_pages.h"
 #include "parallel/dispatch/tensor_buffer.h"
 
 namespace hetmoe {
@@ -34,7 +33,7 @@ DenseExchange::DenseExchange(Communicator& gradients, Communicator& parameters,
   }
   if (has_peers()) {
     owned_gradients_ =
-        at::zeros({owned_elements()}, at::TensorOptions(at::kFloat).device(store.device()));
+        zero_pages(owned_elements(), at::TensorOptions(at::kFloat).device(store.device()));
   }
 }
 

@@ -1,5 +1,7 @@
 #include "parallel/ownership/ownership.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 
 #include "core/base/check.h"
@@ -10,8 +12,17 @@
 namespace hetmoe {
 namespace {
 
-std::span<float> floats(const at::Tensor& tensor) {
-  return {tensor.mutable_data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
+constexpr std::int64_t kValuesPerTask = 1 << 15;
+
+void draw_masters(std::uint64_t seed, OwnedRows& rows) {
+  float* const values = rows.master.mutable_data_ptr<float>();
+  const std::int64_t grain = std::max<std::int64_t>(1, kValuesPerTask / rows.columns);
+  at::parallel_for(0, rows.row_end - rows.row_begin, grain,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     const auto count = static_cast<std::size_t>((end - begin) * rows.columns);
+                     initial_rows(seed, rows.name, rows.initial, rows.row_begin + begin,
+                                  rows.columns, {values + begin * rows.columns, count});
+                   });
 }
 
 }  // namespace
@@ -160,9 +171,7 @@ std::size_t Ownership::bucket_of(int block) const {
 }
 
 Ownership::FillRows Ownership::initial_masters(std::uint64_t seed) {
-  return [seed](OwnedRows& rows) {
-    initial_rows(seed, rows.name, rows.initial, rows.row_begin, rows.columns, floats(rows.master));
-  };
+  return [seed](OwnedRows& rows) { draw_masters(seed, rows); };
 }
 
 void Ownership::assign(const FillRows& fill) {

@@ -1,7 +1,6 @@
 // Ownership::migrate: how masters and moments follow a new placement.
-#include <ATen/ops/zeros.h>
-
 #include "core/base/check.h"
+#include "core/tensor/zero_pages.h"
 #include "parallel/ownership/dense_partition.h"
 #include "parallel/ownership/ownership.h"
 #include "parallel/ownership/row_mover.h"
@@ -15,7 +14,7 @@ namespace {
 /// Values in their new layout, fp32. Collective.
 at::Tensor moved(RowMover& mover, const SliceLayout& from, const at::Tensor& values,
                  const SliceLayout& to) {
-  at::Tensor target = at::zeros({to.elements()}, values.options().dtype(at::kFloat));
+  at::Tensor target = zero_pages(to.elements(), values.options().dtype(at::kFloat));
   mover.move({from, values}, {to, target});
   return target;
 }
@@ -82,7 +81,7 @@ void Ownership::migrate_layer(int layer, const LayerPlacement& after) {
   move_state(mover, layout, to_owned, state);
   // bf16 copies are the masters, rounded; copies of rows that others own come from them.
   at::Tensor values = state.masters.defined()
-                          ? at::zeros({to_held.elements()}, store_.slice_values(layer).options())
+                          ? zero_pages(to_held.elements(), store_.slice_values(layer).options())
                           : moved(mover, from_held, store_.slice_values(layer), to_held);
   layout = to_owned;
   store_.replace_slices(layer, to_held.slices(), std::move(values));
