@@ -68,6 +68,12 @@ TEST(NormalDraws, HaveTheBitsOfTheLibraryAtTheEndsOfTheRadius) {
   EXPECT_EQ(different_bits(draws, 0.0), 0);
 }
 
+/// Found among a billion: two draws whose fp64 values, off by a rounding, lie on the other side of
+/// the middle between two fp32 values.
+TEST(NormalDraws, HaveTheBitsOfTheLibraryWhereARoundingDecides) {
+  EXPECT_EQ(different_bits({0xfb8b24681ca9faf1U, 0x6464cf98deb65d38U}, 1.0), 0);
+}
+
 TEST(NormalDraws, DoNotDependOnHowManyAreFilledAtOnce) {
   const CounterRandom random(13, "sizes");
   std::vector<std::uint64_t> draws(700);
