@@ -2,6 +2,7 @@
 
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
+#include <c10/util/env.h>
 #include <sys/mman.h>
 
 #include <cstddef>
@@ -24,7 +25,8 @@ at::Tensor zero_pages(std::int64_t elements, const at::TensorOptions& options) {
   if (begin == MAP_FAILED) return at::zeros({elements}, options);  // says what is missing
   const std::size_t past = reinterpret_cast<std::uintptr_t>(begin) % kHugePage;
   char* const aligned = static_cast<char*>(begin) + (past == 0 ? 0 : kHugePage - past);
-  madvise(aligned, bytes, MADV_HUGEPAGE);  // where the kernel has none, small pages do
+  // As LibTorch decides for its own tensors. Where the kernel has none, small pages do.
+  if (c10::utils::check_env("THP_MEM_ALLOC_ENABLE") == true) madvise(aligned, bytes, MADV_HUGEPAGE);
   return at::from_blob(
       aligned, {elements}, [begin, mapped](void*) { munmap(begin, mapped); }, options);
 }
