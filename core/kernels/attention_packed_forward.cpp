@@ -1,6 +1,7 @@
 #include <ATen/ops/empty.h>
 
 #include <cmath>
+#include <limits>
 
 #include "core/base/check.h"
 #include "core/kernels/attention_heads.h"
@@ -65,6 +66,12 @@ void finish(Workspace& w, const AttentionHeads& heads, const QueryBlock& block, 
             float* log_sum) {
   const std::int64_t width = heads.shape().head_dim;
   float factor[kQueries];
+  for (std::int64_t i = 0; i < kQueries; ++i) {
+    // All scores that it sees are -inf: no softmax exists, as in the plain form.
+    if (w.softmax.peak[i] == std::numeric_limits<float>::lowest()) {
+      w.softmax.sum[i] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
   for (std::int64_t i = 0; i < kQueries; ++i) factor[i] = 1.0F / w.softmax.sum[i];
   multiply_columns(w.columns.data(), width, factor);
   transpose_words(reinterpret_cast<const std::uint32_t*>(w.columns.data()), width, kQueries,

@@ -22,8 +22,9 @@ struct HeadGradients {
 };
 
 /// Sum of the losses in nats, with `gradients` the gradients as well. Shape: x [T, D], head [V, D],
-/// targets [T] in [0, V). Where can_pack_cross_entropy(). Its memory, beside dx in fp32: 64 MiB, or
-/// less where the tokens are few.
+/// targets [T] in [0, V). Where can_pack_cross_entropy(). Its memory, beside dx in fp32 and parts
+/// of 1,024 rows: exponentials of a chunk of tokens in bf16, about 64 MiB or those of 64 tokens if
+/// that is more.
 double packed_cross_entropy(const at::Tensor& x, const at::Tensor& head,
                             std::span<const std::int32_t> targets, HeadGradients* gradients);
 

@@ -61,6 +61,10 @@ target_include_directories(torch_cpu SYSTEM INTERFACE
   ${HETMOE_TORCH_ROOT}/include ${HETMOE_TORCH_ROOT}/include/torch/csrc/api/include)
 # Linked by -l: for a path CMake would add an absolute run path.
 target_link_libraries(torch_cpu INTERFACE -L${HETMOE_TORCH_ROOT}/lib -ltorch_cpu -lc10)
+# at::parallel_for is a template: without -fopenmp our copies of it run on one thread. It is for compiling only; what is
+# linked is LibTorch's own libgomp, so that there is one pool of threads.
+target_compile_options(torch_cpu INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_link_libraries(torch_cpu INTERFACE -l:libgomp.so.1)
 # Programs lie in build/. A run path from there holds wherever a shared file system mounts the tree.
 cmake_path(IS_PREFIX CMAKE_SOURCE_DIR ${HETMOE_TORCH_ROOT} NORMALIZE torch_is_ours)
 cmake_path(GET HETMOE_TORCH_ROOT PARENT_PATH site_packages)

@@ -4,12 +4,13 @@
 
 namespace hetmoe {
 
-/// Lets the allocator keep what is freed, and tensors of 2 MiB and more lie in huge pages. A step
-/// frees and takes again the same large blocks; glibc would return them to the system each time,
-/// and faulting the pages in again takes more than half of a small step. In pages of 4 KiB memory
-/// is read at little more than half its rate. Call once, before the first tensor is allocated and
-/// threads are started. Memory use: the peak stays. THP_MEM_ALLOC_ENABLE=0 in the environment
-/// leaves pages as they are.
+/// Lets the allocator keep what is freed, and tensors and the heap lie in huge pages. A step frees
+/// and takes again the same large blocks; glibc would return them to the system each time, and
+/// faulting the pages in again takes more than half of a small step. In pages of 4 KiB memory is
+/// read at little more than half its rate. For the heap, addresses (no memory) are reserved for as
+/// much as memory_limit_bytes(), unless a limit on addresses is set (ulimit -v, -d). Call once,
+/// before the first tensor is allocated and threads are started. Memory use: the peak stays.
+/// THP_MEM_ALLOC_ENABLE=0 in the environment leaves pages as they are.
 void keep_freed_memory();
 
 /// What this process may use at most: the machine's memory, or the control group's limit if lower.

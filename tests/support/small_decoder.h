@@ -39,12 +39,36 @@ inline RouterConfig small_top_p() {
   return router;
 }
 
+/// The third expert is cut.
+inline std::vector<Slice> small_slices() {
+  std::vector<Slice> slices;
+  for (int layer = 0; layer < 2; ++layer) {
+    slices.insert(slices.end(), {{layer, 0, 0, 8}, {layer, 1, 0, 1}, {layer, 2, 0, 8}});
+    slices.insert(slices.end(), {{layer, 2, 8, 16}, {layer, 3, 0, 3}, {layer, 4, 0, 24}});
+  }
+  return slices;
+}
+
 /// Weights of norms are around 1, as they are in models.
 inline void set_norms(ParameterStore& store) {
   for (const TensorSpec& spec : store.dense_specs()) {
     at::Tensor value = store.dense(spec.name).value;
     if (!spec.is_matrix) value.mul_(0.3).add_(1.0);
   }
+}
+
+/// The same values in every store of the same tensors and slices; `size`: about the largest of a
+/// matrix.
+inline void set_values(ParameterStore& store, double size) {
+  const at::Tensor values = test_values("parameters", {store.elements()}, size);
+  std::int64_t begin = 0;
+  const auto take = [&](at::Tensor part) {
+    part.copy_(values.narrow(0, begin, part.numel()));
+    begin += part.numel();
+  };
+  take(store.dense_values());
+  for (int layer = 0; begin < store.elements(); ++layer) take(store.slice_values(layer));
+  set_norms(store);
 }
 
 /// Tokens of `sequences` sequences of an endless text, from sequence `begin` on.

@@ -36,35 +36,18 @@ ModelConfig model_of(const ModelCase& c) {
   return config;
 }
 
-/// The third expert is cut.
-std::vector<Slice> slices_of_model() {
-  std::vector<Slice> slices;
-  for (int layer = 0; layer < 2; ++layer) {
-    slices.insert(slices.end(), {{layer, 0, 0, 8}, {layer, 1, 0, 1}, {layer, 2, 0, 8}});
-    slices.insert(slices.end(), {{layer, 2, 8, 16}, {layer, 3, 0, 3}, {layer, 4, 0, 24}});
-  }
-  return slices;
-}
-
 /// A decoder with its parameters on one device, the same values on each.
 class OneDecoder {
  public:
   OneDecoder(const ModelCase& c, at::Device device, Recompute recompute = Recompute::kNone)
       : config_(model_of(c)),
-        store_(config_, slices_of_model(), c.type, GradientMemory::kHeld, device),
+        store_(config_, test::small_slices(), c.type, GradientMemory::kHeld, device),
         mixture_(make_mixture(device, recompute)),
         statistics_(config_.num_layers, config_.experts.count),
         decoder_(config_, {store_, *mixture_, gate_, listener_, recompute}),
         sequences_(c.sequences),
         text_(0, c.sequences) {
-    const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
-    std::int64_t begin = 0;
-    for (at::Tensor part :
-         {store_.dense_values(), store_.slice_values(0), store_.slice_values(1)}) {
-      part.copy_(values.narrow(0, begin, part.numel()));
-      begin += part.numel();
-    }
-    test::set_norms(store_);
+    test::set_values(store_, 0.5);
     for (std::int64_t i = 0; c.documents && i < c.sequences * test::kSmallLength; ++i) {
       document_begin_.push_back(static_cast<std::int32_t>(i % test::kSmallLength / 3 * 3));
     }
@@ -115,11 +98,11 @@ class OneDecoder {
   static std::unique_ptr<Mixture> make_mixture(at::Device device, Recompute recompute) {
     if (!device.is_cpu()) {
       return make_gpu_mixture(
-          make_local_gpu_token_dispatcher(slices_of_model()), {}, 0,
+          make_local_gpu_token_dispatcher(test::small_slices()), {}, 0,
           recompute == Recompute::kNone ? GateUpProducts::kKept : GateUpProducts::kComputedAgain);
     }
     return std::make_unique<HostMixture>(make_cpu_expert_kernels(),
-                                         make_local_token_dispatcher(slices_of_model()));
+                                         make_local_token_dispatcher(test::small_slices()));
   }
 
   void fill_gradients(double value) {

@@ -192,6 +192,21 @@ TEST(Attention, NonFiniteValuesReachTheOutput) {
   }
 }
 
+TEST(Attention, OfNoScoreAboveMinusInfinityIsNotANumber) {
+  const AttentionShape shape{
+      .sequences = 1, .length = 70, .num_heads = 1, .num_kv_heads = 1, .head_dim = 32};
+  at::Tensor qkv = test_values("qkv", {70, shape.row_width()});
+  qkv.narrow(1, 32, 32).fill_(1.0);  // keys, before they are rotated
+  std::vector<std::int32_t> begin(70, 0);
+  std::fill(begin.begin() + 1, begin.end(), 1);  // the first token is alone, at no angle
+  qkv[0].narrow(0, 0, 32).fill_(-std::numeric_limits<double>::infinity());
+  for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    const auto result = attention_forward(qkv.to(type), shape, begin);
+    EXPECT_TRUE(std::isnan(result.output[0].sum().item<double>())) << type;
+    EXPECT_TRUE(std::isfinite(result.output[69].sum().item<double>())) << type;
+  }
+}
+
 TEST(Attention, AcceptsNoSequences) {
   const AttentionShape shape{
       .sequences = 0, .length = 5, .num_heads = 2, .num_kv_heads = 2, .head_dim = 4};

@@ -35,33 +35,16 @@ ModelConfig model_of(const SumCase& c) {
   return config;
 }
 
-/// The third expert is cut.
-std::vector<Slice> slices_of_model() {
-  std::vector<Slice> slices;
-  for (int layer = 0; layer < 2; ++layer) {
-    slices.insert(slices.end(), {{layer, 0, 0, 8}, {layer, 1, 0, 1}, {layer, 2, 0, 8}});
-    slices.insert(slices.end(), {{layer, 2, 8, 16}, {layer, 3, 0, 3}, {layer, 4, 0, 24}});
-  }
-  return slices;
-}
-
 class StepOfSums {
  public:
   StepOfSums(const SumCase& c, at::ScalarType type)
       : case_(c),
         config_(model_of(c)),
-        store_(config_, slices_of_model(), type),
+        store_(config_, test::small_slices(), type),
         mixture_(make_expert_kernels(type, config_.hidden_size),
-                 make_local_token_dispatcher(slices_of_model())),
+                 make_local_token_dispatcher(test::small_slices())),
         decoder_(config_, {store_, mixture_, gate_, listener_}) {
-    const at::Tensor values = test_values("parameters", {store_.elements()}, 0.5);
-    std::int64_t begin = 0;
-    for (at::Tensor part :
-         {store_.dense_values(), store_.slice_values(0), store_.slice_values(1)}) {
-      part.copy_(values.narrow(0, begin, part.numel()));
-      begin += part.numel();
-    }
-    test::set_norms(store_);
+    test::set_values(store_, 0.5);
   }
 
   void fill_gradients(double value) {

@@ -1,4 +1,5 @@
 // What is computed again is what was not kept, to the bit, and takes the memory that is foretold.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -12,7 +13,7 @@
 #include "core/model/local_token_dispatcher.h"
 #include "parallel/simulation/simulated_memory.h"
 #include "tests/support/counted_memory.h"
-#include "tests/support/gradient_check.h"
+#include "tests/support/small_decoder.h"
 
 namespace hetmoe {
 namespace {
@@ -86,17 +87,7 @@ class OneDecoder {
         decoder_(config_, {store_, mixture_, gate_, listener_, recompute}),
         sequences_(c.sequences),
         length_(c.length) {
-    const at::Tensor values = test_values("parameters", {store_.elements()}, 0.2);
-    std::int64_t begin = 0;
-    std::vector<at::Tensor> parts = {store_.dense_values()};
-    for (int layer = 0; layer < kLayers; ++layer) parts.push_back(store_.slice_values(layer));
-    for (at::Tensor part : parts) {
-      part.copy_(values.narrow(0, begin, part.numel()));
-      begin += part.numel();
-    }
-    for (const TensorSpec& spec : store_.dense_specs()) {
-      if (!spec.is_matrix) at::Tensor(store_.dense(spec.name).value).mul_(0.3).add_(1.0);
-    }
+    test::set_values(store_, 0.2);
     for (std::int64_t i = 0; i < sequences_ * length_; ++i) {
       inputs_.push_back(static_cast<std::int32_t>(i * 5 % 19));
       targets_.push_back(static_cast<std::int32_t>(i * 11 % 19));
@@ -196,6 +187,20 @@ TEST_P(RecomputedDecoder, GivesTheBitsOfOneThatKeepsAll) {
     }
     EXPECT_EQ(decoder.order(), keeping.order());
   }
+}
+
+// Work is cut where results are, or sums are taken in an order of their own.
+TEST_P(RecomputedDecoder, HasTheSameBitsOnAnyNumberOfThreads) {
+  if (GetParam().type != at::kBFloat16) GTEST_SKIP() << "products in fp32 are the library's";
+  const int before = at::get_num_threads();
+  std::vector<std::string> expected;
+  for (const int threads : {1, 2, 3}) {
+    at::set_num_threads(threads);
+    const auto results = OneDecoder(GetParam(), Recompute::kNone).train();
+    if (threads == 1) expected = results;
+    EXPECT_TRUE(results == expected) << threads << " threads";
+  }
+  at::set_num_threads(before);
 }
 
 RouterConfig top_p() {
