@@ -138,10 +138,10 @@ double for_each_chunk(const at::Tensor& x, const at::Tensor& head,
 CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
                                                std::span<const std::int32_t> targets,
                                                double gradient_scale, at::Tensor& head_gradient,
-                                               GradientSum sum) {
+                                               GradientSum sum, ReusedBuffer& memory) {
   CrossEntropyResult result;
   if (can_pack_cross_entropy(x, head)) {
-    HeadGradients gradients{at::empty_like(x), head_gradient, gradient_scale, sum};
+    HeadGradients gradients{at::empty_like(x), head_gradient, gradient_scale, sum, memory};
     const Operation operation("cross entropy", {3 * flops_of_logits(x, head),
                                                 bytes_of(x, head, head_gradient, gradients.dx)});
     check_targets(x, targets);
@@ -159,6 +159,14 @@ CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Te
   result.loss_sum =
       for_each_chunk(x, head, targets, gradient_scale, &result.dx, &head_gradient, sum);
   return result;
+}
+
+CrossEntropyResult cross_entropy_with_gradient(const at::Tensor& x, const at::Tensor& head,
+                                               std::span<const std::int32_t> targets,
+                                               double gradient_scale, at::Tensor& head_gradient,
+                                               GradientSum sum) {
+  ReusedBuffer memory;
+  return cross_entropy_with_gradient(x, head, targets, gradient_scale, head_gradient, sum, memory);
 }
 
 double cross_entropy(const at::Tensor& x, const at::Tensor& head,

@@ -117,7 +117,7 @@ class PackedHead {
     });
     if (gradients_ == nullptr) return;
     stride_ = packed_row_stride(padded);
-    powers_ = powers_memory_.at_least(vocabulary_ * stride_);
+    powers_ = gradients_->memory.at_least(vocabulary_ * stride_);
     dx_sums_.resize(padded * columns_);
   }
 
@@ -277,7 +277,7 @@ class PackedHead {
   const BFloat16* x_ = nullptr;  ///< of the chunk
   std::span<const std::int32_t> targets_;
   PackedMatrix tokens_, scaled_rows_;
-  ReusedBuffer powers_memory_, transposed_memory_, scaled_memory_;
+  ReusedBuffer transposed_memory_, scaled_memory_;
   BFloat16* powers_ = nullptr;  ///< [V, tokens] of a stride
   std::int64_t stride_ = 0;
   BFloat16* transposed_ = nullptr;

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "core/kernels/gradient_sum.h"
+#include "core/kernels/packed_matrix.h"
 
 namespace hetmoe {
 
@@ -19,6 +20,7 @@ struct HeadGradients {
   at::Tensor& head;  ///< [V, D] fp32
   double scale;      ///< of both
   GradientSum sum;   ///< of the head's
+  ReusedBuffer& memory;
 };
 
 /// Sum of the losses in nats, with `gradients` the gradients as well. Shape: x [T, D], head [V, D],

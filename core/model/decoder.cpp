@@ -165,8 +165,9 @@ Deferred Decoder::forward(PassState& pass) {
   top_ = hidden_states(pass, /*training=*/true);
   const double scale = 1.0 / (static_cast<double>(pass.microbatch.global_tokens) *
                               static_cast<double>(pass.microbatch.microbatches));
-  CrossEntropyResult loss = cross_entropy_with_gradient(
-      top_.detach(), head_.value, pass.microbatch.targets, scale, head_.gradient, head_.next_sum());
+  CrossEntropyResult loss =
+      cross_entropy_with_gradient(top_.detach(), head_.value, pass.microbatch.targets, scale,
+                                  head_.gradient, head_.next_sum(), head_memory_);
   dtop_ = std::move(loss.dx);
   return loss.loss_sum;
 }

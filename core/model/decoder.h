@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/kernels/attention.h"
+#include "core/kernels/packed_matrix.h"
 #include "core/model/functions.h"
 #include "core/model/gradient_listener.h"
 #include "core/model/hyper_expert.h"
@@ -89,6 +90,7 @@ class Decoder {
   std::unique_ptr<HyperExpert> hyper_;  ///< none: the mixture alone
   Parameter embedding_, final_norm_, head_;
   std::vector<Block> blocks_;
+  ReusedBuffer head_memory_;
   // Between forward and backward: the leaf, the last hidden states and their gradient.
   at::Tensor leaf_, top_, dtop_;
   at::Tensor rotary_table_;  ///< on a GPU, of the last length
