@@ -28,6 +28,14 @@ bool are_addresses_limited() {
   return false;
 }
 
+/// Where the kernel promises no more memory than there is, reserved addresses would be taken from
+/// other processes.
+bool are_promises_counted() {
+  int mode = 0;
+  std::ifstream("/proc/sys/vm/overcommit_memory") >> mode;
+  return mode == 2;
+}
+
 /// Takes addresses, not memory, for as much as the heap may ever hold, and gives them back to the
 /// allocator, which grows into them. Whether they are the heap's: another allocator may be in use.
 bool reserve_heap(std::size_t bytes) {
@@ -51,7 +59,7 @@ bool reserve_heap(std::size_t bytes) {
 /// Pages are chosen when memory is first touched, so the advice must come before; glibc itself can
 /// give it only by a tunable of the environment.
 void put_heap_in_huge_pages() {
-  if (are_addresses_limited()) return;
+  if (are_addresses_limited() || are_promises_counted()) return;
   for (auto bytes = static_cast<std::size_t>(memory_limit_bytes()); bytes >= kLeastHeap;
        bytes /= 2) {
     if (reserve_heap(bytes)) return;

@@ -8,9 +8,10 @@ namespace hetmoe {
 /// and takes again the same large blocks; glibc would return them to the system each time, and
 /// faulting the pages in again takes more than half of a small step. In pages of 4 KiB memory is
 /// read at little more than half its rate. For the heap, addresses (no memory) are reserved for as
-/// much as memory_limit_bytes(), unless a limit on addresses is set (ulimit -v, -d). Call once,
-/// before the first tensor is allocated and threads are started. Memory use: the peak stays.
-/// THP_MEM_ALLOC_ENABLE=0 in the environment leaves pages as they are.
+/// much as memory_limit_bytes(), unless addresses are limited (ulimit -v, -d) or counted as memory
+/// (vm.overcommit_memory = 2). Call once, before the first tensor is allocated and threads are
+/// started. Memory use: the peak stays. THP_MEM_ALLOC_ENABLE=0 in the environment leaves pages as
+/// they are.
 void keep_freed_memory();
 
 /// What this process may use at most: the machine's memory, or the control group's limit if lower.
