@@ -31,7 +31,7 @@ bool is_advised(const void* memory) {
   return false;
 }
 
-/// A block of the heap that begins beyond what the process held before.
+/// A block of the heap that is new to the process.
 bool is_new_heap_advised() {
   keep_freed_memory();
   void* const block = std::malloc(32 << 20);
@@ -49,13 +49,18 @@ bool can_reserve() {
          std::filesystem::exists("/sys/kernel/mm/transparent_hugepage");
 }
 
-// Each in a process of its own: the allocator stays as it is set.
-TEST(ProcessMemory, HeapIsAdvisedToLieInHugePages) {
+/// Each in a process begun anew: the allocator stays as it is set, and holds nothing before.
+class ProcessMemory : public testing::Test {
+ protected:
+  ProcessMemory() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+};
+
+TEST_F(ProcessMemory, HeapIsAdvisedToLieInHugePages) {
   if (!can_reserve()) GTEST_SKIP() << "no huge pages, or addresses are limited";
   EXPECT_EXIT(std::_Exit(is_new_heap_advised() ? 0 : 1), testing::ExitedWithCode(0), "");
 }
 
-TEST(ProcessMemory, HeapStaysAsItIsWhereThatIsWished) {
+TEST_F(ProcessMemory, HeapStaysAsItIsWhereThatIsWished) {
   EXPECT_EXIT(
       {
         setenv("THP_MEM_ALLOC_ENABLE", "0", 1);
@@ -64,7 +69,7 @@ TEST(ProcessMemory, HeapStaysAsItIsWhereThatIsWished) {
       testing::ExitedWithCode(0), "");
 }
 
-TEST(ProcessMemory, ReservesNothingWhereAddressesAreLimited) {
+TEST_F(ProcessMemory, ReservesNothingWhereAddressesAreLimited) {
   EXPECT_EXIT(
       {
         rlimit limit{};
