@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/kernels/processor.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -81,13 +82,13 @@ HETMOE_VECTORIZED void plain_score_gradient_tile(const float* scores, const floa
 
 void softmax_tile(const float* scores, const ScoreTile& tile, RunningSoftmax& softmax,
                   std::uint32_t* pairs) {
-  static const bool fast = avx512_scores_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_softmax_tile : plain_softmax_tile)(scores, tile, softmax, pairs);
 }
 
 void score_gradient_tile(const float* scores, const float* dprobabilities, const ScoreTile& tile,
                          const float* log_sum_exp, const float* dot, const ScoreGradients& out) {
-  static const bool fast = avx512_scores_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_score_gradient_tile : plain_score_gradient_tile)(scores, dprobabilities, tile,
                                                                   log_sum_exp, dot, out);
 }

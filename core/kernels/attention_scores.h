@@ -49,13 +49,12 @@ void score_gradient_tile(const float* scores, const float* dprobabilities, const
                          const float* log_sum_exp, const float* dot, const ScoreGradients& out);
 
 /// The two that those above choose from: loops in plain words for any processor, and hand-written
-/// ones for AVX-512 with bf16, which may be called where avx512_scores_available().
+/// ones for AVX-512 with bf16, which may be called where has_avx512_bf16().
 void plain_softmax_tile(const float* scores, const ScoreTile& tile, RunningSoftmax& softmax,
                         std::uint32_t* pairs);
 void plain_score_gradient_tile(const float* scores, const float* dprobabilities,
                                const ScoreTile& tile, const float* log_sum_exp, const float* dot,
                                const ScoreGradients& out);
-bool avx512_scores_available();
 void avx512_softmax_tile(const float* scores, const ScoreTile& tile, RunningSoftmax& softmax,
                          std::uint32_t* pairs);
 void avx512_score_gradient_tile(const float* scores, const float* dprobabilities,

@@ -5,8 +5,6 @@
 
 namespace hetmoe {
 
-bool avx512_scores_available() { return false; }
-
 void avx512_softmax_tile(const float*, const ScoreTile&, RunningSoftmax&, std::uint32_t*) {
   HETMOE_CHECK(false, "no AVX-512 in this build");
 }

@@ -1,14 +1,11 @@
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "core/kernels/attention_scores.h"
+#include "core/kernels/avx512_bf16.h"
 
 // The same as the plain functions on a processor that narrows to bf16 by itself: 16 queries and two
 // keys at a time. Only rows at the edges of what the 16 attend to are masked, those beyond them are
 // not read. What a bf16 could only hold as a denormal becomes 0.
-
-#define HETMOE_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
 namespace hetmoe {
 namespace {
@@ -35,22 +32,9 @@ HETMOE_AVX512_BF16 inline __m512 power_of_two(__m512 x) {
   return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), exponent));
 }
 
-/// Two rows in bf16: the first one's 16 values, then the second one's.
-HETMOE_AVX512_BF16 inline __m512i narrowed(__m512 first, __m512 second) {
-  return (__m512i)_mm512_cvtne2ps_pbh(second, first);
-}
-
-HETMOE_AVX512_BF16 inline void store_pairs(__m512i rows, std::uint32_t* pairs) {
-  const __m512i low_halves_first =
-      _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                       21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  _mm512_storeu_si512(pairs, _mm512_permutexvar_epi16(low_halves_first, rows));
-}
-
-HETMOE_AVX512_BF16 inline void store_rows(__m512i rows, BFloat16* first) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(first), _mm512_castsi512_si256(rows));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(first + kQueries),
-                      _mm512_extracti64x4_epi64(rows, 1));
+/// The same two rows below each other.
+HETMOE_AVX512_BF16 inline void store_tile_rows(__m512i rows, BFloat16* first) {
+  store_rows(rows, first, first + kQueries);
 }
 
 /// Rows of a tile by what 16 queries see of them, all even: none of [0, begin) and from end on, all
@@ -116,7 +100,7 @@ HETMOE_AVX512_BF16 void zero_rows(BFloat16* values, const Columns& columns) {
   for (std::int64_t row = 0; row < end; row += 2) {
     if (row == columns.rows.begin) row = columns.rows.end;
     if (row >= end) break;
-    store_rows(_mm512_setzero_si512(), values + row * kQueries + columns.query);
+    store_tile_rows(_mm512_setzero_si512(), values + row * kQueries + columns.query);
   }
 }
 
@@ -179,9 +163,9 @@ HETMOE_AVX512_BF16 inline void gradients(const float* scores, const float* dprob
         ds[i] = _mm512_maskz_mov_ps(seen, ds[i]);
       }
     }
-    store_rows(narrowed(p[0], p[1]), out.probabilities + at);
+    store_tile_rows(narrowed(p[0], p[1]), out.probabilities + at);
     const __m512i dscores = narrowed(ds[0], ds[1]);
-    store_rows(dscores, out.dscores + at);
+    store_tile_rows(dscores, out.dscores + at);
     store_pairs(dscores, out.dscore_pairs + row / 2 * kQueries + columns.query);
   }
 }
@@ -192,8 +176,6 @@ HETMOE_AVX512_BF16 Columns columns_of(const ScoreTile& tile, std::int64_t query)
 }
 
 }  // namespace
-
-bool avx512_scores_available() { return __builtin_cpu_supports("avx512bf16") != 0; }
 
 HETMOE_AVX512_BF16 void avx512_softmax_tile(const float* scores, const ScoreTile& tile,
                                             RunningSoftmax& softmax, std::uint32_t* pairs) {

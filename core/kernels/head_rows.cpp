@@ -1,5 +1,6 @@
 #include "core/kernels/head_rows.h"
 
+#include "core/kernels/processor.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -60,21 +61,21 @@ HETMOE_VECTORIZED void plain_row_products(const BFloat16* a, const BFloat16* b, 
 
 void rotate_rows(const BFloat16* in, std::int64_t in_stride, const HeadAngles& angles,
                  std::int64_t rows, std::int64_t width, BFloat16* out, std::int64_t out_stride) {
-  static const bool fast = avx512_head_rows_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_rotate_rows : plain_rotate_rows)(in, in_stride, angles, rows, width, out,
                                                   out_stride);
 }
 
 void rotate_rows_back(const float* in, float factor, const HeadAngles& angles, std::int64_t rows,
                       std::int64_t width, BFloat16* out, std::int64_t out_stride) {
-  static const bool fast = avx512_head_rows_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_rotate_rows_back : plain_rotate_rows_back)(in, factor, angles, rows, width, out,
                                                             out_stride);
 }
 
 void row_products(const BFloat16* a, const BFloat16* b, std::int64_t stride, std::int64_t rows,
                   std::int64_t width, float* out) {
-  static const bool fast = avx512_head_rows_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_row_products : plain_row_products)(a, b, stride, rows, width, out);
 }
 

@@ -27,7 +27,7 @@ void row_products(const c10::BFloat16* a, const c10::BFloat16* b, std::int64_t s
                   std::int64_t rows, std::int64_t width, float* out);
 
 /// The two that those above choose from: loops in plain words for any processor, and hand-written
-/// ones for AVX-512 with bf16, which may be called where avx512_head_rows_available().
+/// ones for AVX-512 with bf16, which may be called where has_avx512_bf16().
 void plain_rotate_rows(const c10::BFloat16* in, std::int64_t in_stride, const HeadAngles& angles,
                        std::int64_t rows, std::int64_t width, c10::BFloat16* out,
                        std::int64_t out_stride);
@@ -36,7 +36,6 @@ void plain_rotate_rows_back(const float* in, float factor, const HeadAngles& ang
                             std::int64_t out_stride);
 void plain_row_products(const c10::BFloat16* a, const c10::BFloat16* b, std::int64_t stride,
                         std::int64_t rows, std::int64_t width, float* out);
-bool avx512_head_rows_available();
 void avx512_rotate_rows(const c10::BFloat16* in, std::int64_t in_stride, const HeadAngles& angles,
                         std::int64_t rows, std::int64_t width, c10::BFloat16* out,
                         std::int64_t out_stride);

@@ -5,8 +5,6 @@
 
 namespace hetmoe {
 
-bool avx512_head_rows_available() { return false; }
-
 void avx512_rotate_rows(const c10::BFloat16*, std::int64_t, const HeadAngles&, std::int64_t,
                         std::int64_t, c10::BFloat16*, std::int64_t) {
   HETMOE_CHECK(false, "no AVX-512 in this build");

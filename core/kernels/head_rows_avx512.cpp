@@ -1,11 +1,8 @@
-#include <immintrin.h>
-
+#include "core/kernels/avx512_bf16.h"
 #include "core/kernels/head_rows.h"
 
 // The same as the plain functions on a processor that narrows to bf16 by itself: what a bf16 could
 // only hold as a denormal becomes 0.
-
-#define HETMOE_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
 namespace hetmoe {
 namespace {
@@ -13,18 +10,11 @@ namespace {
 using c10::BFloat16;
 constexpr std::int64_t kLanes = 16;
 
-HETMOE_AVX512_BF16 inline __m512 widened(const BFloat16* values) {
-  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
 HETMOE_AVX512_BF16 inline void store(__m512 values, BFloat16* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), (__m256i)_mm512_cvtneps_pbh(values));
 }
 
 }  // namespace
-
-bool avx512_head_rows_available() { return __builtin_cpu_supports("avx512bf16") != 0; }
 
 HETMOE_AVX512_BF16 void avx512_rotate_rows(const BFloat16* in, std::int64_t in_stride,
                                            const HeadAngles& angles, std::int64_t rows,

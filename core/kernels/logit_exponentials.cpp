@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/processor.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -41,7 +42,7 @@ void plain_exponentials_of_logits(const float* logits, const LogitTile& tile) {
 }
 
 void exponentials_of_logits(const float* logits, const LogitTile& tile) {
-  static const bool fast = avx512_exponentials_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_exponentials_of_logits : plain_exponentials_of_logits)(logits, tile);
 }
 

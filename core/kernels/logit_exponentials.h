@@ -28,9 +28,8 @@ struct LogitTile {
 /// A logit of -infinity gives 0, NaN a sum that is NaN; what exceeds fp32 a sum that is not finite.
 void exponentials_of_logits(const float* logits, const LogitTile& tile);
 
-/// The two that it chooses from; the second where avx512_exponentials_available().
+/// The two that it chooses from; the second where has_avx512_bf16().
 void plain_exponentials_of_logits(const float* logits, const LogitTile& tile);
-bool avx512_exponentials_available();
 void avx512_exponentials_of_logits(const float* logits, const LogitTile& tile);
 
 }  // namespace hetmoe

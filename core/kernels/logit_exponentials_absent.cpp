@@ -5,8 +5,6 @@
 
 namespace hetmoe {
 
-bool avx512_exponentials_available() { return false; }
-
 void avx512_exponentials_of_logits(const float*, const LogitTile&) {
   HETMOE_CHECK(false, "no AVX-512 in this build");
 }

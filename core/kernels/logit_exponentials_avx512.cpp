@@ -1,13 +1,10 @@
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "core/kernels/avx512_bf16.h"
 #include "core/kernels/logit_exponentials.h"
 
 // The same as the plain function on a processor that narrows to bf16 by itself, two rows at a time.
 // What a bf16 could only hold as a denormal becomes 0.
-
-#define HETMOE_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
 namespace hetmoe {
 namespace {
@@ -44,20 +41,6 @@ HETMOE_AVX512_BF16 inline __m512 add_logits(const float* logits, TokenSums& of) 
   return power;
 }
 
-/// Halves of both rows' values in turn: the words of pairs.
-HETMOE_AVX512_BF16 inline __m512i interleaved(__m512i rows) {
-  const __m512i order =
-      _mm512_or_si512(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                      _mm512_setr_epi32(16 << 16, 17 << 16, 18 << 16, 19 << 16, 20 << 16, 21 << 16,
-                                        22 << 16, 23 << 16, 24 << 16, 25 << 16, 26 << 16, 27 << 16,
-                                        28 << 16, 29 << 16, 30 << 16, 31 << 16));
-  return _mm512_permutexvar_epi16(order, rows);
-}
-
-HETMOE_AVX512_BF16 inline __m512i narrowed(__m512 low, __m512 high) {
-  return (__m512i)_mm512_cvtne2ps_pbh(high, low);
-}
-
 /// Past the caches: powers are read again only when those of all the vocabulary are there.
 HETMOE_AVX512_BF16 inline void store_line(BFloat16* target, __m512i line) {
   _mm512_stream_si512(reinterpret_cast<__m512i*>(target), line);
@@ -80,14 +63,12 @@ HETMOE_AVX512_BF16 inline void add_rows(const float* logits, const LogitTile& ti
     if (is_pair) store_line(target + tile.stride, narrowed(second[0], second[1]));
     std::uint32_t* pairs = tile.pairs + i / 2 * kTokens + t;
     for (int j = 0; j < 2; ++j) {
-      _mm512_storeu_si512(pairs + j * kLanes, interleaved(narrowed(first[j], second[j])));
+      store_pairs(narrowed(first[j], second[j]), pairs + j * kLanes);
     }
   }
 }
 
 }  // namespace
-
-bool avx512_exponentials_available() { return __builtin_cpu_supports("avx512bf16") != 0; }
 
 HETMOE_AVX512_BF16 void avx512_exponentials_of_logits(const float* logits, const LogitTile& tile) {
   for (std::int64_t t = 0; t < kTokens; t += 2 * kLanes) {

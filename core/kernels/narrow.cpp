@@ -1,5 +1,6 @@
 #include "core/kernels/narrow.h"
 
+#include "core/kernels/processor.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -18,7 +19,7 @@ HETMOE_VECTORIZED void plain_narrow_rows(const float* source, std::int64_t sourc
 void narrow_rows(const float* source, std::int64_t source_stride, std::int64_t rows,
                  std::int64_t columns, c10::BFloat16* target, std::int64_t target_stride,
                  float factor) {
-  static const bool fast = avx512_narrow_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_narrow_rows : plain_narrow_rows)(source, source_stride, rows, columns, target,
                                                   target_stride, factor);
 }

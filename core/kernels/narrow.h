@@ -13,11 +13,10 @@ void narrow_rows(const float* source, std::int64_t source_stride, std::int64_t r
                  std::int64_t columns, c10::BFloat16* target, std::int64_t target_stride,
                  float factor = 1.0F);
 
-/// The two that it chooses from; the second where avx512_narrow_available().
+/// The two that it chooses from; the second where has_avx512_bf16().
 void plain_narrow_rows(const float* source, std::int64_t source_stride, std::int64_t rows,
                        std::int64_t columns, c10::BFloat16* target, std::int64_t target_stride,
                        float factor);
-bool avx512_narrow_available();
 void avx512_narrow_rows(const float* source, std::int64_t source_stride, std::int64_t rows,
                         std::int64_t columns, c10::BFloat16* target, std::int64_t target_stride,
                         float factor);

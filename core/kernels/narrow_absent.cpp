@@ -5,8 +5,6 @@
 
 namespace hetmoe {
 
-bool avx512_narrow_available() { return false; }
-
 void avx512_narrow_rows(const float*, std::int64_t, std::int64_t, std::int64_t, c10::BFloat16*,
                         std::int64_t, float) {
   HETMOE_CHECK(false, "no AVX-512 in this build");

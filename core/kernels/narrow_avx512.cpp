@@ -1,16 +1,14 @@
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "core/kernels/avx512_bf16.h"
 #include "core/kernels/narrow.h"
 
 namespace hetmoe {
 
-bool avx512_narrow_available() { return __builtin_cpu_supports("avx512bf16") != 0; }
-
-__attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16"))) void avx512_narrow_rows(
-    const float* source, std::int64_t source_stride, std::int64_t rows, std::int64_t columns,
-    c10::BFloat16* target, std::int64_t target_stride, float factor) {
+HETMOE_AVX512_BF16 void avx512_narrow_rows(const float* source, std::int64_t source_stride,
+                                           std::int64_t rows, std::int64_t columns,
+                                           c10::BFloat16* target, std::int64_t target_stride,
+                                           float factor) {
   const __m512 factors = _mm512_set1_ps(factor);
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < columns; j += 32) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/processor.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
@@ -99,13 +100,13 @@ HETMOE_VECTORIZED void plain_swiglu_backward(const float* z, const SwigluTile& t
 
 void packed_swiglu_forward(const float* g, const float* u, const SwigluTile& tile,
                            std::uint32_t* hidden_pairs) {
-  static const bool fast = avx512_swiglu_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_swiglu_forward : plain_swiglu_forward)(g, u, tile, hidden_pairs);
 }
 
 void packed_swiglu_backward(const float* z, const SwigluTile& tile, const SwigluGradients& out,
                             float* token_sums) {
-  static const bool fast = avx512_swiglu_available();
+  static const bool fast = has_avx512_bf16();
   (fast ? avx512_swiglu_backward : plain_swiglu_backward)(z, tile, out, token_sums);
 }
 

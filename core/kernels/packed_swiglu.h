@@ -41,12 +41,11 @@ void packed_swiglu_backward(const float* z, const SwigluTile& tile, const Swiglu
                             float* token_sums);
 
 /// The two that those above choose from: loops in plain words for any processor, and hand-written
-/// ones for AVX-512 with bf16, which may be called where avx512_swiglu_available().
+/// ones for AVX-512 with bf16, which may be called where has_avx512_bf16().
 void plain_swiglu_forward(const float* g, const float* u, const SwigluTile& tile,
                           std::uint32_t* hidden_pairs);
 void plain_swiglu_backward(const float* z, const SwigluTile& tile, const SwigluGradients& out,
                            float* token_sums);
-bool avx512_swiglu_available();
 void avx512_swiglu_forward(const float* g, const float* u, const SwigluTile& tile,
                            std::uint32_t* hidden_pairs);
 void avx512_swiglu_backward(const float* z, const SwigluTile& tile, const SwigluGradients& out,

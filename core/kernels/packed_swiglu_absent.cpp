@@ -5,8 +5,6 @@
 
 namespace hetmoe {
 
-bool avx512_swiglu_available() { return false; }
-
 void avx512_swiglu_forward(const float*, const float*, const SwigluTile&, std::uint32_t*) {
   HETMOE_CHECK(false, "no AVX-512 in this build");
 }

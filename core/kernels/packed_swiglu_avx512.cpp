@@ -1,14 +1,11 @@
-#include <immintrin.h>
-
 #include <algorithm>
 
+#include "core/kernels/avx512_bf16.h"
 #include "core/kernels/packed_swiglu.h"
 
 // The same as the plain functions on a processor that narrows to bf16 by itself, two units at a
 // time. Here 1 / (1 + e) is an estimate with one step of Newton's, and what a bf16 could only hold
 // as a denormal becomes 0.
-
-#define HETMOE_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
 namespace hetmoe {
 namespace {
@@ -36,27 +33,6 @@ HETMOE_AVX512_BF16 inline __m512 sigmoid(__m512 x) {
   return _mm512_fmadd_ps(estimate, error, estimate);
 }
 
-HETMOE_AVX512_BF16 inline __m512 widened(const BFloat16* values) {
-  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
-/// Two units' values of 16 tokens in bf16: the first unit's, then the second's.
-HETMOE_AVX512_BF16 inline __m512i narrowed(__m512 first, __m512 second) {
-  return (__m512i)_mm512_cvtne2ps_pbh(second, first);
-}
-
-HETMOE_AVX512_BF16 inline void store_units(__m512i units, BFloat16* first, BFloat16* second) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(first), _mm512_castsi512_si256(units));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(second), _mm512_extracti64x4_epi64(units, 1));
-}
-
-HETMOE_AVX512_BF16 inline void store_pairs(__m512i units, std::uint32_t* pairs) {
-  const __m512i low = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(units));
-  const __m512i high = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(units, 1));
-  _mm512_storeu_si512(pairs, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-}
-
 struct BackwardUnit {
   __m512 hidden, gate, up, sum;
 };
@@ -80,8 +56,6 @@ struct NoUnit {
 
 }  // namespace
 
-bool avx512_swiglu_available() { return __builtin_cpu_supports("avx512bf16") != 0; }
-
 HETMOE_AVX512_BF16 void avx512_swiglu_forward(const float* g, const float* u,
                                               const SwigluTile& tile, std::uint32_t* hidden_pairs) {
   NoUnit none;
@@ -103,8 +77,8 @@ HETMOE_AVX512_BF16 void avx512_swiglu_forward(const float* g, const float* u,
         b[j] = _mm512_loadu_ps(u_rows[j] + t);
         hidden[j] = _mm512_mul_ps(_mm512_mul_ps(_mm512_mul_ps(gates, a[j]), sigmoid(a[j])), b[j]);
       }
-      store_units(narrowed(a[0], a[1]), gate + t, second_gate + t);
-      store_units(narrowed(b[0], b[1]), up + t, second_up + t);
+      store_rows(narrowed(a[0], a[1]), gate + t, second_gate + t);
+      store_rows(narrowed(b[0], b[1]), up + t, second_up + t);
       store_pairs(narrowed(hidden[0], hidden[1]), hidden_pairs + i / 2 * kTokens + t);
     }
   }
@@ -137,9 +111,9 @@ HETMOE_AVX512_BF16 void avx512_swiglu_backward(const float* z, const SwigluTile&
       _mm512_storeu_ps(token_sums + t, _mm512_add_ps(sums, second.sum));
       const __m512i dgate = narrowed(first.gate, second.gate);
       const __m512i dup = narrowed(first.up, second.up);
-      store_units(narrowed(first.hidden, second.hidden), rows[0] + t, second_rows[0] + t);
-      store_units(dgate, rows[1] + t, second_rows[1] + t);
-      store_units(dup, rows[2] + t, second_rows[2] + t);
+      store_rows(narrowed(first.hidden, second.hidden), rows[0] + t, second_rows[0] + t);
+      store_rows(dgate, rows[1] + t, second_rows[1] + t);
+      store_rows(dup, rows[2] + t, second_rows[2] + t);
       store_pairs(dgate, out.gate_pairs + i / 2 * kTokens + t);
       store_pairs(dup, out.up_pairs + i / 2 * kTokens + t);
     }

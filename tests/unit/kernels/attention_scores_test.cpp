@@ -1,4 +1,5 @@
 #include "core/kernels/attention_scores.h"
+#include "core/kernels/processor.h"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +25,7 @@ struct Kernels {
 /// All that the processor has.
 std::vector<Kernels> all_kernels() {
   std::vector<Kernels> all{{plain_softmax_tile, plain_score_gradient_tile}};
-  if (avx512_scores_available()) {
+  if (has_avx512_bf16()) {
     all.push_back({avx512_softmax_tile, avx512_score_gradient_tile});
   }
   return all;

@@ -196,14 +196,18 @@ TEST(Attention, OfNoScoreAboveMinusInfinityIsNotANumber) {
   const AttentionShape shape{
       .sequences = 1, .length = 70, .num_heads = 1, .num_kv_heads = 1, .head_dim = 32};
   at::Tensor qkv = test_values("qkv", {70, shape.row_width()});
-  qkv.narrow(1, 32, 32).fill_(1.0);  // keys, before they are rotated
+  // The sixth token is alone. An angle of 5 makes its query -inf and inf in two places, where its
+  // key is 0.28 and -0.96.
   std::vector<std::int32_t> begin(70, 0);
-  std::fill(begin.begin() + 1, begin.end(), 1);  // the first token is alone, at no angle
-  qkv[0].narrow(0, 0, 32).fill_(-std::numeric_limits<double>::infinity());
+  begin[5] = 5;
+  std::fill(begin.begin() + 6, begin.end(), 6);
+  qkv[5][0] = -std::numeric_limits<double>::infinity();
+  qkv[5][32] = 1.0;
+  qkv[5][48] = 0.0;
   for (const auto type : {at::kDouble, at::kFloat, at::kBFloat16}) {
     const auto result = attention_forward(qkv.to(type), shape, begin);
-    EXPECT_TRUE(std::isnan(result.output[0].sum().item<double>())) << type;
-    EXPECT_TRUE(std::isfinite(result.output[69].sum().item<double>())) << type;
+    EXPECT_TRUE(std::isnan(result.output[5].sum().item<double>())) << type;
+    EXPECT_TRUE(std::isfinite(result.output.narrow(0, 6, 64).sum().item<double>())) << type;
   }
 }
 

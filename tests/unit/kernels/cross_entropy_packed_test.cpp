@@ -14,6 +14,7 @@
 
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/logit_exponentials.h"
+#include "core/kernels/processor.h"
 #include "tests/support/gradient_check.h"
 
 namespace hetmoe {
@@ -253,7 +254,7 @@ TEST(LogitExponentials, PlainOnesMatchTheLibrary) {
 }
 
 TEST(LogitExponentials, HandWrittenOnesMatchTheLibrary) {
-  if (!avx512_exponentials_available()) GTEST_SKIP() << "no AVX-512 with bf16";
+  if (!has_avx512_bf16()) GTEST_SKIP() << "no AVX-512 with bf16";
   for (const std::int64_t rows : {1, 2, 33, 64}) {
     expect_exponentials(avx512_exponentials_of_logits, rows);
   }

@@ -1,4 +1,5 @@
 #include "core/kernels/head_rows.h"
+#include "core/kernels/processor.h"
 
 #include <gtest/gtest.h>
 
@@ -34,7 +35,7 @@ struct Kernels {
 /// All that the processor has.
 std::vector<Kernels> all_kernels() {
   std::vector<Kernels> all{{plain_rotate_rows, plain_rotate_rows_back, plain_row_products}};
-  if (avx512_head_rows_available()) {
+  if (has_avx512_bf16()) {
     all.push_back({avx512_rotate_rows, avx512_rotate_rows_back, avx512_row_products});
   }
   return all;

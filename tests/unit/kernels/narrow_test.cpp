@@ -1,4 +1,5 @@
 #include "core/kernels/narrow.h"
+#include "core/kernels/processor.h"
 
 #include <gtest/gtest.h>
 
@@ -40,7 +41,7 @@ void expect_rounded(Narrow narrow) {
 TEST(NarrowRows, PlainLoopsRoundToNearestEven) { expect_rounded(plain_narrow_rows); }
 
 TEST(NarrowRows, TheProcessorsOwnInstructionDoes) {
-  if (!avx512_narrow_available()) GTEST_SKIP() << "no AVX-512 with bf16 on this processor";
+  if (!has_avx512_bf16()) GTEST_SKIP() << "no AVX-512 with bf16 on this processor";
   expect_rounded(avx512_narrow_rows);
 }
 

@@ -1,4 +1,5 @@
 #include "core/kernels/packed_swiglu.h"
+#include "core/kernels/processor.h"
 
 #include <gtest/gtest.h>
 
@@ -113,7 +114,7 @@ TEST(PackedSwiglu, PlainLoopsFollowTheFormulas) {
 }
 
 TEST(PackedSwiglu, HandWrittenOnesFollowTheFormulas) {
-  if (!avx512_swiglu_available()) GTEST_SKIP() << "no AVX-512 with bf16 on this processor";
+  if (!has_avx512_bf16()) GTEST_SKIP() << "no AVX-512 with bf16 on this processor";
   const Inputs in = make_inputs();
   for (const auto& [units, tokens] : kTiles) {
     expect_right(run(in, units, tokens, avx512_swiglu_forward, avx512_swiglu_backward), in, units,
@@ -132,7 +133,7 @@ TEST(PackedSwiglu, NanStaysNan) {
     EXPECT_FALSE(std::isnan(out.token_sums[6]));
   };
   expect_nan(run(in, 2, 16, plain_swiglu_forward, plain_swiglu_backward));
-  if (avx512_swiglu_available()) {
+  if (has_avx512_bf16()) {
     expect_nan(run(in, 2, 16, avx512_swiglu_forward, avx512_swiglu_backward));
   }
 }
