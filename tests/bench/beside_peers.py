@@ -1,11 +1,12 @@
 """The program beside its peers on the CPU at hand: JSON lines, one per case and setting, then one table.
 
     beside_peers.py [--sizes S,M,L] [--precisions bf16,fp32] [--threads 1,2] [--ranks 1,2] [--cases NAME,...]
-                    [--rounds 3] [--steps 8] [--warm-up 3] [--build FOLDER] [--peer PYTHON]
+                    [--rounds 3] [--steps 8] [--warm-up STEPS] [--build FOLDER] [--peer PYTHON]
 
 Every measurement is a process of its own on cores of its own. A round runs every case of a setting once, each
 between two measurements of the yardstick (the rate of a 2048 x 1024 x 2048 `at::mm` of the same type and threads,
-by a process that stays); figures are medians over the rounds, a run's own over its steps after the warm-up. A case
+by a process that stays); figures are medians over the rounds, a run's own over its steps after the warm-up (of the size,
+tests/peers/training_sizes.py, unless --warm-up says how many). A case
 that fails prints a line with "error", the others go on, and the exit code is 1. README.md says what a line holds.
 """
 
@@ -92,12 +93,15 @@ class Suite:
     def own(self, setting):
         wanted = self.arguments
         return own_program.measure(wanted.build, SIZES[setting.size], setting.precision, setting.threads,
-                                   setting.ranks, wanted.steps, wanted.warm_up)
+                                   setting.ranks, wanted.steps, self.warm_up(setting))
+
+    def warm_up(self, setting):
+        return self.arguments.warm_up or SIZES[setting.size].warm_up_steps
 
     def peer(self, case, setting):
         script, options = PEER_CASES[case]
         command = [self.arguments.peer, "-B", PEERS / script, "--size", setting.size, "--precision", setting.precision,
-                   "--threads", setting.threads, "--rounds", self.arguments.steps, "--warm-up", self.arguments.warm_up,
+                   "--threads", setting.threads, "--rounds", self.arguments.steps, "--warm-up", self.warm_up(setting),
                    *options]
         environment = dict(os.environ, OMP_NUM_THREADS=str(setting.threads))
         done = measured_process.run(measured_process.pinned(setting.threads, command), LONGEST_SECONDS,
@@ -221,7 +225,7 @@ def parse_arguments(words=None):
     parser.add_argument("--threads", type=some_of(counts), default=[1, 2])
     parser.add_argument("--ranks", type=some_of(counts), default=[1, 2])
     parser.add_argument("--cases", type=some_of(known_cases), default=known_cases, help=",".join(known_cases))
-    for name, default in (("rounds", 3), ("steps", 8), ("warm-up", 3)):
+    for name, default in (("rounds", 3), ("steps", 8), ("warm-up", None)):
         parser.add_argument(f"--{name}", type=positive, default=default)
     parser.add_argument("--build", type=pathlib.Path, default=PROJECT / "build")
     parser.add_argument("--peer", type=pathlib.Path, default=PROJECT / ".deps" / "peers" / "bin" / "python",

@@ -1,6 +1,6 @@
 """How the cost of training grows: tokens/s of `hetmoe train` as one thing grows, beside what linear cost would give.
 
-    growth.py [tokens|experts|ranks|sequence ...] [--rounds 3] [--steps 6] [--warm-up 3] [--threads 1] [--precision bf16]
+    growth.py [tokens|experts|ranks|sequence ...] [--rounds 3] [--steps 6] [--warm-up 20] [--threads 1] [--precision bf16]
               [--build FOLDER] [--tiny]
 
 tokens    sequences of a batch: 4, 8, 16, 32 of 256 tokens
@@ -88,7 +88,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = ("tokens", "experts", "ranks", "sequence")
     parser.add_argument("kinds", nargs="*", choices=(*kinds, []), default=[])
-    for name, default in (("rounds", 3), ("steps", 6), ("warm-up", 3), ("threads", 1)):
+    for name, default in (("rounds", 3), ("steps", 6), ("warm-up", BASE.warm_up_steps), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--build", type=pathlib.Path, default=own_program.PROJECT / "build")

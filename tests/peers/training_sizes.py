@@ -22,6 +22,8 @@ class TrainingSize:
     length: int
     experts: int = 8
     top_k: int = 2
+    # Steps until a process's memory stops growing, ours and the peers': where steps are short, more of them.
+    warm_up_steps: int = 3
 
     @property
     def tokens(self) -> int:
@@ -42,8 +44,8 @@ class TrainingSize:
 
 
 SIZES = {
-    "S": TrainingSize(256, 4, 512, vocabulary=8192, sequences=16, length=256),
-    "M": TrainingSize(512, 6, 1024, vocabulary=8192, sequences=8, length=256),
+    "S": TrainingSize(256, 4, 512, vocabulary=8192, sequences=16, length=256, warm_up_steps=20),
+    "M": TrainingSize(512, 6, 1024, vocabulary=8192, sequences=8, length=256, warm_up_steps=6),
     "L": TrainingSize(768, 4, 1536, vocabulary=32000, sequences=4, length=512),
     "tiny": TrainingSize(64, 2, 64, vocabulary=97, sequences=2, length=24, experts=4),
 }
