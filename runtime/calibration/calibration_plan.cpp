@@ -42,10 +42,11 @@ double all_expert_flops(const CalibrationPlan& plan) {
 }
 
 /// FLOPs per token of one run of all points that take plan.tokens: projections and attention by
-/// themselves, in small decoders and beside those, and the output head, whose forward pass runs
-/// once more than its backward pass. Backward is twice forward.
+/// themselves (in several layers), in small decoders and beside those, and the output head, whose
+/// forward pass runs once more than its backward pass. Backward is twice forward.
 double flops_per_token(const CalibrationPlan& plan) {
-  constexpr double kRunsOfProducts = 3 * (1 + kLayersOfSmallDecoder + 1), kRunsOfHead = 1 + 3;
+  constexpr double kRunsOfProducts = 3 * (kLayersOfDenseRun + kLayersOfSmallDecoder + 1);
+  constexpr double kRunsOfHead = 1 + 3;
   double flops = 0;
   for (const std::int64_t hidden_size : plan.hidden_sizes) {
     const AttentionShape shape = attention_shape(plan, hidden_size, plan.lengths.back());

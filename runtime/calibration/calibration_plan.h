@@ -16,6 +16,9 @@ inline constexpr int kCalibrationRounds = 3;
 /// Layers of the decoders whose products are taken off (layer_measurement.h).
 inline constexpr int kLayersOfSmallDecoder = 3;
 
+/// Layers of projections, or of attention, that one run goes through.
+inline constexpr int kLayersOfDenseRun = 4;
+
 /// At which sizes a calibration measures, and for how long.
 struct CalibrationPlan {
   std::vector<std::int64_t> hidden_sizes;  ///< ascending; of experts, dense products, output head

@@ -37,6 +37,36 @@ class Projection {
   at::Tensor x_, dy_, weight_, gradient_;
 };
 
+/// Pieces of work one after another, as the layers of a decoder come: forward through all, then
+/// backward through all. Alone, a layer would find in its caches what it left there.
+template <typename Piece>
+std::vector<double> seconds_of_one(Measurement& measurement, double seconds_per_point,
+                                   std::vector<Piece>& pieces) {
+  const auto forward = [&] {
+    for (Piece& piece : pieces) piece.forward();
+  };
+  const auto backward = [&] {
+    for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) piece->backward();
+  };
+  std::vector<double> seconds = measurement.medians_of(seconds_per_point, {forward, backward});
+  for (double& value : seconds) value /= static_cast<double>(pieces.size());
+  return seconds;
+}
+
+/// An attention's two projections.
+struct Projections {
+  Projection in, out;
+
+  void forward() {
+    in.forward();
+    out.forward();
+  }
+  void backward() {
+    out.backward();
+    in.backward();
+  }
+};
+
 void add_point(RateCurve& curve, std::int64_t size, double forward_flops,
                const std::vector<double>& seconds) {
   curve.sizes.push_back(size);
@@ -51,18 +81,14 @@ RateCurve measure_dense_products(Measurement& measurement, const CalibrationPlan
   RateCurve curve;
   for (const std::int64_t hidden_size : plan.hidden_sizes) {
     const AttentionShape shape = attention_shape(plan, hidden_size, plan.tokens);
-    Projection in(place, plan.tokens, hidden_size, shape.row_width());
-    Projection out(place, plan.tokens, shape.output_width(), hidden_size);
-    const auto forward = [&] {
-      in.forward();
-      out.forward();
-    };
-    const auto backward = [&] {
-      out.backward();
-      in.backward();
-    };
-    const auto seconds = measurement.medians_of(seconds_per_point, {forward, backward});
-    add_point(curve, hidden_size, in.forward_flops() + out.forward_flops(), seconds);
+    std::vector<Projections> layers;
+    for (int layer = 0; layer < kLayersOfDenseRun; ++layer) {
+      layers.push_back({.in = {place, plan.tokens, hidden_size, shape.row_width()},
+                        .out = {place, plan.tokens, shape.output_width(), hidden_size}});
+    }
+    const auto seconds = seconds_of_one(measurement, seconds_per_point, layers);
+    const Projections& one = layers.front();
+    add_point(curve, hidden_size, one.in.forward_flops() + one.out.forward_flops(), seconds);
   }
   return curve;
 }
@@ -74,9 +100,9 @@ RateCurve measure_attention(Measurement& measurement, const CalibrationPlan& pla
     AttentionShape shape = attention_shape(plan, plan.hidden_sizes.front(), length);
     shape.sequences = std::max<std::int64_t>(1, plan.tokens / length);
     const std::int64_t tokens = shape.sequences * length;
-    AttentionPass attention(place, shape);
-    const auto seconds = measurement.medians_of(
-        seconds_per_point, {[&] { attention.forward(); }, [&] { attention.backward(); }});
+    std::vector<AttentionPass> layers;
+    for (int layer = 0; layer < kLayersOfDenseRun; ++layer) layers.emplace_back(place, shape);
+    const auto seconds = seconds_of_one(measurement, seconds_per_point, layers);
     add_point(curve, length, 2.0 * static_cast<double>(tokens * length * shape.output_width()),
               seconds);
   }

@@ -11,8 +11,10 @@ namespace {
 
 constexpr std::int64_t kMostSlices = 8;
 constexpr std::int64_t kMostLayers = 4;
-constexpr double kFlopsOfOneRun = 4e9;
-constexpr double kBytesOfOneRun = 128 << 20;  // more than caches hold; memory must be filled first
+// A run's bytes are more than caches hold near a core: in a step other layers come in between.
+// Where that is much work, fewer.
+constexpr double kFlopsOfOneRun = 32e9;
+constexpr double kBytesOfOneRun = 128 << 20;
 
 /// The part of one run that a slice may fill: by its work, or by its weights and gradients.
 double part_of_run(std::int64_t hidden_size, std::int64_t rows, std::int64_t width) {
