@@ -12,6 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "launcher/evaluate_tasks.h"
 #include "launcher/settings_option.h"
 #include "launcher/token_lists.h"
 #include "launcher/world.h"
@@ -29,6 +30,7 @@ struct EvaluateOptions {
   std::string data;        ///< PREFIX of a token shard; empty: `tokens`
   std::string tokens;      ///< JSON
   std::optional<std::int64_t> max_tokens;
+  TaskOptions of_tasks;  ///< if it names any
   std::vector<std::string> settings;
   bool json = false;
 };
@@ -106,6 +108,13 @@ std::string as_text(const Evaluated& evaluated) {
 }
 
 int run_evaluate_command(const EvaluateOptions& options) {
+  if (!options.of_tasks.tasks.empty()) {
+    TaskOptions tasks = options.of_tasks;
+    tasks.checkpoint = options.checkpoint;
+    tasks.settings = options.settings;
+    tasks.json = options.json;
+    return run_evaluate_tasks(tasks);
+  }
   return run_on_world([&](Communicator& world) {
     const Evaluated evaluated = evaluate_checkpoint(options, world);
     if (world.rank() != 0) return;
@@ -113,11 +122,43 @@ int run_evaluate_command(const EvaluateOptions& options) {
   });
 }
 
+/// Gives --task.
+CLI::Option* add_task_options(CLI::App& command, TaskOptions& options) {
+  auto* task =
+      command
+          .add_option("--task", options.tasks,
+                      "Multiple-choice items, one JSON object a line, in the form of HellaSwag, "
+                      "PIQA, ARC, OpenBookQA, WinoGrande, BoolQ, SIQA, or {context, choices, "
+                      "answer}; again for more")
+          ->type_name("FILE.jsonl")
+          ->expected(1)
+          ->take_all()
+          ->allow_extra_args(false);
+  command
+      .add_option("--tokenizer", options.tokenizer,
+                  "bytes, or the path of a SentencePiece model (default: that of data.train)")
+      ->type_name("bytes|MODEL")
+      ->needs(task);
+  command
+      .add_option("--max-length", options.max_length,
+                  "Longer items lose their beginning (default: train.sequence_length)")
+      ->type_name("TOKENS")
+      ->check(CLI::Range(std::int64_t{1}, kLongestSequence - 1))
+      ->needs(task);
+  command
+      .add_option("--items", options.items_path,
+                  "Write the log-likelihoods of every item as JSON lines")
+      ->type_name("FILE")
+      ->needs(task);
+  return task;
+}
+
 }  // namespace
 
 void add_evaluate_command(CLI::App& app, std::function<int()>& action) {
-  auto* command = app.add_subcommand(
-      "evaluate", "The loss of a checkpoint on held-out tokens, alone or under mpirun or srun");
+  auto* command = app.add_subcommand("evaluate",
+                                     "The loss of a checkpoint on held-out tokens, or its score in "
+                                     "tasks, alone or under mpirun or srun");
   auto options = std::make_shared<EvaluateOptions>();
   command
       ->add_option("CHECKPOINT", options->checkpoint,
@@ -140,11 +181,17 @@ void add_evaluate_command(CLI::App& app, std::function<int()>& action) {
       ->type_name("N")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 50))
       ->needs(data);
+  auto* task = add_task_options(*command, options->of_tasks)->excludes(data)->excludes(tokens);
   add_parallel_settings(*command, options->settings);
   command->add_flag("--json", options->json, "Print one JSON document");
-  command->footer("Example:\n  mpirun -np 2 hetmoe evaluate runs/a --data data/gcide/valid");
-  command->callback([options, data, tokens, &action] {
-    if (data->count() + tokens->count() == 0) throw CLI::RequiredError("--data or --tokens");
+  command->footer(
+      "Examples:\n"
+      "  mpirun -np 2 hetmoe evaluate runs/a --data data/gcide/valid\n"
+      "  hetmoe evaluate runs/a --task hellaswag.jsonl --task piqa.jsonl");
+  command->callback([options, data, tokens, task, &action] {
+    if (data->count() + tokens->count() + task->count() == 0) {
+      throw CLI::RequiredError("--data, --tokens or --task");
+    }
     action = [options] { return run_evaluate_command(*options); };
   });
 }

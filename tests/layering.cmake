@@ -42,7 +42,7 @@ set(pattern_xxhash "^xxh(ash|3)\\.h$")
 set(owners_xxhash core/base core/files core/data parallel/placement)
 set(pattern_json "^nlohmann/")
 set(owners_json core/data core/files parallel/placement runtime/checkpoint runtime/coordinator runtime/exporter runtime/metrics runtime/profile runtime/report
-                runtime/watchdog launcher)
+                runtime/tasks runtime/watchdog launcher)
 set(pattern_sentencepiece "^sentencepiece")
 set(owners_sentencepiece core/data launcher)
 set(pattern_torch "^(ATen|c10|torch)/")

@@ -4,32 +4,34 @@
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/kernels/cached_attention.h"
 #include "core/kernels/head_rows.h"
 #include "core/kernels/on_gpu/dense.h"
 #include "core/kernels/vector_math.h"
 
 namespace hetmoe {
 
-/// cos and sin of position * theta^(-2i / head_dim), [length, head_dim / 2] each.
+/// cos and sin of position * theta^(-2i / head_dim), [positions, head_dim / 2] each.
 template <typename A>
 struct Rotations {
   std::vector<A> cosine;
   std::vector<A> sine;
 
-  explicit Rotations(const AttentionShape& shape) {
+  Rotations(const AttentionShape& shape, std::int64_t positions) {
     const std::int64_t half = shape.head_dim / 2;
-    cosine.resize(shape.length * half);
-    sine.resize(shape.length * half);
+    cosine.resize(positions * half);
+    sine.resize(positions * half);
     for (std::int64_t i = 0; i < half; ++i) {
       const double frequency = std::pow(
           shape.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(shape.head_dim));
-      for (std::int64_t position = 0; position < shape.length; ++position) {
+      for (std::int64_t position = 0; position < positions; ++position) {
         const double angle = static_cast<double>(position) * frequency;
         cosine[position * half + i] = static_cast<A>(std::cos(angle));
         sine[position * half + i] = static_cast<A>(std::sin(angle));
@@ -40,21 +42,24 @@ struct Rotations {
 
 namespace {
 
-/// Those of the last shape are kept: every layer of every step asks for the same.
+/// Those of the last heads are kept: every layer of every step asks for the same. A sequence that
+/// grows by a token at a time asks for more each time, and gets twice as many.
 template <typename A>
-std::shared_ptr<const Rotations<A>> rotations_of(const AttentionShape& shape) {
+std::shared_ptr<const Rotations<A>> rotations_of(const AttentionShape& shape,
+                                                 std::int64_t positions) {
   struct Kept {
-    std::int64_t length = 0, head_dim = 0;
+    std::int64_t positions = 0, head_dim = 0;
     double theta = 0;
     std::shared_ptr<const Rotations<A>> rotations;
   };
   static std::mutex mutex;
   static Kept kept;
   const std::lock_guard lock(mutex);
-  if (kept.length != shape.length || kept.head_dim != shape.head_dim ||
-      kept.theta != shape.rope_theta) {
-    kept = {shape.length, shape.head_dim, shape.rope_theta,
-            std::make_shared<const Rotations<A>>(shape)};
+  const bool same_heads = kept.head_dim == shape.head_dim && kept.theta == shape.rope_theta;
+  if (!same_heads || kept.positions < positions) {
+    if (same_heads) positions = std::max(positions, 2 * kept.positions);
+    kept = {positions, shape.head_dim, shape.rope_theta,
+            std::make_shared<const Rotations<A>>(shape, positions)};
   }
   return kept.rotations;
 }
@@ -101,6 +106,11 @@ HeadAddress address(const AttentionShape& shape, std::int64_t sequence, std::int
 }  // namespace
 
 RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape) {
+  return split_and_rotate(qkv, shape, 0);
+}
+
+RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape,
+                              std::int64_t first_position) {
   HETMOE_CHECK(qkv.is_contiguous() && qkv.size(1) == shape.row_width(), "row width ", qkv.size(1),
                ", expected ", shape.row_width());
   const std::int64_t kv_heads = shape.sequences * shape.num_kv_heads;
@@ -110,7 +120,7 @@ RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape
       at::empty({kv_heads, shape.length, shape.head_dim}, qkv.options())};
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, qkv.scalar_type(), "split_and_rotate", [&] {
     using A = Arithmetic<scalar_t>;
-    const auto rotations = rotations_of<A>(shape);
+    const auto rotations = rotations_of<A>(shape, first_position + shape.length);
     const std::int64_t half = shape.head_dim / 2;
     const auto* in = qkv.const_data_ptr<scalar_t>();
     auto* query = heads.query.mutable_data_ptr<scalar_t>();
@@ -121,8 +131,9 @@ RotatedHeads split_and_rotate(const at::Tensor& qkv, const AttentionShape& shape
         const std::int64_t sequence = row / shape.length;
         const std::int64_t position = row % shape.length;
         const scalar_t* source = in + row * shape.row_width();
-        const A* c = rotations->cosine.data() + position * half;
-        const A* s = rotations->sine.data() + position * half;
+        const std::int64_t angles = (first_position + position) * half;
+        const A* c = rotations->cosine.data() + angles;
+        const A* s = rotations->sine.data() + angles;
         for (std::int64_t head = 0; head < shape.num_heads; ++head) {
           const auto at = address(shape, sequence, position, head, shape.num_heads, 0);
           rotate(source + at.in_row, query + at.in_heads, c, s, A(1), half);
@@ -146,7 +157,7 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
       at::empty({shape.sequences * shape.length, shape.row_width()}, heads.query.options());
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, rows.scalar_type(), "rotate_back_and_join", [&] {
     using A = Arithmetic<scalar_t>;
-    const auto rotations = rotations_of<A>(shape);
+    const auto rotations = rotations_of<A>(shape, shape.length);
     const std::int64_t half = shape.head_dim / 2;
     auto* out = rows.mutable_data_ptr<scalar_t>();
     const auto* query = heads.query.const_data_ptr<scalar_t>();
@@ -178,7 +189,7 @@ at::Tensor rotate_back_and_join(const RotatedHeads& heads, const AttentionShape&
 }
 
 HeadRotation::HeadRotation(const AttentionShape& shape)
-    : width_(shape.head_dim), rotations_(rotations_of<float>(shape)) {}
+    : width_(shape.head_dim), rotations_(rotations_of<float>(shape, shape.length)) {}
 
 HeadAngles HeadRotation::from(std::int64_t position) const {
   const std::int64_t at = position * (width_ / 2);

@@ -9,12 +9,14 @@
 #include <string>
 
 #include "core/base/check.h"
+#include "core/kernels/cached_attention.h"
 #include "core/kernels/cross_entropy.h"
 #include "core/kernels/linear.h"
 #include "core/kernels/on_gpu/dense.h"
 #include "core/model/backward_signal.h"
 #include "core/model/gpu_attention.h"
 #include "core/model/hyper_parameters.h"
+#include "core/model/key_value_cache.h"
 #include "core/model/parameter_specs.h"
 #include "core/tensor/device.h"
 
@@ -41,6 +43,7 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
   const std::string prefix = "layers." + std::to_string(layer) + ".";
   const ParameterStore& store = parts.parameters;
   Block block;
+  block.layer = layer;
   block.attention_norm = store.dense(prefix + "attention_norm");
   block.query_key_value = store.dense_rows(prefix + "attention.query", prefix + "attention.value");
   if (config_.qk_norm) {
@@ -53,36 +56,36 @@ Decoder::Block Decoder::make_block(int layer, const DecoderParts& parts) const {
   return block;
 }
 
-at::Tensor Decoder::hidden_states(PassState& pass, bool training) {
+at::Tensor Decoder::hidden_states(PassState& pass, bool training, KeyValueCache* cache) {
   if (!embedding_.value.is_cpu()) begin_on_gpu(pass);
   wait_for_parameters(kEmbeddingBlock, pass);
   leaf_ = embed(embedding_, pass, training);
   at::Tensor h = leaf_;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
     h = enter_block(static_cast<int>(layer), h, pass, training);
-    h = compute_block(blocks_[layer], h, pass, training);
+    h = compute_block(blocks_[layer], h, pass, training, cache);
   }
   h = enter_block(head_block(config_), h, pass, training);
   return rms_norm(h, final_norm_, config_.norm_epsilon);
 }
 
 at::Tensor Decoder::compute_block(const Block& block, const at::Tensor& h, PassState& pass,
-                                  bool training) {
+                                  bool training, KeyValueCache* cache) {
   if (training && recomputes_blocks_) {
     return recomputed_block(
         h,
         [this, &block, &pass](const at::Tensor& input) {
-          return before_experts(block, input, pass);
+          return before_experts(block, input, pass, nullptr);
         },
         *block.experts, pass);
   }
-  const BeforeExperts rows = before_experts(block, h, pass);
+  const BeforeExperts rows = before_experts(block, h, pass, cache);
   return rows.h.add(block.experts->forward(rows.x, pass));
 }
 
 BeforeExperts Decoder::before_experts(const Block& block, const at::Tensor& h,
-                                      const PassState& pass) const {
-  const at::Tensor attended = h.add(attend(h, block, pass));
+                                      const PassState& pass, KeyValueCache* cache) const {
+  const at::Tensor attended = h.add(attend(h, block, pass, cache));
   return {attended, rms_norm(attended, block.experts_norm, config_.norm_epsilon)};
 }
 
@@ -135,12 +138,24 @@ void Decoder::fetch_statistics(PassState& pass) {
   std::copy_n(counted.const_data_ptr<double>(), values.size(), values.begin());
 }
 
-at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassState& pass) const {
+at::Tensor Decoder::attend(const at::Tensor& h, const Block& block, const PassState& pass,
+                           KeyValueCache* cache) const {
   const AttentionShape shape = attention_shape(pass);
   at::Tensor qkv =
       linear(rms_norm(h, block.attention_norm, config_.norm_epsilon), block.query_key_value);
   if (config_.qk_norm) qkv = normalise_heads(qkv, block);
-  return linear(attention(qkv, shape, pass), block.attention_output);
+  const at::Tensor mixed = cache != nullptr ? attend_to_cache(qkv, block.layer, pass, *cache)
+                                            : attention(qkv, shape, pass);
+  return linear(mixed, block.attention_output);
+}
+
+at::Tensor Decoder::attend_to_cache(const at::Tensor& qkv, int layer, const PassState& pass,
+                                    KeyValueCache& cache) const {
+  HETMOE_CHECK(pass.microbatch.sequences == 1 && pass.microbatch.document_begin.empty(),
+               "a cache is for one sequence, not ", pass.microbatch.sequences);
+  const RotatedHeads heads = split_and_rotate(qkv, attention_shape(pass), cache.length());
+  const KeyValueCache::Heads all = cache.append(layer, heads.key, heads.value);
+  return cached_attention(heads.query, all.key, all.value);
 }
 
 at::Tensor Decoder::normalise_heads(const at::Tensor& qkv, const Block& block) const {
@@ -189,20 +204,23 @@ void Decoder::parameters_changed() {
   if (hyper_) hyper_->parameters_changed();
 }
 
-double Decoder::evaluate(PassState& pass) {
+double Decoder::evaluate(PassState& pass, std::int64_t first_row) {
   const at::AutoGradMode without_gradients(false);
   const at::Tensor top = hidden_states(pass, /*training=*/false);
   leaf_.reset();
-  const double loss = cross_entropy(top, head_.value, pass.microbatch.targets);
+  const double loss =
+      cross_entropy(top.narrow(0, first_row, top.size(0) - first_row), head_.value,
+                    pass.microbatch.targets.subspan(static_cast<std::size_t>(first_row)));
   fetch_statistics(pass);
   return loss;
 }
 
-at::Tensor Decoder::next_token_logits(PassState& pass) {
+at::Tensor Decoder::next_token_logits(PassState& pass, KeyValueCache* cache) {
   const at::AutoGradMode without_gradients(false);
-  const at::Tensor top = hidden_states(pass, /*training=*/false);
+  const at::Tensor top = hidden_states(pass, /*training=*/false, cache);
   leaf_.reset();
   const Microbatch& microbatch = pass.microbatch;
+  if (cache != nullptr) cache->advance(microbatch.length);
   const auto wide = top.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const at::Tensor last = top.view({microbatch.sequences, microbatch.length, config_.hidden_size})
                               .select(1, microbatch.length - 1)

@@ -21,6 +21,8 @@
 
 namespace hetmoe {
 
+class KeyValueCache;
+
 /// What a decoder is made of; all of it must outlive the decoder.
 struct DecoderParts {
   ParameterStore& parameters;
@@ -51,12 +53,15 @@ class Decoder {
   /// Collective, once after each forward, with the same pass.
   void backward(PassState& pass);
 
-  /// Sum of the token cross entropies without gradients. Collective like forward.
-  double evaluate(PassState& pass);
+  /// Sum of the token cross entropies without gradients, of the rows from `first_row` on (a row for
+  /// each token of the microbatch). Collective like forward.
+  double evaluate(PassState& pass, std::int64_t first_row = 0);
 
   /// What the model expects after the last token of each sequence: logits [sequences, vocabulary],
-  /// fp32 (fp64 for fp64), without gradients. Targets are not looked at. Collective like forward.
-  at::Tensor next_token_logits(PassState& pass);
+  /// fp32 (fp64 for fp64), without gradients. Targets are not looked at. With a cache, on the host,
+  /// the tokens are the next ones of its one sequence, and it then holds them as well: the work is
+  /// that of these tokens, and of attention to all. Collective like forward.
+  at::Tensor next_token_logits(PassState& pass, KeyValueCache* cache = nullptr);
 
   /// Whoever writes parameters otherwise than by the update after a step's last backward pass (a
   /// load, a migration) calls this: what was generated from the old ones is dropped.
@@ -64,22 +69,27 @@ class Decoder {
 
  private:
   struct Block {
+    int layer;
     Parameter attention_norm, query_key_value, query_norm, key_norm, attention_output, experts_norm;
     std::unique_ptr<MoeLayer> experts;
   };
 
   Block make_block(int layer, const DecoderParts& parts) const;
-  at::Tensor hidden_states(PassState& pass, bool training);
-  at::Tensor compute_block(const Block& block, const at::Tensor& h, PassState& pass, bool training);
-  BeforeExperts before_experts(const Block& block, const at::Tensor& h,
-                               const PassState& pass) const;
+  at::Tensor hidden_states(PassState& pass, bool training, KeyValueCache* cache = nullptr);
+  at::Tensor compute_block(const Block& block, const at::Tensor& h, PassState& pass, bool training,
+                           KeyValueCache* cache);
+  BeforeExperts before_experts(const Block& block, const at::Tensor& h, const PassState& pass,
+                               KeyValueCache* cache) const;
   at::Tensor enter_block(int block, const at::Tensor& h, PassState& pass, bool training);
   void wait_for_parameters(int block, PassState& pass);
   void complete_gradients(int block, PassState& pass);
   void begin_on_gpu(PassState& pass);
   void fetch_statistics(PassState& pass);
   AttentionShape attention_shape(const PassState& pass) const;
-  at::Tensor attend(const at::Tensor& h, const Block& block, const PassState& pass) const;
+  at::Tensor attend(const at::Tensor& h, const Block& block, const PassState& pass,
+                    KeyValueCache* cache) const;
+  at::Tensor attend_to_cache(const at::Tensor& qkv, int layer, const PassState& pass,
+                             KeyValueCache& cache) const;
   at::Tensor normalise_heads(const at::Tensor& qkv, const Block& block) const;
 
   ModelConfig config_;

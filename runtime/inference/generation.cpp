@@ -8,10 +8,24 @@
 #include "core/base/error.h"
 #include "core/base/random.h"
 #include "parallel/agreement.h"
-#include "runtime/inference/sampling.h"
+#include "runtime/inference/growing_sequence.h"
 
 namespace hetmoe {
 namespace {
+
+void require_valid(const Sampling& sampling) {
+  if (!(sampling.temperature >= 0)) {
+    throw ConfigError("temperature " + std::to_string(sampling.temperature) +
+                      ", allowed: 0 or more");
+  }
+  if (sampling.top_k < 0) {
+    throw ConfigError("top-k " + std::to_string(sampling.top_k) + ", allowed: 0 (all) or more");
+  }
+  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
+    throw ConfigError("top-p " + std::to_string(sampling.top_p) +
+                      ", allowed: above 0, at most 1 (all)");
+  }
+}
 
 void require_valid(const GenerationRequest& request, std::int64_t model_vocab_size) {
   const auto prompt = static_cast<std::int64_t>(request.prompt.size());
@@ -21,10 +35,7 @@ void require_valid(const GenerationRequest& request, std::int64_t model_vocab_si
                       std::to_string(request.max_tokens) +
                       " more, allowed: " + std::to_string(kLongestSequence) + " together");
   }
-  if (!(request.temperature >= 0)) {
-    throw ConfigError("temperature " + std::to_string(request.temperature) +
-                      ", allowed: 0 or more");
-  }
+  require_valid(request.sampling);
   if (request.vocab_size < 1 || request.vocab_size > model_vocab_size) {
     throw ConfigError("a tokenizer of " + std::to_string(request.vocab_size) +
                       " tokens, allowed: at most model.vocab_size " +
@@ -48,10 +59,12 @@ class Text {
 
   void draw(std::span<const float> logits) {
     const std::int32_t token =
-        sample_token(logits.first(static_cast<std::size_t>(request_.vocab_size)),
-                     request_.temperature, random_, static_cast<std::uint64_t>(drawn()));
+        sample_token(logits.first(static_cast<std::size_t>(request_.vocab_size)), request_.sampling,
+                     random_, static_cast<std::uint64_t>(drawn()));
     ended_ = token == request_.end_of_document;
-    if (!ended_) tokens_.push_back(token);
+    if (ended_) return;
+    tokens_.push_back(token);
+    if (request_.on_token) request_.on_token(token);
   }
 
   Generation take() const {
@@ -85,9 +98,10 @@ Generation generate(LoadedModel& model, const GenerationRequest& request) {
     if (is_first) require_valid(request, model.config().model.vocab_size);
   });
   Text text(request);
+  GrowingSequence sequence(model);
   while (of_first(control, text.goes_on())) {
     const std::vector<float> logits =
-        model.next_token_logits(is_first ? text.tokens() : std::span<const std::int32_t>());
+        sequence.next_token_logits(is_first ? text.tokens() : std::span<const std::int32_t>());
     collectively(control, [&] {
       if (is_first) text.draw(logits);
     });

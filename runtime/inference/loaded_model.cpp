@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/model/decoder.h"
+#include "core/model/key_value_cache.h"
 #include "core/model/parameter_store.h"
 #include "core/model/workload.h"
 #include "core/tensor/device.h"
@@ -177,18 +178,28 @@ ParameterGate& LoadedModel::gate() { return parts_->gate; }
 Decoder& LoadedModel::decoder() { return parts_->decoder; }
 ParameterStore& LoadedModel::parameters() { return parts_->parameters; }
 
-double LoadedModel::loss_sum(std::span<const std::int32_t> tokens, std::int64_t first_token) {
+double LoadedModel::loss_sum(std::span<const std::int32_t> tokens, std::int64_t first_token,
+                             std::int64_t first_scored) {
   HETMOE_CHECK(tokens.size() != 1, "one token has no loss");
   const std::size_t targets = tokens.empty() ? 0 : tokens.size() - 1;
   PassState pass = parts_->pass_over(tokens.first(targets), tokens.last(targets), first_token);
-  return parts_->decoder.evaluate(pass);
+  return parts_->decoder.evaluate(pass, tokens.empty() ? 0 : first_scored - 1);
 }
 
-std::vector<float> LoadedModel::next_token_logits(std::span<const std::int32_t> tokens) {
-  PassState pass = parts_->pass_over(tokens, {}, 0);
-  const at::Tensor logits = parts_->decoder.next_token_logits(pass).to(at::kCPU).contiguous();
+std::vector<float> LoadedModel::next_token_logits(std::span<const std::int32_t> tokens,
+                                                  KeyValueCache* cache) {
+  PassState pass = parts_->pass_over(tokens, {}, cache != nullptr ? cache->length() : 0);
+  const at::Tensor logits =
+      parts_->decoder.next_token_logits(pass, tokens.empty() ? nullptr : cache)
+          .to(at::kCPU)
+          .contiguous();
   const auto* first = logits.const_data_ptr<float>();
   return {first, first + logits.numel()};
+}
+
+std::unique_ptr<KeyValueCache> LoadedModel::make_cache() const {
+  if (parts_->computed.on_gpu) return nullptr;
+  return std::make_unique<KeyValueCache>(config().model, parts_->parameters.type());
 }
 
 }  // namespace hetmoe

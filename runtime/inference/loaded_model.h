@@ -14,6 +14,7 @@
 namespace hetmoe {
 
 class Decoder;
+class KeyValueCache;
 class ParameterGate;
 class ParameterStore;
 
@@ -45,14 +46,20 @@ class LoadedModel {
   Decoder& decoder();
   ParameterStore& parameters();
 
-  /// Sum of the cross entropies (nats) of tokens 1, 2, ... each after those before it. Every rank
-  /// may bring another sequence; an empty one: none, gives 0. `first_token`: where the sequence
-  /// begins among all tokens of the evaluation (forced routing counts them). Ids must lie in the
-  /// vocabulary, at least 2 of them. Collective.
-  double loss_sum(std::span<const std::int32_t> tokens, std::int64_t first_token = 0);
+  /// Sum of the cross entropies (nats) of tokens first_scored, first_scored + 1, ... each after
+  /// those before it. Every rank may bring another sequence; an empty one: none, gives 0.
+  /// `first_token`: where the sequence begins among all tokens of the evaluation (forced routing
+  /// counts them). Ids must lie in the vocabulary, at least 2 of them. Collective.
+  double loss_sum(std::span<const std::int32_t> tokens, std::int64_t first_token = 0,
+                  std::int64_t first_scored = 1);
 
-  /// Logits [vocabulary] of the token after these; of none: none. Collective like loss_sum.
-  std::vector<float> next_token_logits(std::span<const std::int32_t> tokens);
+  /// Logits [vocabulary] of the token after these; of none: none. With a cache: after the tokens
+  /// that it holds and these, which it then holds as well. Collective like loss_sum.
+  std::vector<float> next_token_logits(std::span<const std::int32_t> tokens,
+                                       KeyValueCache* cache = nullptr);
+
+  /// A cache for one sequence of this rank; none where the device knows none (GPUs).
+  std::unique_ptr<KeyValueCache> make_cache() const;
 
  private:
   struct Parts;

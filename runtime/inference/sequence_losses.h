@@ -23,4 +23,17 @@ struct SequenceLoss {
 std::vector<SequenceLoss> sequence_losses(LoadedModel& model,
                                           std::span<const std::vector<std::int32_t>> sequences);
 
+/// A sequence of which only the last tokens are asked for.
+struct Continuation {
+  std::vector<std::int32_t> tokens;
+  std::int64_t scored = 0;  ///< the last of them: at least 1, fewer than all
+};
+
+/// Of each continuation, in order, the sum of the losses (nats) of its scored tokens, each after
+/// all before it: the negative log-likelihood. Ranks take turns, the longest first, so that those
+/// of one turn are about as long. Collective; the continuations that count are rank 0's, and every
+/// rank gets the result. Errors: as sequence_losses.
+std::vector<double> continuation_losses(LoadedModel& model,
+                                        std::vector<Continuation> continuations);
+
 }  // namespace hetmoe

@@ -129,8 +129,8 @@ TEST_F(Loaded, TextEndsWithTheDocument) {
 TEST_F(Loaded, NothingIsDrawnBeyondTheTokenizer) {
   fill(store_);
   LoadedModel model = load(config_);
-  const Generation generated =
-      generate(model, {.prompt = {3}, .max_tokens = 40, .temperature = 50, .vocab_size = 4});
+  const Generation generated = generate(
+      model, {.prompt = {3}, .max_tokens = 40, .sampling = {.temperature = 50}, .vocab_size = 4});
   if (test_world().rank() != 0) return;
   ASSERT_EQ(generated.tokens.size(), 40U);
   EXPECT_EQ(*std::ranges::max_element(generated.tokens), 3);
@@ -153,10 +153,14 @@ TEST_F(Loaded, RequestsThatMakeNoSenseAreRefusedOnAllRanks) {
   EXPECT_THAT(says({.prompt = {1}, .vocab_size = 14}), HasSubstr("at most model.vocab_size 13"));
   EXPECT_THAT(says({.prompt = {1}, .max_tokens = kLongestSequence, .vocab_size = 13}),
               HasSubstr("allowed: 65536 together"));
-  EXPECT_THAT(says({.prompt = {1},
-                    .temperature = std::numeric_limits<double>::quiet_NaN(),
-                    .vocab_size = 13}),
-              HasSubstr("temperature nan"));
+  const auto says_of = [&](const Sampling& sampling) {
+    return says({.prompt = {1}, .sampling = sampling, .vocab_size = 13});
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(says_of({.temperature = nan}), HasSubstr("temperature nan"));
+  EXPECT_THAT(says_of({.top_k = -1}), HasSubstr("top-k -1, allowed: 0 (all) or more"));
+  EXPECT_THAT(says_of({.top_p = nan}), HasSubstr("top-p nan"));
+  EXPECT_THAT(says_of({.top_p = 0}), HasSubstr("top-p 0.000000, allowed: above 0"));
   const auto losses = [&](const std::vector<std::vector<std::int32_t>>& sequences) {
     const auto [code, text] = refusal([&] { sequence_losses(model, sequences); });
     EXPECT_EQ(code, ExitCode::kConfiguration);
@@ -165,6 +169,19 @@ TEST_F(Loaded, RequestsThatMakeNoSenseAreRefusedOnAllRanks) {
   EXPECT_THAT(losses({{1, 2}, {1}}), HasSubstr("sequence 1: 1 tokens, allowed: 2 to 65536"));
   EXPECT_THAT(losses({{1, 13}}), HasSubstr("sequence 0: token 13, allowed: 0 to 12"));
   EXPECT_THAT(losses({{-1, 3}}), HasSubstr("token -1"));
+}
+
+TEST_F(Loaded, WhoeverIsToldOfTokensMayEndTheText) {
+  LoadedModel model = load(config_);
+  GenerationRequest request{.prompt = {3}, .max_tokens = 5, .vocab_size = 13};
+  int told = 0;
+  request.on_token = [&](std::int32_t) {
+    if (++told == 2) throw StorageError("no room for text");
+  };
+  const auto [code, text] = refusal([&] { generate(model, request); });
+  EXPECT_EQ(code, ExitCode::kStorage);
+  EXPECT_EQ(text, "no room for text");
+  EXPECT_EQ(told, test_world().rank() == 0 ? 2 : 0);
 }
 
 TEST_F(Loaded, LogitsThatAreNotFiniteEndAllRanks) {

@@ -12,6 +12,7 @@
 #include "core/base/random.h"
 #include "core/model/parameter_store.h"
 #include "runtime/inference/generation.h"
+#include "runtime/inference/growing_sequence.h"
 #include "runtime/inference/sampling.h"
 #include "runtime/inference/sequence_losses.h"
 #include "tests/distributed/inference_world.h"
@@ -27,6 +28,14 @@ RunConfig with_hyper(HyperKind kind) {
   config.model.hyper.process = 4;
   config.model.hyper.input = 4;
   config.model.hyper.layer_embedding = 2;
+  return config;
+}
+
+RunConfig one_key_head() {
+  RunConfig config = small_model();
+  config.model.num_kv_heads = 1;
+  config.model.head_dim = 6;
+  config.model.qk_norm = false;
   return config;
 }
 
@@ -115,7 +124,7 @@ std::vector<std::int32_t> continued(WholeModel& whole, const GenerationRequest& 
   std::vector<std::int32_t> tokens = request.prompt;
   for (std::int64_t i = 0; i < request.max_tokens; ++i) {
     const std::vector<float> logits = whole.next_token_logits(tokens);
-    tokens.push_back(sample_token(logits, request.temperature, random, i));
+    tokens.push_back(sample_token(logits, request.sampling, random, i));
   }
   tokens.erase(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(request.prompt.size()));
   return tokens;
@@ -124,13 +133,64 @@ std::vector<std::int32_t> continued(WholeModel& whole, const GenerationRequest& 
 TEST_P(Inference, TokensAreThoseOfTheWholeModel) {
   WholeModel whole(config_, store_);
   GenerationRequest request{.prompt = {3, 1, 4}, .max_tokens = 11, .vocab_size = 13};
-  for (const double temperature : {0.0, 0.7, 2.0}) {
-    request.temperature = temperature;
+  const Sampling samplings[] = {{.temperature = 0},
+                                {.temperature = 0.7},
+                                {.temperature = 2},
+                                {.temperature = 2, .top_k = 3},
+                                {.temperature = 2, .top_k = 9, .top_p = 0.8}};
+  for (const Sampling& sampling : samplings) {
+    request.sampling = sampling;
+    std::vector<std::int32_t> told;
+    request.on_token = [&](std::int32_t token) { told.push_back(token); };
     const Generation generated = generate(*model_, request);
+    EXPECT_EQ(told, generated.tokens);
     if (test_world().rank() != 0) continue;
-    EXPECT_EQ(generated.tokens, continued(whole, request)) << temperature;
+    EXPECT_EQ(generated.tokens, continued(whole, request)) << sampling.temperature;
     EXPECT_FALSE(generated.ended);
   }
+}
+
+TEST_P(Inference, LogitsOfAGrowingSequenceAreThoseOfTheWholeModel) {
+  WholeModel whole(config_, store_);
+  std::vector<std::int32_t> text;
+  for (std::int64_t i = 0; i < 90; ++i) text.push_back(static_cast<std::int32_t>((i * i + 5) % 13));
+  // Every rank its own, or the first alone.
+  for (const bool all : {true, false}) {
+    const int rank = test_world().rank();
+    const bool takes_part = all || rank == 0;
+    GrowingSequence sequence(*model_);
+    for (const int length : {3, 4, 5, 80, 81}) {
+      const auto begin = std::span(text).subspan(all ? rank : 0, length);
+      const std::vector<float> logits =
+          sequence.next_token_logits(takes_part ? begin : std::span<const std::int32_t>());
+      if (!takes_part) continue;
+      const std::vector<float> expected = whole.next_token_logits(begin);
+      ASSERT_EQ(logits.size(), expected.size());
+      for (std::size_t i = 0; i < logits.size(); ++i) {
+        EXPECT_NEAR(logits[i], expected[i], 1e-4) << length << " tokens, logit " << i;
+      }
+    }
+  }
+}
+
+TEST_P(Inference, LossesOfContinuationsAreWhatTheirContextsLeaveOver) {
+  std::vector<Continuation> continuations;
+  std::vector<double> expected;
+  WholeModel whole(config_, store_);
+  for (const std::int64_t length : {2, 9, 3, 30, 5}) {
+    Continuation one{.scored = length / 2};
+    for (std::int64_t i = 0; i < length; ++i) {
+      one.tokens.push_back(static_cast<std::int32_t>((5 * length + i * i * 3) % 13));
+    }
+    const std::size_t context = one.tokens.size() - static_cast<std::size_t>(one.scored);
+    expected.push_back(whole.loss_sum(one.tokens));
+    if (context > 1) expected.back() -= whole.loss_sum(std::span(one.tokens).first(context));
+    // Those of the other ranks do not count.
+    if (test_world().rank() == 0) continuations.push_back(one);
+  }
+  const std::vector<double> losses = continuation_losses(*model_, continuations);
+  ASSERT_EQ(losses.size(), expected.size());
+  for (std::size_t i = 0; i < losses.size(); ++i) EXPECT_NEAR(losses[i], expected[i], 1e-4) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -140,6 +200,7 @@ INSTANTIATE_TEST_SUITE_P(
                     InferenceCase{"generated_expert", with_hyper(HyperKind::kGenerated), 3},
                     InferenceCase{"expert_adapters", with_hyper(HyperKind::kExpertAdapters), 2},
                     InferenceCase{"tied_with_top_p", tied_with_top_p(), 3},
+                    InferenceCase{"one_key_head", one_key_head(), 2},
                     InferenceCase{
                         "a_copy_per_rank", small_model(), 2, {"parallel.expert_group_size=1"}}),
     [](const auto& instance) { return instance.param.name; });

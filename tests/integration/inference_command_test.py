@@ -101,6 +101,55 @@ class Used(CommandLineCase):
         self.assertTrue(texts[0].startswith(b"word") and texts[0].endswith(b"\n"), texts[0])
         self.assertEqual(texts[0], texts[1])
 
+    def test_a_streamed_text_is_the_same(self):
+        self.save()
+        for seed in (1, 2, 3):
+            options = [HETMOE, "generate", "run", "--prompt", "wörd", "--seed", str(seed), "--max-tokens", "60"]
+            texts = []
+            for prefix, how in (([], "--no-stream"), ([], "--stream"), (mpirun(2), "--stream")):
+                done = subprocess.run([*prefix, *options, how], cwd=self.folder, env=ENVIRONMENT, capture_output=True,
+                                      timeout=60)
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
+                texts.append(done.stdout)
+            self.assertTrue(texts[0].startswith("wörd".encode()))
+            self.assertEqual(texts[1:], [texts[0]] * 2)
+
+    def test_a_streamed_text_is_there_before_it_is_whole(self):
+        self.save()
+        command = [HETMOE, "generate", "run", "--prompt", "word", "--max-tokens", "60000", "--stream"]
+        with subprocess.Popen(command, cwd=self.folder, env=ENVIRONMENT, stdout=subprocess.PIPE) as process:
+            begin = os.read(process.stdout.fileno(), 4)
+            running = process.poll() is None
+            process.kill()
+        self.assertEqual((begin, running), (b"word", True))
+
+    def test_prompts_from_files(self):
+        self.save()
+        self.write("prompt.txt", "word\n")
+        options = ["--max-tokens", "8", "--json"]
+        given = json.loads(self.hetmoe("generate", "run", "--prompt", "word", *options))
+        for ranks in (0, 2):
+            self.assertEqual(json.loads(self.hetmoe("generate", "run", "--prompt-file", "prompt.txt", *options,
+                                                    ranks=ranks)), given)
+            command = [HETMOE, "generate", "run", "--prompt-file", "-", *options]
+            done = subprocess.run(mpirun(ranks, *command) if ranks else command, cwd=self.folder, env=ENVIRONMENT,
+                                  capture_output=True, input=b"word", timeout=60)
+            self.assertEqual((done.returncode, done.stderr, json.loads(done.stdout)), (0, b"", given))
+
+    def test_drawing_from_few_tokens(self):
+        self.save()
+
+        def tokens(*options, ranks=0):
+            return self.document("generate", "run", "--prompt", "word", "--max-tokens", "20", *options,
+                                 ranks=ranks)["tokens"]
+
+        likeliest = tokens("--temperature", "0")
+        self.assertEqual(tokens("--top-k", "1", "--temperature", "3"), likeliest)
+        self.assertEqual(tokens("--top-p", "1e-9", "--temperature", "3", ranks=2), likeliest)
+        self.assertNotEqual(tokens("--top-k", "50"), tokens("--top-k", "2"))
+        some = self.document("generate", "run", "--prompt", "word", "--top-k", "5", "--top-p", "0.5", "--max-tokens", "1")
+        self.assertEqual((some["top_k"], some["top_p"]), (5, 0.5))
+
     def test_the_newest_checkpoint_counts_and_pieces_are_known_by_their_digest(self):
         self.prepare("pieces", "--train-vocabulary", "300")
         self.save(step=7)
@@ -156,6 +205,10 @@ class Refused(CommandLineCase):
     def test_an_empty_prompt(self):
         for ranks in (0, 2):
             self.refused(2, "--prompt: empty", "generate", "run", "--prompt", "", ranks=ranks)
+            self.write("empty.txt", "\n")
+            self.refused(2, "--prompt-file empty.txt: empty", "generate", "run", "--prompt-file", "empty.txt",
+                         ranks=ranks)
+        self.refused(3, "missing.txt", "generate", "run", "--prompt-file", "missing.txt")
 
     def test_tokens_that_are_no_lists_of_ids(self):
         for tokens in ("", "[[1, 2]", "{}", "[]", "5", "[1, 2]", "[[1, -2]]", "[[1, 2.5]]", '[["a"]]', "[[1, null]]",
@@ -166,13 +219,16 @@ class Refused(CommandLineCase):
 
     def test_options_that_do_not_go_together(self):
         tokens = ["--tokens", "[[1, 2]]"]
-        self.refused(2, "--data or --tokens", "evaluate", "run")
+        self.refused(2, "--data, --tokens or --task", "evaluate", "run")
         self.refused(2, "--data", "evaluate", "run", "--data", "valid", *tokens)
         self.refused(2, "--max-tokens", "evaluate", "run", *tokens, "--max-tokens", "5")
         self.refused(2, "--prompt", "generate", "run")
         for option, value in (("--temperature", "-1"), ("--max-tokens", "-1"), ("--max-tokens", "65537"),
-                              ("--seed", "x")):
+                              ("--seed", "x"), ("--top-k", "-1"), ("--top-p", "0"), ("--top-p", "1.5"),
+                              ("--prompt-file", "small.yaml")):
             self.refused(2, option, "generate", "run", "--prompt", "A", option, value)
+        self.refused(2, "--stream", "generate", "run", "--prompt", "A", "--stream", "--json")
+        self.refused(2, "--no-stream", "generate", "run", "--prompt", "A", "--stream", "--no-stream")
 
 
 if __name__ == "__main__":

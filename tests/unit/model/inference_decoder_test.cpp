@@ -1,12 +1,15 @@
 // A decoder that only evaluates: without gradient memory, and by what it expects next.
 
+#include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "core/base/error.h"
 #include "core/model/decoder.h"
 #include "core/model/host_moe_layer.h"
+#include "core/model/key_value_cache.h"
 #include "core/model/local_token_dispatcher.h"
 #include "tests/support/gradient_check.h"
 
@@ -19,6 +22,7 @@ struct DecoderCase {
   const char* name;
   bool qk_norm = false;
   bool tied = false;
+  RouterKind router = RouterKind::kTopK;
   HyperConfig hyper;
 };
 
@@ -34,6 +38,7 @@ ModelConfig model_of(const DecoderCase& c) {
   config.tie_embeddings = c.tied;
   config.experts.count = 3;
   config.experts.widths = {1, 2, 5};
+  config.router.kind = c.router;
   config.router.top_k = 2;
   config.hyper = c.hyper;
   return config;
@@ -64,6 +69,18 @@ class SmallModel {
                   const std::vector<std::int32_t>& inputs) {
     PassState pass = pass_over(sequences, length, inputs);
     return decoder_.next_token_logits(pass);
+  }
+  /// Of one sequence, after tokens that follow those in the cache.
+  at::Tensor next(const std::vector<std::int32_t>& added, KeyValueCache& cache) {
+    PassState pass = pass_over(1, static_cast<std::int64_t>(added.size()), added);
+    return decoder_.next_token_logits(pass, &cache);
+  }
+  KeyValueCache empty_cache() const { return {config_, at::kDouble}; }
+  double loss_from(std::int64_t first_row, const std::vector<std::int32_t>& inputs,
+                   const std::vector<std::int32_t>& targets) {
+    PassState pass = pass_over(1, static_cast<std::int64_t>(inputs.size()), inputs);
+    pass.microbatch.targets = targets;
+    return decoder_.evaluate(pass, first_row);
   }
 
  private:
@@ -130,6 +147,55 @@ TEST_P(InferenceDecoder, LogitsOfEveryPrefixGiveTheLoss) {
   EXPECT_NEAR(sum, loss, 1e-9 * loss);
 }
 
+TEST_P(InferenceDecoder, LossesOfTheLastRowsAreWhatTheOthersLeaveOver) {
+  SmallModel model(GetParam(), GradientMemory::kNone);
+  const double whole = model.loss_from(0, kInputs, kTargets);
+  for (const std::size_t rows : {1U, 4U, 9U}) {
+    const double begin = model.loss_from(0, {kInputs.begin(), kInputs.begin() + rows},
+                                         {kTargets.begin(), kTargets.begin() + rows});
+    EXPECT_NEAR(model.loss_from(static_cast<std::int64_t>(rows), kInputs, kTargets), whole - begin,
+                1e-9 * whole);
+  }
+}
+
+/// The largest difference of two tensors' values.
+double distance(const at::Tensor& a, const at::Tensor& b) {
+  return a.sub(b).abs().max().item<double>();
+}
+
+// The parts are longer and shorter than a block of queries, and make the cache grow.
+TEST_P(InferenceDecoder, ACacheGivesTheLogitsOfTheWholeText) {
+  SmallModel model(GetParam(), GradientMemory::kNone);
+  for (const std::vector<int>& parts : {std::vector{1, 1, 1, 1}, {5, 1, 1}, {70, 1, 1, 67, 2}}) {
+    KeyValueCache cache = model.empty_cache();
+    std::vector<std::int32_t> text;
+    for (const int part : parts) {
+      std::vector<std::int32_t> added;
+      for (int i = 0; i < part; ++i) {
+        added.push_back(static_cast<std::int32_t>((text.size() * text.size() + 3) % 7));
+        text.push_back(added.back());
+      }
+      const at::Tensor logits = model.next(added, cache);
+      const auto length = static_cast<std::int64_t>(text.size());
+      EXPECT_EQ(cache.length(), length);
+      EXPECT_LT(distance(logits, model.next(1, length, text)), 1e-11) << length;
+    }
+  }
+}
+
+// A pass that ended early has left nothing behind.
+TEST(KeyValueCache, HoldsTokensOnceAllLayersHaveThem) {
+  const DecoderCase plain{.name = "plain", .hyper = {}};
+  KeyValueCache cache(model_of(plain), at::kFloat);
+  const auto heads = [](double value) { return at::full({2, 3, 2}, value); };
+  cache.append(0, heads(1), heads(2));
+  const KeyValueCache::Heads again = cache.append(0, heads(3), heads(4));
+  EXPECT_EQ(cache.length(), 0);
+  EXPECT_EQ(again.key.sizes(), (std::vector<std::int64_t>{2, 3, 2}));
+  EXPECT_EQ(distance(again.key, heads(3)), 0);
+  EXPECT_THROW(cache.advance(3), InternalError);  // the second layer has none
+}
+
 TEST_P(InferenceDecoder, ARankWithoutSequencesGetsNoLogits) {
   SmallModel model(GetParam(), GradientMemory::kNone);
   EXPECT_EQ(model.next(0, 1, {}).sizes(), (std::vector<std::int64_t>{0, 7}));
@@ -152,6 +218,7 @@ INSTANTIATE_TEST_SUITE_P(
     Models, InferenceDecoder,
     testing::Values(DecoderCase{.name = "plain", .hyper = {}},
                     DecoderCase{.name = "qk_norm_tied", .qk_norm = true, .tied = true, .hyper = {}},
+                    DecoderCase{.name = "top_p", .router = RouterKind::kTopP, .hyper = {}},
                     DecoderCase{.name = "generated", .hyper = hyper_of(HyperKind::kGenerated)},
                     DecoderCase{.name = "shared", .hyper = hyper_of(HyperKind::kSharedAdapter)},
                     DecoderCase{.name = "adapters", .hyper = hyper_of(HyperKind::kExpertAdapters)}),
