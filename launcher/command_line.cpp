@@ -15,7 +15,9 @@
 #include "launcher/coordinator_command.h"
 #include "launcher/data_command.h"
 #include "launcher/evaluate_command.h"
+#include "launcher/export_command.h"
 #include "launcher/generate_command.h"
+#include "launcher/import_command.h"
 #include "launcher/init_option.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
@@ -326,6 +328,8 @@ int run_command_line(int argc, const char* const* argv) {
   add_prepare(*data, action);
   add_inspect(*data, action);
   add_checkpoint_command(app, action);
+  add_export_command(app, action);
+  add_import_command(app, action);
   add_coordinator_command(app, action);
   add_status_command(app, action);
   add_ask_commands(app, action);

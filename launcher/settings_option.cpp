@@ -20,8 +20,9 @@ CLI::Option* add_settings(CLI::App& command, std::vector<std::string>& settings)
 }
 
 CLI::Option* add_parallel_settings(CLI::App& command, std::vector<std::string>& settings) {
-  return add(command, settings, "parallel.b=c",
-             "Set a key of the section parallel, such as parallel.threads; may be repeated");
+  return add(
+      command, settings, "a.b=c",
+      "Set a key of parallel, such as parallel.threads, or train.precision; may be repeated");
 }
 
 }  // namespace hetmoe

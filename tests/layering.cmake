@@ -41,7 +41,7 @@ set(owners_spdlog runtime/metrics)
 set(pattern_xxhash "^xxh(ash|3)\\.h$")
 set(owners_xxhash core/base core/files core/data parallel/placement)
 set(pattern_json "^nlohmann/")
-set(owners_json core/data core/files parallel/placement runtime/checkpoint runtime/coordinator runtime/exporter runtime/metrics runtime/profile runtime/report
+set(owners_json core/data core/files parallel/placement runtime/checkpoint runtime/coordinator runtime/exchange runtime/exporter runtime/metrics runtime/profile runtime/report
                 runtime/tasks runtime/watchdog launcher)
 set(pattern_sentencepiece "^sentencepiece")
 set(owners_sentencepiece core/data launcher)

@@ -1,5 +1,7 @@
 #include "runtime/checkpoint/tensor_shapes.h"
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "core/model/parameter_specs.h"
 
@@ -65,6 +67,15 @@ void require_tensors(const Manifest& manifest, const TensorShapes& shapes, bool 
       throw StorageError(checkpoint + ": tensor " + name + " is none of this model's");
     }
   }
+}
+
+void require_moments(const Manifest& manifest, const std::string& checkpoint) {
+  const auto is_moment = [](const auto& tensor) { return tensor.first.starts_with(kFirstMoment); };
+  if (manifest.tensors.empty() || std::ranges::any_of(manifest.tensors, is_moment)) return;
+  throw StorageError(checkpoint + ": tensor " + std::string(kFirstMoment) +
+                     manifest.tensors.begin()->first +
+                     " is missing: it holds weights without moments, from which a run begins "
+                     "(--init) and cannot go on");
 }
 
 }  // namespace hetmoe

@@ -21,4 +21,8 @@ TensorShapes tensor_shapes(const ModelConfig& config);
 void require_tensors(const Manifest& manifest, const TensorShapes& shapes, bool moments,
                      const std::string& checkpoint);
 
+/// Refuses a checkpoint of weights alone, from which a run may begin but not go on. Errors:
+/// StorageError that names `checkpoint` and the way.
+void require_moments(const Manifest& manifest, const std::string& checkpoint);
+
 }  // namespace hetmoe

@@ -6,9 +6,10 @@ namespace hetmoe {
 namespace {
 
 void require_parallel(const std::string& setting) {
-  if (setting.starts_with("parallel.")) return;
+  if (setting.starts_with("parallel.") || setting.starts_with("train.precision=")) return;
   throw ConfigError("--set " + setting +
-                    ": allowed: keys of parallel (all else is as the checkpoint has it)");
+                    ": allowed: keys of parallel and train.precision (all else is as the "
+                    "checkpoint has it)");
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ std::string started_text(const TrafficClasses& traffic, const ComputeChoice& com
 RunConfig config_of_run(const TrainingRequest& request, const ResumePoint& resume) {
   if (!resume.checkpoint) return request.config;
   const CheckpointReader& checkpoint = *resume.checkpoint;
+  require_moments(checkpoint.manifest(), checkpoint.path().string());
   RunConfig config = resumed_config(request.config, checkpoint);
   require_tensors(checkpoint.manifest(), tensor_shapes(config.model), /*moments=*/true,
                   checkpoint.path().string());

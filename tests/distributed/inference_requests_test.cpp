@@ -236,7 +236,8 @@ TEST_F(Loaded, SettingsAreForRanksOnly) {
       refusal([&] { LoadedModel(folder_.path(), {"train.seed=4"}, test_world(), clock_); });
   EXPECT_EQ(code, ExitCode::kConfiguration);
   EXPECT_EQ(text,
-            "--set train.seed=4: allowed: keys of parallel (all else is as the checkpoint has it)");
+            "--set train.seed=4: allowed: keys of parallel and train.precision (all else is as the "
+            "checkpoint has it)");
 }
 
 }  // namespace
