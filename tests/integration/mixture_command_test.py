@@ -20,7 +20,8 @@ class MixtureCase(CommandLineCase):
 
     def setUp(self):
         super().setUp()
-        self.prepare("words", " ".join(f"word{number % 97}" for number in range(6000)))
+        self.prepare("words", "\n\n".join(" ".join(f"word{(number * line) % 97}" for number in range(50))
+                                          for line in range(120)))
         self.prepare("digits", "\n\n".join(str(number * number) for number in range(3000)))
 
     def prepare(self, name, text):
@@ -76,7 +77,7 @@ class Formats(MixtureCase):
         self.assertIn("bits_per_byte", found[0])
         for other in found[1:]:
             self.assertEqual((other["loss"], other["tokens"]), (found[0]["loss"], found[0]["tokens"]))
-        code, _, err = self.run_command(HETMOE, "generate", "trained", "--prompt", "word", "--max-tokens", "2")
+        code, _, err = self.run_command(HETMOE, "generate", "trained", "--prompt", "word", "--max-tokens", "2", "--json")
         self.assertEqual(code, 0, err)
 
     def test_inspect_names_the_format(self):
