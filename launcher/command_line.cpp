@@ -269,7 +269,12 @@ void add_inspect(CLI::App& data, Action& action) {
   auto* command = data.add_subcommand("inspect", "Print what a token shard holds");
   auto prefix = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  command->add_option("PREFIX", *prefix, "Of PREFIX.bin and PREFIX.idx")->required()->type_name("");
+  command
+      ->add_option("SHARD", *prefix,
+                   "PREFIX of PREFIX.bin and PREFIX.idx, a file of llm.c or nanoGPT, or a quoted "
+                   "pattern of several: 'data/part_*.bin'")
+      ->required()
+      ->type_name("");
   command->add_flag("--json", *json, "Print one JSON document");
   command->footer("Example:\n  hetmoe data inspect data/text/train");
   command->callback([prefix, json, &action] {

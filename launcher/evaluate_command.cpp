@@ -165,11 +165,12 @@ void add_evaluate_command(CLI::App& app, std::function<int()>& action) {
                    "A checkpoint's folder, or a run directory: its newest one")
       ->required()
       ->type_name("");
-  auto* data = command
-                   ->add_option("--data", options->data,
-                                "Token shard, read from its beginning in windows of "
-                                "train.sequence_length, as training evaluates")
-                   ->type_name("PREFIX");
+  auto* data =
+      command
+          ->add_option("--data", options->data,
+                       "Token shard, named like data.valid, read from its beginning in windows "
+                       "of train.sequence_length, as training evaluates")
+          ->type_name("PREFIX");
   auto* tokens = command
                      ->add_option("--tokens", options->tokens,
                                   "Sequences of token ids, each by itself: [[1, 2, 3], [4, 5]]")

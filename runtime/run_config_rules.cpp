@@ -1,10 +1,12 @@
 #include "runtime/run_config_rules.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <string>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/config/value_text.h"
 
 namespace hetmoe {
 namespace {
@@ -109,10 +111,38 @@ void check_hyper(const ModelConfig& model, Rules& rules) {
   require_default(hyper.gated == plain.gated, "model.hyper.gated", "false");
 }
 
+/// The first entry that cannot be a source, and why; empty: none.
+std::string faulty_source(const std::vector<std::string>& mixture) {
+  for (std::size_t i = 0; i < mixture.size(); ++i) {
+    const std::string entry = "entry " + std::to_string(i) + " is " + printable(mixture[i]);
+    if (mixture[i].empty() || mixture[i] == "random") return entry + ", allowed: a token shard";
+    const auto first = std::find(mixture.begin(), mixture.end(), mixture[i]) - mixture.begin();
+    if (first != static_cast<std::ptrdiff_t>(i)) {
+      return entry + ", as entry " + std::to_string(first) + " is, allowed: each source once";
+    }
+  }
+  return "";
+}
+
+void check_data(const DataConfig& data, Rules& rules) {
+  const std::size_t sources = data.mixture.size();
+  rules.require(!data.train.empty() || sources > 0, "data.train",
+                "value \"\", allowed: a token shard, or random (or set data.mixture)",
+                {"data.mixture"});
+  rules.require(data.train.empty() || sources == 0, "data.mixture",
+                std::to_string(sources) + " sources, allowed: none with data.train " +
+                    printable(data.train) + " (set it to \"\")",
+                {"data.train"});
+  const std::string fault = faulty_source(data.mixture);
+  rules.require(fault.empty(), "data.mixture", fault);
+  rules.require(data.mixture_weights.size() == sources, "data.mixture_weights",
+                std::to_string(data.mixture_weights.size()) + " numbers, allowed: " +
+                    std::to_string(sources) + ", one for each source of data.mixture",
+                {"data.mixture"});
+}
+
 void check_training(const RunConfig& config, Rules& rules) {
   const TrainConfig& train = config.train;
-  rules.require(!config.data.train.empty(), "data.train",
-                "value \"\", allowed: the PREFIX of a token shard, or random");
   rules.require(train.microbatches < 1 || train.global_batch % train.microbatches == 0,
                 "train.microbatches",
                 value(train.microbatches) + ", allowed: a divisor of train.global_batch " +
@@ -158,6 +188,7 @@ std::vector<ConfigFault> contradictions(const RunConfig& config) {
   check_experts(config.model, rules);
   check_router(config.model, rules);
   check_hyper(config.model, rules);
+  check_data(config.data, rules);
   check_training(config, rules);
   check_evaluation(config, rules);
   check_coordinator(config.coordinator, rules);

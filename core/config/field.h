@@ -21,9 +21,9 @@ struct EnumReference {
 };
 
 /// Points at the member of the struct that a key fills.
-using FieldReference =
-    std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*,
-                 std::vector<std::int64_t>*, std::vector<double>*, EnumReference>;
+using FieldReference = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*,
+                                    std::string*, std::vector<std::int64_t>*, std::vector<double>*,
+                                    std::vector<std::string>*, EnumReference>;
 
 /// One key of the configuration. Valid as long as the struct that was listed.
 struct Field {

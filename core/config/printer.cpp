@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kColumns = 96;
 
-bool is_list(const Field& field) {
+/// Texts hold spaces of their own, which folding lines would change.
+bool is_list_of_numbers(const Field& field) {
   return std::holds_alternative<std::vector<std::int64_t>*>(field.value) ||
          std::holds_alternative<std::vector<double>*>(field.value);
 }
@@ -67,7 +68,7 @@ std::string yaml_document(const std::vector<Field>& fields) {
     const auto words = split(field.key);
     const std::string indent = open_sections(previous, words, text);
     const std::string line = words.back() + ": " + yaml_text(field.value);
-    text += is_list(field) && indent.size() + line.size() > kColumns
+    text += is_list_of_numbers(field) && indent.size() + line.size() > kColumns
                 ? indent + words.back() + ":\n" + wrapped(yaml_text(field.value), indent + "  ")
                 : indent + line + "\n";
     previous = words;

@@ -70,6 +70,8 @@ std::optional<std::string> refusal(const Field& field) {
           return {};
         } else if constexpr (std::is_same_v<Target, std::vector<double>*>) {
           return refusal_of_entry(*target, allowed);
+        } else if constexpr (std::is_same_v<Target, std::vector<std::string>*>) {
+          return {};  // words for lists have not been needed
         } else if constexpr (std::is_pointer_v<Target> && !std::is_same_v<Target, std::string*>) {
           return check_number(static_cast<double>(*target));
         } else {

@@ -22,6 +22,7 @@ using Refusal = std::optional<std::string>;
 
 constexpr std::size_t kMostIntegers = 1024;
 constexpr std::size_t kMostNumbers = 4096;  // tables of measured figures
+constexpr std::size_t kMostTexts = 1024;
 constexpr std::size_t kLongestText = 4096;
 constexpr std::size_t kLongestShown = 60;
 
@@ -83,6 +84,20 @@ struct Assign {
   }
   Refusal operator()(std::vector<double>* field) const {
     return assign_list(field, kMostNumbers, "finite numbers");
+  }
+
+  Refusal operator()(std::vector<std::string>* field) const {
+    if (node.kind != ConfigNode::Kind::kList || node.children.size() > kMostTexts) {
+      return "a list of at most " + std::to_string(kMostTexts) + " texts";
+    }
+    std::vector<std::string> texts(node.children.size());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (Assign{node.children[i]}(&texts[i])) {
+        return "a list of texts of at most " + std::to_string(kLongestText) + " bytes each";
+      }
+    }
+    *field = std::move(texts);
+    return {};
   }
 
   Refusal operator()(const EnumReference& field) const {
@@ -148,6 +163,12 @@ struct YamlText {
     return "[" + text + "]";
   }
 
+  std::string operator()(const std::vector<std::string>* field) const {
+    std::string text;
+    for (const auto& entry : *field) text += (text.empty() ? "" : ", ") + quoted(entry);
+    return "[" + text + "]";
+  }
+
   std::string operator()(const EnumReference& field) const {
     const auto index = static_cast<std::size_t>(field.get(field.target));
     HETMOE_CHECK(index < field.words.size(), "enumerator ", index, " has no word");
@@ -165,6 +186,7 @@ struct TypeText {
   std::string operator()(const std::string*) const { return "text"; }
   std::string operator()(const std::vector<std::int64_t>*) const { return "list of integers"; }
   std::string operator()(const std::vector<double>*) const { return "list of numbers"; }
+  std::string operator()(const std::vector<std::string>*) const { return "list of texts"; }
   std::string operator()(const EnumReference& field) const {
     std::string text;
     for (const auto& word : field.words) text += (text.empty() ? "" : ", ") + word;

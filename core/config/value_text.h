@@ -25,8 +25,8 @@ std::optional<std::string> assign(const FieldReference& field, const ConfigNode&
 /// The value of a field as YAML.
 std::string yaml_text(const FieldReference& field);
 
-/// "integer", "number", "text", "true or false", "list of integers", "list of numbers", or the
-/// words of an enumeration.
+/// "integer", "number", "text", "true or false", "list of integers", "list of numbers", "list
+/// of texts", or the words of an enumeration.
 std::string type_text(const FieldReference& field);
 
 }  // namespace hetmoe

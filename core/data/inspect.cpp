@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/data/byte_tokenizer.h"
+#include "core/data/open_source.h"
 #include "core/data/sentencepiece_tokenizer.h"
 
 namespace hetmoe {
@@ -22,25 +23,68 @@ constexpr std::int64_t kBlockTokens = std::int64_t{1} << 16;
 constexpr std::int64_t kShownTokens = 64;
 constexpr std::size_t kShownFrequent = 10;
 
-std::int64_t vocabulary_limit(const TokenShard& shard) {
-  if (shard.sidecar()) return shard.sidecar()->vocab_size;
-  return shard.token_type() == TokenType::kUint16 ? 65536 : kLargestVocabulary;
+std::int64_t vocabulary_limit(const TokenSource& source) {
+  return source.sidecar() ? source.sidecar()->vocab_size : kLargestVocabulary;
 }
 
-/// How often each id occurs; as long as the largest id needs.
-std::vector<std::int64_t> count_tokens(const TokenShard& shard) {
-  const std::int64_t limit = vocabulary_limit(shard);
-  std::vector<std::int64_t> counts;
+/// Lengths of documents, met one after another. Tokens before the first beginning are the rest of
+/// one that another file begins.
+class DocumentLengths {
+ public:
+  /// The next tokens begin documents at `starts`.
+  void add(const std::vector<std::int64_t>& starts, std::int64_t tokens) {
+    std::int64_t done = 0;
+    for (const std::int64_t start : starts) {
+      open_ += start - done;
+      close();
+      done = start;
+    }
+    open_ += tokens - done;
+  }
+
+  void close() {
+    if (open_ == 0) return;
+    shortest_ = documents_ == 0 ? open_ : std::min(shortest_, open_);
+    longest_ = std::max(longest_, open_);
+    ++documents_;
+    open_ = 0;
+  }
+
+  std::int64_t documents() const { return documents_; }
+  std::int64_t shortest() const { return shortest_; }
+  std::int64_t longest() const { return longest_; }
+
+ private:
+  std::int64_t open_ = 0;
+  std::int64_t documents_ = 0;
+  std::int64_t shortest_ = 0;
+  std::int64_t longest_ = 0;
+};
+
+/// What one pass over the tokens tells.
+struct Counts {
+  std::vector<std::int64_t> of_id;  ///< as long as the largest id needs
+  DocumentLengths documents;        ///< without the empty ones
+};
+
+Counts count_tokens(const TokenSource& source) {
+  const std::int64_t limit = vocabulary_limit(source);
+  Counts counts;
   std::vector<std::int32_t> block;
-  for (std::int64_t begin = 0; begin < shard.num_tokens(); begin += kBlockTokens) {
-    block.resize(static_cast<std::size_t>(std::min(kBlockTokens, shard.num_tokens() - begin)));
-    shard.read_checked(begin, block, limit);
+  std::vector<std::int64_t> starts;
+  for (std::int64_t begin = 0; begin < source.num_tokens(); begin += kBlockTokens) {
+    block.resize(static_cast<std::size_t>(std::min(kBlockTokens, source.num_tokens() - begin)));
+    source.read_checked(begin, block, limit);
     for (const std::int32_t token : block) {
       const auto id = static_cast<std::size_t>(token);
-      if (id >= counts.size()) counts.resize(id + 1);
-      ++counts[id];
+      if (id >= counts.of_id.size()) counts.of_id.resize(id + 1);
+      ++counts.of_id[id];
     }
+    starts.clear();
+    source.find_documents(begin, block, starts);
+    counts.documents.add(starts, static_cast<std::int64_t>(block.size()));
   }
+  counts.documents.close();
   return counts;
 }
 
@@ -68,10 +112,10 @@ std::vector<std::int64_t> most_frequent(const std::vector<std::int64_t>& counts)
   return ids;
 }
 
-std::unique_ptr<Tokenizer> find_tokenizer(const TokenShard& shard, const std::string& executable) {
+std::unique_ptr<Tokenizer> find_tokenizer(const TokenSource& shard, const std::string& executable) {
   if (!shard.sidecar()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer;
-  const auto model = std::filesystem::path(shard.prefix()).parent_path() / "tokenizer.model";
+  const auto model = std::filesystem::path(shard.name()).parent_path() / "tokenizer.model";
   try {
     if (shard.sidecar()->tokenizer_name == "bytes") {
       tokenizer = std::make_unique<ByteTokenizer>();
@@ -85,30 +129,29 @@ std::unique_ptr<Tokenizer> find_tokenizer(const TokenShard& shard, const std::st
   return tokenizer;
 }
 
-nlohmann::ordered_json document_lengths(const TokenShard& shard) {
-  const std::int64_t documents = shard.num_documents();
+nlohmann::ordered_json document_lengths(const DocumentLengths& lengths, std::int64_t documents,
+                                        std::int64_t tokens) {
   if (documents == 0) return nullptr;
-  std::int64_t shortest = shard.num_tokens();
-  std::int64_t longest = 0;
-  for (std::int64_t i = 0; i < documents; ++i) {
-    const std::int64_t length = shard.document_begin(i + 1) - shard.document_begin(i);
-    shortest = std::min(shortest, length);
-    longest = std::max(longest, length);
-  }
-  return {{"shortest", shortest},
-          {"mean", static_cast<double>(shard.num_tokens()) / static_cast<double>(documents)},
-          {"longest", longest}};
+  const bool some_are_empty = documents > lengths.documents();
+  return {{"shortest", some_are_empty ? 0 : lengths.shortest()},
+          {"mean", static_cast<double>(tokens) / static_cast<double>(documents)},
+          {"longest", lengths.longest()}};
 }
 
-nlohmann::ordered_json describe(const TokenShard& shard, const std::string& executable) {
-  const std::vector<std::int64_t> counts = count_tokens(shard);
+nlohmann::ordered_json describe(const TokenSource& shard, const std::string& executable) {
+  const Counts counted = count_tokens(shard);
+  const std::vector<std::int64_t>& counts = counted.of_id;
   const std::unique_ptr<Tokenizer> tokenizer = find_tokenizer(shard, executable);
+  const std::int64_t documents = shard.indexed_documents().value_or(counted.documents.documents());
   nlohmann::ordered_json out;
-  out["prefix"] = shard.prefix();
+  out["shard"] = shard.name();
+  out["format"] = shard.format();
+  if (!shard.vocabulary().empty()) out["vocabulary"] = shard.vocabulary();
+  if (shard.num_files() > 1) out["files"] = shard.num_files();
   out["token_type"] = name_of(shard.token_type());
   out["tokens"] = shard.num_tokens();
-  out["documents"] = shard.num_documents();
-  out["document_tokens"] = document_lengths(shard);
+  out["documents"] = documents;
+  out["document_tokens"] = document_lengths(counted.documents, documents, shard.num_tokens());
   if (const auto& sidecar = shard.sidecar()) {
     out["tokenizer"] = sidecar->tokenizer_name;
     out["vocab_size"] = sidecar->vocab_size;
@@ -130,7 +173,7 @@ nlohmann::ordered_json describe(const TokenShard& shard, const std::string& exec
   }
   std::vector<std::int32_t> first(
       static_cast<std::size_t>(std::min(kShownTokens, shard.num_tokens())));
-  shard.read(0, first);
+  shard.read_checked(0, first, vocabulary_limit(shard));
   out["first_tokens"] = first;
   if (tokenizer) out["first_text"] = tokenizer->decode(first);
   return out;
@@ -177,14 +220,14 @@ std::string for_people(const nlohmann::ordered_json& described) {
 
 }  // namespace
 
-double unigram_entropy_nats(const TokenShard& shard) {
-  return entropy_nats(count_tokens(shard), shard.num_tokens());
+double unigram_entropy_nats(const TokenSource& source) {
+  return entropy_nats(count_tokens(source).of_id, source.num_tokens());
 }
 
-std::string inspect_shard(const std::string& prefix, bool json,
+std::string inspect_shard(const std::string& name, bool json,
                           const std::string& sentencepiece_executable) {
-  const TokenShard shard = TokenShard::open(prefix);
-  const nlohmann::ordered_json described = describe(shard, sentencepiece_executable);
+  const std::shared_ptr<const TokenSource> source = open_token_source(name);
+  const nlohmann::ordered_json described = describe(*source, sentencepiece_executable);
   return json ? dump(described, 2) + "\n" : for_people(described);
 }
 

@@ -57,4 +57,10 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void refuse_bytes(const MappedFile& file, std::int64_t offset_bytes, const std::string& found,
+                  const std::string& expected) {
+  throw StorageError(file.path() + ": at byte " + std::to_string(offset_bytes) + ": found " +
+                     found + ", expected " + expected);
+}
+
 }  // namespace hetmoe

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 
@@ -30,5 +31,18 @@ class MappedFile {
   const std::byte* pointer_ = nullptr;
   std::int64_t size_bytes_ = 0;
 };
+
+/// The number at a byte offset, which must lie in the file. Copied: nothing is aligned behind
+/// headers of odd lengths.
+template <typename T>
+T load(const MappedFile& file, std::int64_t offset_bytes) {
+  T value;
+  std::memcpy(&value, file.bytes().data() + offset_bytes, sizeof(T));
+  return value;
+}
+
+/// Throws StorageError "PATH: at byte N: found X, expected Y".
+[[noreturn]] void refuse_bytes(const MappedFile& file, std::int64_t offset_bytes,
+                               const std::string& found, const std::string& expected);
 
 }  // namespace hetmoe

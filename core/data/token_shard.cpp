@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "core/base/check.h"
@@ -18,25 +19,19 @@ constexpr std::int64_t kSequencesOffset = 18;
 constexpr std::int64_t kDocumentsOffset = 26;
 constexpr std::int64_t kHeaderBytes = 34;
 
-[[noreturn]] void refuse(const MappedFile& file, std::int64_t offset_bytes,
-                         const std::string& found, const std::string& expected) {
-  throw StorageError(file.path() + ": at byte " + std::to_string(offset_bytes) + ": found " +
-                     found + ", expected " + expected);
-}
-
-// The header has 34 bytes, so that nothing behind it is aligned: copy, never cast.
-template <typename T>
-T load(const MappedFile& file, std::int64_t offset_bytes) {
-  T value;
-  std::memcpy(&value, file.bytes().data() + offset_bytes, sizeof(T));
-  return value;
-}
+constexpr std::uint8_t kFloat64Code = 6;
+constexpr std::uint8_t kFloat32Code = 7;
 
 std::string decimal(std::int64_t value) { return std::to_string(value); }
 
-}  // namespace
+std::string text_of_code(std::uint8_t code) {
+  std::string text = "token type code " + std::to_string(code);
+  if (code == kFloat64Code) text += " (float64)";
+  if (code == kFloat32Code) text += " (float32)";
+  return text;
+}
 
-const char* name_of(TokenType type) { return type == TokenType::kUint16 ? "uint16" : "int32"; }
+}  // namespace
 
 TokenShard TokenShard::open(const std::string& prefix) {
   return {prefix, MappedFile(prefix + ".idx"), MappedFile(prefix + ".bin")};
@@ -54,40 +49,41 @@ TokenShard::TokenShard(std::string prefix, MappedFile index, MappedFile tokens)
 void TokenShard::check_header() {
   const std::int64_t size_bytes = index_.size_bytes();
   if (size_bytes < kHeaderBytes) {
-    refuse(index_, size_bytes, "the end of the file", "a header of 34 bytes");
+    refuse_bytes(index_, size_bytes, "the end of the file", "a header of 34 bytes");
   }
   if (std::memcmp(index_.bytes().data(), kMagic.data(), kMagic.size()) != 0) {
-    refuse(index_, 0, "foreign bytes", "'MMIDIDX' and two zero bytes");
+    refuse_bytes(index_, 0, "foreign bytes", "'MMIDIDX' and two zero bytes");
   }
   const auto version = load<std::uint64_t>(index_, kVersionOffset);
-  if (version != 1) refuse(index_, kVersionOffset, "version " + std::to_string(version), "1");
+  if (version != 1) refuse_bytes(index_, kVersionOffset, "version " + std::to_string(version), "1");
   const auto code = load<std::uint8_t>(index_, kTypeOffset);
-  if (code != 4 && code != 8) {
-    refuse(index_, kTypeOffset, "token type code " + std::to_string(code),
-           "4 (int32) or 8 (uint16)");
+  const std::optional<TokenType> type = token_type_of_code(code);
+  if (!type) {
+    refuse_bytes(index_, kTypeOffset, text_of_code(code),
+                 "1 (uint8), 2 (int8), 3 (int16), 4 (int32), 5 (int64) or 8 (uint16)");
   }
-  type_ = static_cast<TokenType>(code);
+  type_ = *type;
 
   // Divisions, so that no product of hostile counts can overflow.
   const auto body_bytes = static_cast<std::uint64_t>(size_bytes - kHeaderBytes);
   const auto sequences = load<std::uint64_t>(index_, kSequencesOffset);
   if (sequences > body_bytes / 12) {
-    refuse(index_, kSequencesOffset, std::to_string(sequences) + " sequences",
-           "at most " + std::to_string(body_bytes / 12) + " in a file of " + decimal(size_bytes) +
-               " bytes");
+    refuse_bytes(index_, kSequencesOffset, std::to_string(sequences) + " sequences",
+                 "at most " + std::to_string(body_bytes / 12) + " in a file of " +
+                     decimal(size_bytes) + " bytes");
   }
   const auto documents = load<std::uint64_t>(index_, kDocumentsOffset);
   const std::uint64_t rest_bytes = body_bytes - 12 * sequences;
   if (documents < 1 || documents > rest_bytes / 8) {
-    refuse(index_, kDocumentsOffset, std::to_string(documents) + " document indices",
-           "1 to " + std::to_string(rest_bytes / 8) + " in a file of " + decimal(size_bytes) +
-               " bytes");
+    refuse_bytes(index_, kDocumentsOffset, std::to_string(documents) + " document indices",
+                 "1 to " + std::to_string(rest_bytes / 8) + " in a file of " + decimal(size_bytes) +
+                     " bytes");
   }
   // Multimodal corpora carry one more byte per sequence, which text does not need.
   const std::uint64_t tail_bytes = rest_bytes - 8 * documents;
   if (tail_bytes != 0 && tail_bytes != sequences) {
-    refuse(index_, size_bytes - static_cast<std::int64_t>(tail_bytes),
-           std::to_string(tail_bytes) + " bytes after the arrays", "the end of the file");
+    refuse_bytes(index_, size_bytes - static_cast<std::int64_t>(tail_bytes),
+                 std::to_string(tail_bytes) + " bytes after the arrays", "the end of the file");
   }
   num_sequences_ = static_cast<std::int64_t>(sequences);
   num_documents_ = static_cast<std::int64_t>(documents) - 1;
@@ -105,21 +101,21 @@ void TokenShard::check_sequences() {
     const auto length = load<std::int32_t>(index_, length_at);
     const std::int64_t room = (tokens_.size_bytes() - expected_offset) / token_bytes;
     if (length < 0 || length > room) {
-      refuse(index_, length_at, "sequence length " + decimal(length),
-             "0 to " + decimal(room) + " (what remains of " + tokens_.path() + ")");
+      refuse_bytes(index_, length_at, "sequence length " + decimal(length),
+                   "0 to " + decimal(room) + " (what remains of " + tokens_.path() + ")");
     }
     const std::int64_t offset = sequence_offset_bytes(sequence);
     if (offset != expected_offset) {
-      refuse(index_, kHeaderBytes + 4 * num_sequences_ + 8 * sequence,
-             "sequence offset " + decimal(offset),
-             decimal(expected_offset) + " (the end of the sequence before)");
+      refuse_bytes(index_, kHeaderBytes + 4 * num_sequences_ + 8 * sequence,
+                   "sequence offset " + decimal(offset),
+                   decimal(expected_offset) + " (the end of the sequence before)");
     }
     expected_offset += length * token_bytes;
   }
   if (expected_offset != tokens_.size_bytes()) {
-    refuse(tokens_, std::min(expected_offset, tokens_.size_bytes()),
-           "a file of " + decimal(tokens_.size_bytes()) + " bytes",
-           decimal(expected_offset) + " bytes by " + index_.path());
+    refuse_bytes(tokens_, std::min(expected_offset, tokens_.size_bytes()),
+                 "a file of " + decimal(tokens_.size_bytes()) + " bytes",
+                 decimal(expected_offset) + " bytes by " + index_.path());
   }
   num_tokens_ = expected_offset / token_bytes;
 }
@@ -132,8 +128,8 @@ void TokenShard::check_documents() {
     const std::int64_t low = document == num_documents_ ? num_sequences_ : previous;
     const std::int64_t high = document == 0 ? 0 : num_sequences_;
     if (index < low || index > high) {
-      refuse(index_, indices_at + 8 * document, "document index " + decimal(index),
-             low == high ? decimal(low) : decimal(low) + " to " + decimal(high));
+      refuse_bytes(index_, indices_at + 8 * document, "document index " + decimal(index),
+                   low == high ? decimal(low) : decimal(low) + " to " + decimal(high));
     }
     previous = index;
   }
@@ -170,31 +166,35 @@ std::int64_t TokenShard::document_at(std::int64_t token) const {
   return low;
 }
 
-void TokenShard::read(std::int64_t begin, std::span<std::int32_t> out) const {
+void TokenShard::copy(std::int64_t begin, std::int64_t lowest, std::int64_t highest,
+                      std::span<std::int32_t> out) const {
   const auto count = static_cast<std::int64_t>(out.size());
   HETMOE_CHECK(begin >= 0 && begin <= num_tokens_ && count <= num_tokens_ - begin, "tokens [",
                begin, ", ", begin, " + ", count, ") of ", num_tokens_);
-  if (out.empty()) return;
-  const std::byte* source = tokens_.bytes().data() + begin * bytes_of(type_);
-  if (type_ == TokenType::kInt32) {
-    std::memcpy(out.data(), source, out.size_bytes());
-    return;
-  }
-  for (std::int32_t& token : out) {
-    std::uint16_t narrow;
-    std::memcpy(&narrow, source, sizeof(narrow));
-    source += sizeof(narrow);
-    token = narrow;
-  }
+  copy_tokens(tokens_, begin * bytes_of(type_), type_, lowest, highest, out);
+}
+
+void TokenShard::read(std::int64_t begin, std::span<std::int32_t> out) const {
+  copy(begin, std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max(),
+       out);
 }
 
 void TokenShard::read_checked(std::int64_t begin, std::span<std::int32_t> out,
                               std::int64_t vocab_size) const {
-  read(begin, out);
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    if (out[i] >= 0 && out[i] < vocab_size) continue;
-    refuse(tokens_, (begin + static_cast<std::int64_t>(i)) * bytes_of(type_),
-           "token id " + decimal(out[i]), "0 to " + decimal(vocab_size - 1));
+  copy(begin, 0, vocab_size - 1, out);
+}
+
+void TokenShard::find_documents(std::int64_t begin, std::span<const std::int32_t> tokens,
+                                std::vector<std::int64_t>& starts) const {
+  if (tokens.empty()) return;
+  const std::int64_t end = begin + static_cast<std::int64_t>(tokens.size());
+  std::int64_t last = -1;
+  for (std::int64_t document = document_at(begin); document < num_documents_; ++document) {
+    const std::int64_t first_token = document_begin(document);
+    if (first_token >= end) break;
+    if (first_token < begin || first_token == last) continue;
+    starts.push_back(first_token - begin);
+    last = first_token;  // of several at one place all but the last are empty
   }
 }
 

@@ -4,31 +4,30 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/data/mapped_file.h"
-#include "core/data/shard_sidecar.h"
+#include "core/data/token_source.h"
 
 namespace hetmoe {
 
-/// Token types of the format that we read; the value is the format's code.
-enum class TokenType : std::uint8_t { kInt32 = 4, kUint16 = 8 };
-
-constexpr std::int64_t bytes_of(TokenType type) { return type == TokenType::kUint16 ? 2 : 4; }
-const char* name_of(TokenType type);
-
-/// A tokenised corpus: read-only view of PREFIX.bin and PREFIX.idx, the pair of files that Megatron
-/// reads and writes, with PREFIX.json beside it when we wrote it. Never copies the corpus.
-/// Move-only. Threads: const calls may run at the same time. Errors: StorageError of one line:
-/// file, byte offset, value found, value expected.
-class TokenShard {
+/// PREFIX.bin and PREFIX.idx, the pair of files that Megatron reads and writes, with PREFIX.json
+/// beside it when we wrote it. Integers of every width; the modes of a multimodal corpus are
+/// skipped. Never copies the corpus. Move-only.
+/// Errors: StorageError of one line: file, byte offset, value found, value expected.
+class TokenShard final : public TokenSource {
  public:
   /// Maps and checks everything but the tokens themselves. Cost: one pass over the .idx.
   static TokenShard open(const std::string& prefix);
 
-  const std::string& prefix() const { return prefix_; }
-  TokenType token_type() const { return type_; }
-  std::int64_t num_tokens() const { return num_tokens_; }
+  const std::string& name() const override { return prefix_; }
+  std::string format() const override { return "Megatron"; }
+  std::string vocabulary() const override { return ""; }
+  TokenType token_type() const override { return type_; }
+  std::int64_t num_files() const override { return 1; }
+  std::int64_t num_tokens() const override { return num_tokens_; }
   std::int64_t num_documents() const { return num_documents_; }
+  std::optional<std::int64_t> indexed_documents() const override { return num_documents_; }
 
   /// Offset of document i's first token, i in [0, num_documents()]; the last is num_tokens().
   std::int64_t document_begin(std::int64_t document) const;
@@ -36,15 +35,14 @@ class TokenShard {
   /// The document that holds a token in [0, num_tokens()). Cost: a binary search.
   std::int64_t document_at(std::int64_t token) const;
 
-  /// Copies tokens [begin, begin + out.size()). The range must lie in the shard.
+  /// Copies tokens [begin, begin + out.size()), a range of the shard. Ids of 64 bits must fit 32.
   void read(std::int64_t begin, std::span<std::int32_t> out) const;
 
-  /// The same, and every id must lie in [0, vocab_size): the .bin is never trusted further than
-  /// what is read. Errors: StorageError naming the byte offset of the first bad id.
-  void read_checked(std::int64_t begin, std::span<std::int32_t> out, std::int64_t vocab_size) const;
-
-  /// Nothing when PREFIX.json does not exist.
-  const std::optional<ShardSidecar>& sidecar() const { return sidecar_; }
+  void read_checked(std::int64_t begin, std::span<std::int32_t> out,
+                    std::int64_t vocab_size) const override;
+  void find_documents(std::int64_t begin, std::span<const std::int32_t> tokens,
+                      std::vector<std::int64_t>& starts) const override;
+  const std::optional<ShardSidecar>& sidecar() const override { return sidecar_; }
 
  private:
   TokenShard(std::string prefix, MappedFile index, MappedFile tokens);
@@ -52,6 +50,8 @@ class TokenShard {
   void check_sequences();
   void check_documents();
   void check_sidecar() const;
+  void copy(std::int64_t begin, std::int64_t lowest, std::int64_t highest,
+            std::span<std::int32_t> out) const;
   std::int64_t sequence_offset_bytes(std::int64_t sequence) const;
 
   std::string prefix_;

@@ -49,7 +49,11 @@ std::int64_t WindowSampler::window_begin(std::int64_t step,
   HETMOE_CHECK(step >= 1, "step ", step);
   HETMOE_CHECK(index_in_global_batch >= 0 && index_in_global_batch < global_batch_, "index ",
                index_in_global_batch, " in a global batch of ", global_batch_);
-  const std::int64_t sample = (step - 1) * global_batch_ + index_in_global_batch;
+  return window_begin_of_sample((step - 1) * global_batch_ + index_in_global_batch);
+}
+
+std::int64_t WindowSampler::window_begin_of_sample(std::int64_t sample) const {
+  HETMOE_CHECK(sample >= 0, "sample ", sample);
   return permuted(sample / num_windows_, sample % num_windows_) * sequence_length_;
 }
 

@@ -22,6 +22,9 @@ class WindowSampler {
   /// Token offset of a window. step counts from 1, index lies in [0, global_batch).
   std::int64_t window_begin(std::int64_t step, std::int64_t index_in_global_batch) const;
 
+  /// Token offset of the sample-th window (from 0) of all that ever come.
+  std::int64_t window_begin_of_sample(std::int64_t sample) const;
+
   /// Which window comes at `position` of an epoch: for a fixed epoch a permutation of
   /// [0, num_windows).
   std::int64_t permuted(std::int64_t epoch, std::int64_t position) const;

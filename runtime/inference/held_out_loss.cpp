@@ -7,11 +7,13 @@
 
 namespace hetmoe {
 
-EvaluationRecord held_out_loss(LoadedModel& model, const std::string& prefix,
+EvaluationRecord held_out_loss(LoadedModel& model, const std::string& name,
                                std::optional<std::int64_t> max_tokens) {
   RunConfig config = model.config();
   config.data.train = "random";  // the run's own text is not read
-  config.data.valid = prefix;
+  config.data.mixture.clear();
+  config.data.mixture_weights.clear();
+  config.data.valid = name;
   const TrainingData data =
       open_shared_training_data(config, model.control(), /*count_unigrams=*/false);
   if (max_tokens) {

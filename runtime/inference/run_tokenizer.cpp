@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/base/error.h"
+#include "core/data/open_source.h"
 #include "core/data/shard_sidecar.h"
 
 namespace hetmoe {
@@ -40,10 +41,19 @@ std::unique_ptr<Tokenizer> tokenizer_of_shard(const std::string& train) {
   return tokenizer;
 }
 
+/// All shards of a run have one tokenizer: the first is asked.
+std::string first_shard(const DataConfig& data) {
+  const std::string& name = data.mixture.empty() ? data.train : data.mixture.front();
+  const bool is_prefix =
+      name.find_first_of("*?[") == std::string::npos && !std::filesystem::is_regular_file(name);
+  return is_prefix ? name : shard_names(name).front();
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_of_run(const RunConfig& config, const std::string& given) {
-  auto tokenizer = given.empty() ? tokenizer_of_shard(config.data.train) : make_tokenizer(given);
+  auto tokenizer =
+      given.empty() ? tokenizer_of_shard(first_shard(config.data)) : make_tokenizer(given);
   if (tokenizer->vocab_size() > config.model.vocab_size) {
     throw ConfigError("the tokenizer has " + std::to_string(tokenizer->vocab_size()) +
                       " tokens, allowed: at most model.vocab_size " +

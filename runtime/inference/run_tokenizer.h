@@ -8,8 +8,9 @@
 
 namespace hetmoe {
 
-/// The tokenizer of the text that a run was trained on: what the sidecar of data.train names, the
-/// model of SentencePiece as tokenizer.model beside the shard, with the digest of the sidecar.
+/// The tokenizer of the text that a run was trained on: what the sidecar of data.train names (of a
+/// pattern or a mixture: of its first shard), the model of SentencePiece as tokenizer.model beside
+/// the shard, with the digest of the sidecar.
 /// `given` ("bytes" or the path of a model) is taken instead if it is not empty.
 /// Starts a process for SentencePiece: not after MPI_Init.
 /// Errors: ConfigError where no tokenizer is known (random tokens, a shard without a sidecar) or

@@ -27,6 +27,16 @@ struct CoreUse {
   int most_sharing = 1;  ///< ranks that may use a rank's cores, it included; 1: all are bound apart
 };
 
+/// One source of training tokens and what a whole run takes of it.
+struct DataSourceRow {
+  std::string name;
+  std::string format;       ///< "Megatron uint16"
+  std::int64_t tokens = 0;  ///< that it holds
+  double weight_ratio = 1;  ///< its share of the sequences, 0..1
+  std::int64_t taken_tokens = 0;
+  double epochs = 0;
+};
+
 /// What will run, for the header. Filled by the trainer before step 1.
 struct RunSummary {
   std::string config_name;
@@ -50,6 +60,7 @@ struct RunSummary {
   std::int64_t gradient_bytes = 0;        ///< per step to their owners, all ranks
   std::int64_t parameter_bytes = 0;       ///< per step from there, all ranks
   std::int64_t busiest_update_bytes = 0;  ///< both, the rank that sends most
+  std::vector<DataSourceRow> sources;     ///< none: random tokens
   std::vector<RankPlanRow> plan;
 };
 

@@ -41,6 +41,27 @@ std::string widths_text(const std::vector<std::int64_t>& widths) {
   return text + "widths from " + std::to_string(*least) + " to " + std::to_string(*most);
 }
 
+std::string source_text(const DataSourceRow& row) {
+  return row.format + ", " + count_text(static_cast<double>(row.tokens)) + " tokens, " +
+         fixed_text(row.epochs, 2) + " epochs";
+}
+
+/// One source in a line, several in a table.
+void source_lines(std::ostringstream& out, const std::vector<DataSourceRow>& sources) {
+  if (sources.empty()) return;
+  if (sources.size() == 1) {
+    line(out, "data", sources.front().name + " (" + source_text(sources.front()) + ")");
+    return;
+  }
+  line(out, "data", "a mixture of " + std::to_string(sources.size()) + " sources");
+  rows(out, sources.size(), [&](std::size_t index) {
+    const DataSourceRow& row = sources[index];
+    out << right_aligned(percent_text(row.weight_ratio), 18) << "  " << row.name << " ("
+        << source_text(row) << ": " << count_text(static_cast<double>(row.taken_tokens))
+        << " tokens)\n";
+  });
+}
+
 void plan_table(std::ostringstream& out, const std::vector<RankPlanRow>& plan) {
   if (plan.empty()) return;
   out << "\n  rank   slices   expert parameters   share of FLOPs      state   activations\n";
@@ -148,6 +169,7 @@ std::string header_text(const RunSummary& summary) {
   line(out, "training",
        std::to_string(summary.steps) + " steps of " + std::to_string(summary.tokens_per_step) +
            " tokens, " + count_text(tokens) + " tokens in all");
+  source_lines(out, summary.sources);
   line(out, "arithmetic",
        summary.precision + " on " + summary.device + ", " + threads_text(summary.cores));
   line(out, "cores", cores_text(summary));

@@ -94,6 +94,7 @@ RunSummary summarize_run(const RunSummaryParts& parts) {
   summary.precision = parts.config.train.precision == Precision::kBf16 ? "bf16" : "fp32";
   summary.cores = parts.cores;
   summary.device = parts.device;
+  summary.sources = parts.sources;
   add_update_traffic(parts, summary);
   summary.plan = plan_rows(parts.config, parts.plan.placement, parts.groups);
   return summary;

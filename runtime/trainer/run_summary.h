@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "parallel/placement/expert_groups.h"
 #include "parallel/placement/planner.h"
@@ -18,6 +19,7 @@ struct RunSummaryParts {
   ExpertGroups groups;
   CoreUse cores;
   std::string device;  ///< of rank 0, for people
+  std::vector<DataSourceRow> sources;
 };
 
 /// What people are told before step 1. Active parameters and shares of FLOPs under a uniform load.

@@ -84,7 +84,8 @@ void TrainingLoop::start_log(const ComputeChoice& compute) {
                                  .plan = plan_,
                                  .groups = traffic_.groups,
                                  .cores = compute.cores,
-                                 .device = compute.device.name}));
+                                 .device = compute.device.name,
+                                 .sources = data_.sources}));
     log_->predicted(rebalancing_.predicted_expert_seconds(plan_.placement));
     for (const std::string& reason : resume_.passed_over) log_->warning("passed over: " + reason);
     if (!start_.taken_over.empty()) log_->warning(start_.taken_over);

@@ -195,7 +195,7 @@ class Refused(CommandLineCase):
                  "model.vocab_size=257", "--run-dir", self.folder / "run"]
         outcome = self.run_command(*mpirun(1, "-wdir", self.folder / "rank0", *train), ":", "-np", "1", "-wdir",
                                    self.folder / "rank1", *train)
-        self.assert_refused(outcome, 3, "rank 1: data.train and data.valid hold",
+        self.assert_refused(outcome, 3, "rank 1: data/train holds ",
                             "all ranks must read the same files")
 
     def test_source_weights_for_another_number_of_ranks(self):

@@ -24,6 +24,7 @@ struct Change {
   void operator()(double* value) const { *value = *value * (1 + 1e-15) + 1e-300; }
   void operator()(std::vector<std::int64_t>* value) const { value->push_back(1); }
   void operator()(std::vector<double>* value) const { value->push_back(1); }
+  void operator()(std::vector<std::string>* value) const { value->emplace_back("x"); }
   template <typename Integer>
   requires std::is_integral_v<Integer>
   void operator()(Integer* value) const { *value += 1; }

@@ -34,6 +34,7 @@ struct Outer {
   std::uint64_t seed = 3;
   std::string name = "n";
   std::vector<std::int64_t> list;
+  std::vector<std::string> texts;
   Color color = Color::kRed;
   Inner inner;
 
@@ -46,6 +47,7 @@ struct Outer {
     visit.field("seed", seed, "", "Unsigned.");
     visit.field("name", name, "", "A text.");
     visit.field("list", list, "", "Numbers.");
+    visit.field("texts", texts, "", "Texts.");
     visit.field("color", color, "", "A word.");
   }
 };
@@ -144,6 +146,36 @@ TEST(FieldReading, TablesAreListsOfFiniteNumbers) {
   EXPECT_EQ(type_text(&table), "list of numbers");
 }
 
+TEST(FieldReading, ListsOfTextsHoldTextsAlone) {
+  std::vector<std::string> texts = {"before"};
+  EXPECT_EQ(assign(&texts, text_node("a")), "a list of at most 1024 texts");
+  EXPECT_EQ(assign(&texts, list_node(std::vector<std::string>(1025, "a"))),
+            "a list of at most 1024 texts");
+  EXPECT_EQ(assign(&texts, list_node({"a", std::string(4097, 'a')})),
+            "a list of texts of at most 4096 bytes each");
+  ConfigNode nested;
+  nested.kind = ConfigNode::Kind::kList;
+  nested.children = {list_node({"a"})};
+  EXPECT_EQ(assign(&texts, nested), "a list of texts of at most 4096 bytes each");
+  EXPECT_EQ(texts, std::vector<std::string>{"before"});
+  EXPECT_FALSE(assign(&texts, list_node({"1", "", "true"})).has_value());
+  EXPECT_EQ(texts, (std::vector<std::string>{"1", "", "true"}));
+  EXPECT_EQ(type_text(&texts), "list of texts");
+}
+
+// Spaces in a row would not survive lines that are folded.
+TEST(FieldListing, LongListsOfTextsReadBackAsTheyWere) {
+  Outer outer;
+  for (int i = 0; i < 40; ++i) outer.texts.push_back("a  folder, \"" + std::to_string(i) + "\" #");
+  const ConfigNode tree = parse_yaml(yaml_document(list_fields(outer)), "printed");
+  Outer read;
+  for (const ConfigNode& node : tree.children) {
+    if (node.key != "texts") continue;
+    EXPECT_FALSE(assign(&read.texts, node).has_value());
+  }
+  EXPECT_EQ(read.texts, outer.texts);
+}
+
 struct Table {
   std::vector<double> table;
   template <typename Visitor>
@@ -175,6 +207,7 @@ TEST(FieldListing, AFieldIsReadPrintedAndExplainedFromOneListing) {
   Outer outer;
   outer.name = "say \"hi\"\t\\";
   outer.list = {1, -2};
+  outer.texts = {"a b"};
   EXPECT_EQ(yaml_document(list_fields(outer)),
             "on: false\n"
             "small: 1\n"
@@ -184,6 +217,7 @@ TEST(FieldListing, AFieldIsReadPrintedAndExplainedFromOneListing) {
             "seed: 3\n"
             "name: \"say \\\"hi\\\"\\x09\\\\\"\n"
             "list: [1, -2]\n"
+            "texts: [\"a b\"]\n"
             "color: red\n");
   const std::string reference = reference_text(list_fields(outer));
   EXPECT_NE(reference.find("inner:\n  rate: 0.5  # number, per second, >= 0\n      # How fast.\n"),

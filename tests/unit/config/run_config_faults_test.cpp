@@ -170,12 +170,43 @@ TEST(RunConfigFaults, ListedWidthsCountThemselvesButNotAgainstTheirCount) {
 }
 
 TEST(RunConfigFaults, DataIsRequired) {
-  EXPECT_EQ(ConfigText("").complaint(),
-            "x.yaml: data.train: value \"\", allowed: the PREFIX of a token shard, or random\n"
-            "x.yaml: evaluate.every_steps: value 200, allowed: 0 without data.valid");
+  EXPECT_EQ(
+      ConfigText("").complaint(),
+      "x.yaml: data.train: value \"\", allowed: a token shard, or random (or set data.mixture)\n"
+      "x.yaml: evaluate.every_steps: value 200, allowed: 0 without data.valid");
   EXPECT_EQ(ConfigText("data: {train: a, valid: b}\n").complaint({"evaluate.tokens=16"}),
             "--set evaluate.tokens=16: evaluate.tokens: value 16, allowed: at least "
             "train.sequence_length 256");
+}
+
+TEST(RunConfigFaults, AMixtureIsTheOnlySourceAndHasAWeightForEachOfItsOwn) {
+  const auto complaint_of = [](const std::string& data) {
+    return ConfigText("data: {" + data + ", valid: v}\n").complaint();
+  };
+  EXPECT_EQ(complaint_of("mixture: [a, 'b  c', d_*.bin], mixture_weights: [0.7, 2, 1e-3]"), "");
+  EXPECT_EQ(complaint_of("mixture: [a], mixture_weights: [1]"), "");
+  EXPECT_EQ(complaint_of("mixture: [a, b], mixture_weights: [1, 1], train: t"),
+            "x.yaml:1: data.mixture: 2 sources, allowed: none with data.train t (set it to \"\")");
+  EXPECT_EQ(complaint_of("mixture: [a, b]"),
+            "x.yaml:1: data.mixture_weights: 0 numbers, allowed: 2, one for each source of "
+            "data.mixture");
+  EXPECT_EQ(complaint_of("train: t, mixture_weights: [1]"),
+            "x.yaml:1: data.mixture_weights: 1 numbers, allowed: 0, one for each source of "
+            "data.mixture");
+  EXPECT_EQ(complaint_of("mixture: [], mixture_weights: []"),
+            "x.yaml:1: data.train: value \"\", allowed: a token shard, or random (or set "
+            "data.mixture)");
+  EXPECT_EQ(complaint_of("mixture: [a, b], mixture_weights: [1, 0]"),
+            "x.yaml:1: data.mixture_weights: entry 1 is 0, allowed: > 0 and <= 1000000000000");
+  EXPECT_EQ(complaint_of("mixture: [a, b], mixture_weights: [1, .inf]"),
+            "x.yaml:1: data.mixture_weights: value [1, .inf], allowed: a list of finite numbers, "
+            "> 0 and <= 1000000000000");
+  EXPECT_EQ(complaint_of("mixture: [a, \"\"], mixture_weights: [1, 1]"),
+            "x.yaml:1: data.mixture: entry 1 is \"\", allowed: a token shard");
+  EXPECT_EQ(complaint_of("mixture: [random, a], mixture_weights: [1, 1]"),
+            "x.yaml:1: data.mixture: entry 0 is random, allowed: a token shard");
+  EXPECT_EQ(complaint_of("mixture: [a, b, a], mixture_weights: [1, 1, 1]"),
+            "x.yaml:1: data.mixture: entry 2 is a, as entry 0 is, allowed: each source once");
 }
 
 TEST(RunConfigFaults, AMisreadKeyDoesNotAlsoContradict) {

@@ -108,6 +108,8 @@ TEST(RunConfig, DefaultsAreTheContracts) {
     gated: false
 data:
   train: ""
+  mixture: []
+  mixture_weights: []
   valid: ""
   attention_across_documents: true
 train:
@@ -189,6 +191,17 @@ TEST(RunConfig, SettingsWinOverTheFileAndTheLastOneCounts) {
   EXPECT_EQ(config.model.router.kind, RouterKind::kTopP);
   EXPECT_EQ(config.train.learning_rate, 0.003);
   EXPECT_TRUE(config.model.qk_norm);
+}
+
+TEST(RunConfig, AMixtureReadsBackAndCanBeSet) {
+  const ConfigText text("data: {train: x, valid: v}\n");
+  const RunConfig config = text.load({"data.train=", "data.mixture=[a/train, 'b  c', d_*.bin]",
+                                      "data.mixture_weights=[7, 3, 0.1]"});
+  EXPECT_THAT(config.data.mixture, ElementsAre("a/train", "b  c", "d_*.bin"));
+  EXPECT_THAT(config.data.mixture_weights, ElementsAre(7, 3, 0.1));
+  const RunConfig read = ConfigText(resolved_yaml(config)).load();
+  EXPECT_EQ(read.data.mixture, config.data.mixture);
+  EXPECT_EQ(read.data.mixture_weights, config.data.mixture_weights);
 }
 
 TEST(RunConfig, ASettingMendsAContradictionOfTheFile) {

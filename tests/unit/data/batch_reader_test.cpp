@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/data/random_batch_reader.h"
 #include "core/data/shard_batch_reader.h"
+#include "core/data/token_shard.h"
 #include "core/data/token_shard_writer.h"
 #include "tests/support/temporary_folder.h"
 

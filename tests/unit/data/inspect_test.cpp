@@ -7,7 +7,8 @@
 
 #include "core/base/error.h"
 #include "core/data/prepare.h"
-#include "hand_made_shard.h"
+#include "core/data/token_shard.h"
+#include "flat_file.h"
 
 namespace hetmoe {
 namespace {
@@ -42,6 +43,62 @@ TEST(InspectShard, TellsWhatAForeignShardHolds) {
   EXPECT_EQ(json["distinct_tokens"], 6);
   EXPECT_EQ(json["first_tokens"], nlohmann::json({1, 2, 3, 4, 5, 0xFEFF}));
   EXPECT_FALSE(json.contains("tokenizer"));
+}
+
+TEST(InspectShard, CountsDocumentsOfFormatsWithoutAnIndex) {
+  const TemporaryFolder folder;
+  const std::vector<std::int64_t> first = {50256, 1, 2, 50256, 3};
+  const std::vector<std::int64_t> second = {4, 5, 50256, 6};  // goes on with the last document
+  folder.write("llm_0.bin", gpt2_file(first).bytes());
+  folder.write("llm_1.bin", gpt2_file(second).bytes());
+  const auto llm = nlohmann::json::parse(inspect_shard(folder / "llm_*.bin", true));
+  EXPECT_EQ(llm["shard"], folder / "llm_*.bin");
+  EXPECT_EQ(llm["format"], "llm.c version 1");
+  EXPECT_EQ(llm["vocabulary"], "GPT-2");
+  EXPECT_EQ(llm["files"], 2);
+  EXPECT_EQ(llm["token_type"], "uint16");
+  EXPECT_EQ(llm["tokens"], 9);
+  EXPECT_EQ(llm["documents"], 3);
+  EXPECT_EQ(llm["document_tokens"]["shortest"], 2);
+  EXPECT_EQ(llm["document_tokens"]["mean"], 3.0);
+  EXPECT_EQ(llm["document_tokens"]["longest"], 4);
+  EXPECT_EQ(llm["most_frequent"][0]["id"], 50256);
+
+  folder.write("nano", token_bytes<std::uint16_t>({1, 2, 50256, 3, 50256, 4}));
+  const std::string nano = inspect_shard(folder / "nano", false);
+  EXPECT_THAT(nano, HasSubstr("format                 nanoGPT\n"));
+  EXPECT_THAT(nano, HasSubstr("documents              3\n"));
+  EXPECT_THAT(nano, HasSubstr("shortest 1, mean 2.000, longest 3\n"));
+}
+
+// Blocks of 65,536 tokens are read: a document may lie in several.
+TEST(InspectShard, CountsDocumentsThatAreLongerThanABlock) {
+  const TemporaryFolder folder;
+  std::vector<std::int64_t> tokens(200000, 7);
+  for (const std::size_t at : {std::size_t{65535}, std::size_t{199999}}) tokens[at] = 50256;
+  folder.write("nano", token_bytes<std::uint16_t>(tokens));
+  folder.write("llm", gpt2_file(tokens).bytes());
+  const auto nano = nlohmann::json::parse(inspect_shard(folder / "nano", true));
+  EXPECT_EQ(nano["documents"], 2);
+  EXPECT_EQ(nano["document_tokens"]["shortest"], 65536);
+  EXPECT_EQ(nano["document_tokens"]["longest"], 134464);
+  const auto llm = nlohmann::json::parse(inspect_shard(folder / "llm", true));
+  EXPECT_EQ(llm["documents"], 3);
+  EXPECT_EQ(llm["document_tokens"]["shortest"], 1);
+  EXPECT_EQ(llm["document_tokens"]["longest"], 134464);
+}
+
+TEST(InspectShard, TellsOfEmptyDocumentsThatAnIndexCounts) {
+  const TemporaryFolder folder;
+  const HandMadeShard made{.num_sequences = 2,
+                           .num_indices = 4,
+                           .lengths = {2, 4},
+                           .offsets = {0, 4},
+                           .document_indices = {0, 1, 1, 2}};
+  const auto json = nlohmann::json::parse(inspect_shard(made.write(folder), true));
+  EXPECT_EQ(json["documents"], 3);
+  EXPECT_EQ(json["document_tokens"]["shortest"], 0);
+  EXPECT_EQ(json["document_tokens"]["longest"], 4);
 }
 
 TEST(InspectShard, ShowsTextWhereTheTokenizerIsKnown) {

@@ -115,8 +115,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Fault{"Magic", [](auto& s) { s.magic[3] = 'X'; }, "shard.idx: at byte 0: found foreign"},
         Fault{"Version", [](auto& s) { s.version = 2; }, "at byte 9: found version 2, expected 1"},
-        Fault{"Type", [](auto& s) { s.type_code = 6; },
-              "at byte 17: found token type code 6, expected 4 (int32) or 8 (uint16)"},
+        Fault{"Type", [](auto& s) { s.type_code = 9; },
+              "at byte 17: found token type code 9, expected 1 (uint8), 2 (int8), 3 (int16), 4 "
+              "(int32), 5 (int64) or 8 (uint16)"},
+        Fault{"NoType", [](auto& s) { s.type_code = 0; }, "found token type code 0, expected 1"},
+        Fault{"TypeOfOurs", [](auto& s) { s.type_code = 255; }, "found token type code 255"},
+        Fault{"Float64", [](auto& s) { s.type_code = 6; },
+              "at byte 17: found token type code 6 (float64), expected 1 (uint8)"},
+        Fault{"Float32", [](auto& s) { s.type_code = 7; },
+              "at byte 17: found token type code 7 (float32), expected 1 (uint8)"},
         Fault{"ManySequences", [](auto& s) { s.num_sequences = 6; },
               "at byte 18: found 6 sequences, expected at most 5 in a file of 94 bytes"},
         Fault{"OverflowingSequences", [](auto& s) { s.num_sequences = kHuge / 12 + 2; },

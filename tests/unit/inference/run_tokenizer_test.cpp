@@ -52,6 +52,20 @@ TEST_F(RunTokenizer, IsNamedWhereItIsMissing) {
   EXPECT_THAT(refusal<ConfigError>(), HasSubstr("random"));
 }
 
+TEST_F(RunTokenizer, OfAMixtureOrAPatternIsThatOfItsFirstShard) {
+  write_sidecar("bytes", ByteTokenizer().digest());
+  config_.data.mixture = {config_.data.train, folder_ / "other"};
+  config_.data.train.clear();
+  EXPECT_EQ(tokenizer_of_run(config_, "")->name(), "bytes");
+  config_.data.mixture.clear();
+  folder_.write("train.idx", "not opened for its name");
+  folder_.write("train.bin", "");
+  for (const char* name : {"t*", "train.idx"}) {
+    config_.data.train = folder_ / name;
+    EXPECT_THAT(refusal<StorageError>(), HasSubstr("no error")) << name;
+  }
+}
+
 TEST_F(RunTokenizer, CanBeGivenInstead) {
   config_.data.train = "random";
   EXPECT_EQ(tokenizer_of_run(config_, "bytes")->name(), "bytes");

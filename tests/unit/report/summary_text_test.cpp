@@ -89,6 +89,32 @@ TEST(HeaderText, SaysWhatWillRun) {
             "     1       16              6.29 M           49.7 %    151 MiB     ~3.00 GiB\n");
 }
 
+TEST(HeaderText, SaysWhereTokensComeFromAndHowOftenTheyAreSeen) {
+  RunSummary run = tiny_run();
+  run.sources = {{.name = "data/gcide/train",
+                  .format = "Megatron uint16",
+                  .tokens = 3100000,
+                  .taken_tokens = 1228800,
+                  .epochs = 0.396}};
+  EXPECT_THAT(header_text(run),
+              HasSubstr("\n  data              data/gcide/train (Megatron uint16, 3.10 M tokens, "
+                        "0.40 epochs)\n"));
+  run.sources.front().weight_ratio = 0.7;
+  run.sources.push_back({.name = "data/code_*.bin",
+                         .format = "llm.c version 1 uint16",
+                         .tokens = 100000000,
+                         .weight_ratio = 0.3,
+                         .taken_tokens = 368640,
+                         .epochs = 0.0037});
+  const std::string text = header_text(run);
+  EXPECT_THAT(text,
+              HasSubstr("\n  data              a mixture of 2 sources\n"
+                        "            70.0 %  data/gcide/train (Megatron uint16, 3.10 M tokens, "
+                        "0.40 epochs: 1.23 M tokens)\n"
+                        "            30.0 %  data/code_*.bin (llm.c version 1 uint16, 100 M "
+                        "tokens, 0.00 epochs: 369 k tokens)\n"));
+}
+
 TEST(HeaderText, StaysReadableWithManyRanksAndExperts) {
   RunSummary run = tiny_run();
   run.expert_widths.assign(64, 14336);
