@@ -75,6 +75,7 @@ def shape(line):
     line = re.sub(r"[\w./-]*\d{8}-\d{6}-[\w-]+", "<run>", line)
     line = re.sub(rf"{NUMBER}(?: ?{UNIT})?(?: {NUMBER} {UNIT})*", "<n>", line)
     line = re.sub(r"(?<=<n>)( ?<n>)+", "", line)
+    line = re.sub(r"\b(above|below) it\b", "<side> it", line)  # a short run is on the other side of a limit
     return " ".join(line.split())
 
 

@@ -37,8 +37,10 @@ NOT_RUN = [
 ]
 # Serves until Ctrl-C: it must live for a while, and end by that.
 SERVES = [(r"^deploy/prometheus/start\.sh ", lambda: shutil.which("prometheus"), "Prometheus is not installed")]
-# Asks a run that goes on: one is started there before.
+# Asks a run that goes on: a new one is started there before.
 ASKS_A_RUN = [r"hetmoe (status|save|rebalance|stop) (?P<run>\S+)"]
+# A run of the reader's own that no block makes: one like the first stands in for it.
+READERS_OWN = [(r"hetmoe report .*\b(?P<run>runs/b)\b", "runs/a")]
 # Shown by itself, and printed by an earlier block.
 OUTPUT_OF = [(r"^done: \d+ steps", r"quickstart\.sh")]
 # What differs by more than numbers from machine to machine: who is slowest comes first.
@@ -127,6 +129,7 @@ class GoingOn:
     """A run that goes on in a folder while a block asks it."""
 
     def __init__(self, clone, run):
+        shutil.rmtree(clone.folder / run, ignore_errors=True)
         self.process = clone.start(f"exec build/hetmoe launch configs/tiny.yaml --ranks 2 --run-dir {run} "
                                    f"--set train.steps={1000000 * SHORTER}")
         self.metrics = clone.folder / run / "metrics.jsonl"
@@ -190,6 +193,10 @@ class Readme(unittest.TestCase):
                 self.compare(expected, out, command)
 
     def run_it(self, script):
+        for pattern, like in READERS_OWN:
+            found = re.search(pattern, script)
+            if found and not (self.clone.folder / found["run"]).exists():
+                shutil.copytree(self.clone.folder / like, self.clone.folder / found["run"])
         asked = next((found for pattern in ASKS_A_RUN if (found := re.search(pattern, script))), None)
         if asked is None:
             code, out = self.clone.run(script)
