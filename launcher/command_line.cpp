@@ -12,12 +12,15 @@
 #include "launcher/ask_command.h"
 #include "launcher/calibrate_command.h"
 #include "launcher/checkpoint_command.h"
+#include "launcher/completion_command.h"
 #include "launcher/coordinator_command.h"
 #include "launcher/data_command.h"
+#include "launcher/doctor_command.h"
 #include "launcher/evaluate_command.h"
 #include "launcher/export_command.h"
 #include "launcher/generate_command.h"
 #include "launcher/import_command.h"
+#include "launcher/help_format.h"
 #include "launcher/init_option.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
@@ -25,6 +28,7 @@
 #include "launcher/settings_option.h"
 #include "launcher/simulate_command.h"
 #include "launcher/status_command.h"
+#include "launcher/sweep_command.h"
 #include "launcher/train_command.h"
 #include "runtime/run_config.h"
 
@@ -317,6 +321,7 @@ int report_usage_error(const CLI::App& app, const CLI::ParseError& error) {
 int run_command_line(int argc, const char* const* argv) {
   CLI::App app("Trains mixtures of experts of unequal size over MPI.", "hetmoe");
   app.set_version_flag("--version", "hetmoe " HETMOE_VERSION);
+  app.formatter(help_format());
   app.require_subcommand(1);
   app.footer("Example:\n  mpirun -np 2 hetmoe train configs/tiny.yaml");
   Action action;
@@ -339,6 +344,9 @@ int run_command_line(int argc, const char* const* argv) {
   add_status_command(app, action);
   add_ask_commands(app, action);
   add_report_command(app, action);
+  add_sweep_command(app, action);
+  add_doctor_command(app, action);
+  add_completion_command(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

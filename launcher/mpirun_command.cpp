@@ -121,4 +121,14 @@ Command mpirun_command(const LaunchOptions& options, const Surroundings& surroun
   return command;
 }
 
+Command local_ranks_command(const Surroundings& surroundings, int ranks,
+                            const std::vector<std::string>& words) {
+  Command command{.environment = {}, .words = {"mpirun"}};
+  add_environment(command, surroundings, true);
+  append(command.words,
+         {"--map-by", ":OVERSUBSCRIBE", "--bind-to", "none", "-np", std::to_string(ranks)});
+  command.words.insert(command.words.end(), words.begin(), words.end());
+  return command;
+}
+
 }  // namespace hetmoe

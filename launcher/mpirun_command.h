@@ -42,4 +42,8 @@ struct AttemptShape {
 Command mpirun_command(const LaunchOptions& options, const Surroundings& surroundings,
                        const AttemptShape& shape);
 
+/// `mpirun ... words` with so many ranks of any program on this machine, as launch starts them.
+Command local_ranks_command(const Surroundings& surroundings, int ranks,
+                            const std::vector<std::string>& words);
+
 }  // namespace hetmoe

@@ -41,7 +41,29 @@ void require_runs(const std::vector<std::string>& runs) {
   }
 }
 
-RunStory story_of(const std::string& run, double now) {
+int run_report_command(const ReportOptions& options) {
+  require_runs(options.runs);
+  const fs::path out = options.out_path.empty() ? fs::path(options.runs.front()) / "report.html"
+                                                : fs::path(options.out_path);
+  require_writable(out);
+  if (!options.csv_path.empty()) require_writable(options.csv_path);
+  const double now = SystemClock().wall_seconds();
+  std::vector<RunStory> stories;
+  for (const std::string& run : options.runs) stories.push_back(story_of_run(run, now));
+  write_file_atomically(out, report_page(stories, now));
+  tell_written(out);
+  if (options.csv_path.empty()) return 0;
+  std::string csv;
+  write_metrics_csv({options.runs.begin(), options.runs.end()},
+                    [&](std::string_view part) { csv += part; });
+  write_file_atomically(options.csv_path, csv);
+  tell_written(options.csv_path);
+  return 0;
+}
+
+}  // namespace
+
+RunStory story_of_run(const std::string& run, double now) {
   std::optional<StoryEnd> end;
   if (const auto record = read_exit_record(run))
     end = StoryEnd{.code = static_cast<int>(record->code), .reason = record->reason};
@@ -55,28 +77,6 @@ void tell_written(const fs::path& path) {
   const auto bytes = static_cast<std::int64_t>(fs::file_size(path, ignored));
   std::cout << "written: " << path.string() << " (" << bytes_text(bytes) << ")\n";
 }
-
-int run_report_command(const ReportOptions& options) {
-  require_runs(options.runs);
-  const fs::path out = options.out_path.empty() ? fs::path(options.runs.front()) / "report.html"
-                                                : fs::path(options.out_path);
-  require_writable(out);
-  if (!options.csv_path.empty()) require_writable(options.csv_path);
-  const double now = SystemClock().wall_seconds();
-  std::vector<RunStory> stories;
-  for (const std::string& run : options.runs) stories.push_back(story_of(run, now));
-  write_file_atomically(out, report_page(stories, now));
-  tell_written(out);
-  if (options.csv_path.empty()) return 0;
-  std::string csv;
-  write_metrics_csv({options.runs.begin(), options.runs.end()},
-                    [&](std::string_view part) { csv += part; });
-  write_file_atomically(options.csv_path, csv);
-  tell_written(options.csv_path);
-  return 0;
-}
-
-}  // namespace
 
 void add_report_command(CLI::App& app, std::function<int()>& action) {
   auto* command =

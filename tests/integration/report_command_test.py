@@ -227,9 +227,9 @@ class Report(CommandLineCase):
 
     def test_too_many_runs_are_refused(self):
         self.invented()
-        code, out, err = self.report(*["run"] * 11)
+        code, out, err = self.report(*["run"] * 101)
         self.assertEqual((code, out), (2, ""))
-        self.assertIn("11 run directories given, allowed: 1 to 10", err)
+        self.assertIn("101 run directories given, allowed: 1 to 100", err)
         self.assertEqual(self.report()[0], 2)
 
 

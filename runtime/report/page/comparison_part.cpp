@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -27,33 +28,60 @@ std::vector<std::string> names_of(const Stories& stories) {
   return names;
 }
 
-std::vector<LegendEntry> legend_of(const std::vector<std::string>& names) {
+/// A run with its own colour in the charts.
+struct DrawnRun {
+  const RunStory* story = nullptr;
+  std::string name;
+};
+using DrawnRuns = std::vector<DrawnRun>;
+
+double last_held_out_loss(const RunStory& story) {
+  return story.evaluations.empty() ? kUnknown : story.evaluations.back().loss;
+}
+
+/// As many as there are colours: of more runs those with the lowest held-out loss.
+DrawnRuns drawn_of(const Stories& stories) {
+  const std::vector<std::string> names = names_of(stories);
+  DrawnRuns drawn;
+  for (std::size_t i = 0; i < stories.size(); ++i) drawn.push_back({&stories[i], names[i]});
+  if (drawn.size() <= kCategoryColours) return drawn;
+  const auto rank = [](const DrawnRun& run) {
+    const double loss = last_held_out_loss(*run.story);
+    return std::isfinite(loss) ? loss : std::numeric_limits<double>::infinity();
+  };
+  std::stable_sort(drawn.begin(), drawn.end(), [&](const DrawnRun& one, const DrawnRun& other) {
+    return rank(one) < rank(other);
+  });
+  drawn.resize(kCategoryColours);
+  return drawn;
+}
+
+std::vector<LegendEntry> legend_of(const DrawnRuns& runs) {
   std::vector<LegendEntry> legend;
-  for (std::size_t i = 0; i < names.size(); ++i)
-    legend.push_back({category_class(static_cast<int>(i)), names[i]});
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    legend.push_back({category_class(static_cast<int>(i)), runs[i].name});
   return legend;
 }
 
 /// `points` gives the line of a run; nothing is drawn when no run has any.
 template <typename Points>
-Html overlay(const Stories& stories, Figure shown, LineChart chart, LineStyle style,
+Html overlay(const DrawnRuns& runs, Figure shown, LineChart chart, LineStyle style,
              Points&& points) {
-  const std::vector<std::string> names = names_of(stories);
   bool any = false;
-  for (std::size_t i = 0; i < stories.size(); ++i) {
-    const std::vector<Point> line = points(stories[i]);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const std::vector<Point> line = points(*runs[i].story);
     any = any || std::any_of(line.begin(), line.end(),
                              [](const Point& point) { return std::isfinite(point.y); });
     const std::string colour = category_class(static_cast<int>(i));
     if (style == LineStyle::kDots) {
-      chart.series.push_back({names[i], colour, line, style});
+      chart.series.push_back({runs[i].name, colour, line, style});
       continue;
     }
-    for (Series& series : smoothed(names[i], colour, line)) chart.series.push_back(series);
+    for (Series& series : smoothed(runs[i].name, colour, line)) chart.series.push_back(series);
   }
   if (!any) return "";
   shown.picture = line_chart_svg(chart);
-  shown.legend = legend_of(names);
+  shown.legend = legend_of(runs);
   return figure(shown);
 }
 
@@ -74,34 +102,33 @@ std::vector<Point> held_out(const RunStory& story) {
   return points;
 }
 
-Html overlays(const Stories& stories) {
+Html overlays(const DrawnRuns& runs) {
   const auto of = [](StepNumber number) {
     return [number](const RunStory& story) { return points_of(story, number); };
   };
   const Axis nats = axis_of("nats per token");
   Axis tokens = axis_of("tokens");
   tokens.rounded_ends = false;
-  return overlay(stories, {.title = "Training loss by step"},
+  return overlay(runs, {.title = "Training loss by step"},
                  {.name = "Training loss by step", .x = step_axis(), .y = nats}, LineStyle::kLine,
                  of(&StoryStep::loss)) +
-         overlay(stories, {.title = "Training loss by tokens"},
+         overlay(runs, {.title = "Training loss by tokens"},
                  {.name = "Training loss by tokens", .x = tokens, .y = nats}, LineStyle::kLine,
                  loss_by_tokens) +
-         overlay(stories, {.title = "Held-out loss"},
+         overlay(runs, {.title = "Held-out loss"},
                  {.name = "Held-out loss by step", .x = step_axis(), .y = nats}, LineStyle::kDots,
                  held_out) +
-         overlay(stories, {.title = "Tokens per second"},
+         overlay(runs, {.title = "Tokens per second"},
                  {.name = "Tokens per second by step",
                   .x = step_axis(),
                   .y = axis_from_zero("tokens/s, all ranks")},
                  LineStyle::kLine, of(&StoryStep::tokens_per_second)) +
-         overlay(stories, {.title = "Time of a step"},
+         overlay(runs, {.title = "Time of a step"},
                  {.name = "Seconds by step",
                   .x = step_axis(),
                   .y = axis_from_zero("per step", Quantity::kSeconds)},
                  LineStyle::kLine, of(&StoryStep::step_seconds)) +
-         overlay(stories,
-                 {.title = "Balance of expert FLOPs", .note = "Busiest rank over the mean."},
+         overlay(runs, {.title = "Balance of expert FLOPs", .note = "Busiest rank over the mean."},
                  {.name = "Balance by step", .x = step_axis(), .y = balance_axis("max/mean")},
                  LineStyle::kLine, of(&StoryStep::flops_max_over_mean));
 }
@@ -116,15 +143,15 @@ Html summary_table(const Stories& stories) {
     const RunStory& story = stories[i];
     const StoryStep last = story.steps.empty() ? StoryStep{} : story.steps.back();
     const auto memory = values_of(story, &StoryStep::memory_bytes);
-    shown.rows.push_back(
-        {names[i], std::string(run_state_name(story.state)),
-         story.ranks() > 0 ? std::to_string(story.ranks()) : "-", std::to_string(last.step),
-         amount_text(last.tokens), decimals_text(last.loss, 3),
-         story.evaluations.empty() ? "-" : decimals_text(story.evaluations.back().loss, 3),
-         amount_text(median_of(story, &StoryStep::tokens_per_second)),
-         decimals_text(mean_of(story, &StoryStep::flops_max_over_mean), 3),
-         memory.empty() ? "-" : size_text(memory.back()), time_text(story.history.wall_seconds),
-         share_text(story.history.effective_time_ratio().value_or(kUnknown))});
+    shown.rows.push_back({names[i], std::string(run_state_name(story.state)),
+                          story.ranks() > 0 ? std::to_string(story.ranks()) : "-",
+                          std::to_string(last.step), amount_text(last.tokens),
+                          decimals_text(last.loss, 3), decimals_text(last_held_out_loss(story), 3),
+                          amount_text(median_of(story, &StoryStep::tokens_per_second)),
+                          decimals_text(mean_of(story, &StoryStep::flops_max_over_mean), 3),
+                          memory.empty() ? "-" : size_text(memory.back()),
+                          time_text(story.history.wall_seconds),
+                          share_text(story.history.effective_time_ratio().value_or(kUnknown))});
   }
   return table(shown);
 }
@@ -178,9 +205,15 @@ Html differences(const Stories& stories) {
 Html comparison_part(const Stories& stories) {
   Html title;
   for (const std::string& name : names_of(stories)) title += (title.empty() ? "" : ", ") + name;
+  if (stories.size() > kCategoryColours) title = std::to_string(stories.size()) + " runs";
+  const DrawnRuns drawn = drawn_of(stories);
+  const Html words = drawn.size() == stories.size()
+                         ? Html()
+                         : paragraph("Drawn: the " + std::to_string(drawn.size()) +
+                                     " runs with the lowest held-out loss.");
   return "<header><p class=\"kind\">hetmoe runs compared</p><h1>" + escaped(title) +
          "</h1></header>\n" + summary_table(stories) +
-         section("Side by side", side_by_side(overlays(stories))) + differences(stories);
+         section("Side by side", words + side_by_side(overlays(drawn))) + differences(stories);
 }
 
 }  // namespace hetmoe

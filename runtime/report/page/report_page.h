@@ -7,8 +7,9 @@
 
 namespace hetmoe {
 
-/// Runs that are compared in one page; of more than kMostDetailedRuns only the comparison is shown.
-inline constexpr std::size_t kMostRuns = 10;
+/// Runs that are compared in one page; of more than kMostDetailedRuns only the comparison is shown,
+/// and drawn are as many as there are colours.
+inline constexpr std::size_t kMostRuns = 100;
 inline constexpr std::size_t kMostDetailedRuns = 3;
 
 /// One self-contained HTML page about 1 to kMostRuns runs: it asks for nothing from anywhere, and
