@@ -11,11 +11,19 @@
 namespace hetmoe {
 namespace {
 
-/// Where the document reader would cut a text that begins here.
+/// Where the document reader would cut a text that begins here: behind the last line that fits,
+/// where a line that is too long itself is cut between characters.
 std::size_t end_of_piece(std::string_view text, std::size_t max_bytes) {
-  if (text.size() <= max_bytes) return text.size();
-  const std::size_t line_end = text.substr(0, max_bytes).rfind('\n');
-  return line_end == std::string_view::npos ? utf8_cut(text, max_bytes) : line_end + 1;
+  std::size_t end = 0;
+  while (end < text.size()) {
+    const std::string_view rest = text.substr(end);
+    const std::size_t line_end = rest.substr(0, max_bytes).find('\n');
+    const std::size_t line_bytes =
+        line_end == std::string_view::npos ? utf8_cut(rest, max_bytes) : line_end + 1;
+    if (end > 0 && end + line_bytes > max_bytes) break;
+    end += line_bytes;
+  }
+  return end;
 }
 
 }  // namespace

@@ -56,10 +56,7 @@ TokenShardWriter::TokenShardWriter(const std::string& prefix, std::int64_t vocab
       sidecar_(prefix + ".json"),
       lengths_(std::in_place, prefix + ".lengths", kept.documents * kLengthBytes),
       num_tokens_(kept.tokens),
-      num_documents_(kept.documents) {
-  // Until this shard is complete, going on needs what the earlier writer kept.
-  keep();
-}
+      num_documents_(kept.documents) {}
 
 void TokenShardWriter::keep() {
   tokens_.keep();

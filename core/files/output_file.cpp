@@ -34,7 +34,8 @@ OutputFile::OutputFile(const std::string& path)
 OutputFile::OutputFile(const std::string& path, std::int64_t kept_bytes)
     : path_(path),
       partial_path_(path + ".partial"),
-      descriptor_(::open(partial_path_.c_str(), O_RDWR | O_CLOEXEC)) {
+      descriptor_(::open(partial_path_.c_str(), O_RDWR | O_CLOEXEC)),
+      kept_(true) {
   lock();
   const off_t size = ::lseek(descriptor_.get(), 0, SEEK_END);
   if (size < 0) fail(partial_path_, "read");

@@ -18,7 +18,7 @@ class OutputFile {
  public:
   explicit OutputFile(const std::string& path);
   /// Goes on with a PATH.partial that was kept, behind its first `kept_bytes`; the rest of it goes.
-  /// StorageError where there is none, or a shorter one.
+  /// It stays kept. StorageError where there is none, or a shorter one.
   OutputFile(const std::string& path, std::int64_t kept_bytes);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
