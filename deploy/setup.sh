@@ -15,10 +15,10 @@ readonly cutlass_package=nvidia-cutlass==4.2.0.0
 debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
-  libxxhash-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
+  libxxhash-dev zlib1g-dev libzstd-dev coinor-libcbc-dev libsentencepiece-dev sentencepiece
   libgrpc++-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev prometheus-cpp-dev libcpp-httplib-dev
   libgtest-dev libgmock-dev libbenchmark-dev clang libclang-rt-dev
-  dict-gcide)
+  dict-gcide zstd)
 # What hetmoe is tried against: real daemons and a real browser.
 readonly peer_packages=(prometheus slurmctld slurmd slurm-client munge chromium-headless-shell)
 readonly torch_disk_mebibytes=4096

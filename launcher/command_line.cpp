@@ -24,6 +24,7 @@
 #include "launcher/init_option.h"
 #include "launcher/launch_command.h"
 #include "launcher/plan_command.h"
+#include "launcher/prepare_command.h"
 #include "launcher/report_command.h"
 #include "launcher/settings_option.h"
 #include "launcher/simulate_command.h"
@@ -222,53 +223,6 @@ void add_simulate(CLI::App& app, Action& action) {
       [options, &action] { action = [options] { return run_simulate_command(*options); }; });
 }
 
-void add_prepare(CLI::App& data, Action& action) {
-  auto* command = data.add_subcommand("prepare", "Turn text files into token shards");
-  auto options = std::make_shared<PrepareOptions>();
-  auto json = std::make_shared<bool>(false);
-  command->add_option("INPUT", options->inputs, "Text files")->required()->type_name("");
-  command->add_option("--out", options->out_directory, "Folder for the train and valid shards")
-      ->required()
-      ->type_name("DIR");
-  auto* tokenizer = command
-                        ->add_option("--tokenizer", options->tokenizer,
-                                     "bytes, or the path of a SentencePiece model (default: bytes)")
-                        ->type_name("bytes|MODEL");
-  command
-      ->add_option("--train-vocabulary", options->train_vocabulary,
-                   "Train a SentencePiece model of this many tokens on the inputs first")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber)
-      ->excludes(tokenizer);
-  command
-      ->add_option("--valid-fraction", options->valid_fraction,
-                   "Part of the documents held out (default: 0.05)")
-      ->type_name("FRACTION")
-      ->check(CLI::Range(0.0, 0.5));
-  command
-      ->add_option("--document-separator", options->document_separator,
-                   "file (one document each; default), blank-line, unindented-line (as in "
-                   "dictionaries), or the text of a line that parts documents")
-      ->type_name("KIND");
-  command
-      ->add_option("--max-document-bytes", options->max_document_bytes,
-                   "Longer documents are cut (default: 16 MiB)")
-      ->type_name("N")
-      ->check(CLI::PositiveNumber);
-  command
-      ->add_option("--seed", options->seed, "Of the split and the tokenizer's sample (default: 1)")
-      ->type_name("N");
-  command->add_flag("--force", options->overwrite, "Replace what stands in DIR");
-  command->add_flag("--json", *json, "Print the result as one JSON document");
-  command->footer(
-      "Example:\n"
-      "  hetmoe data prepare text/*.txt --out data/text --train-vocabulary 2048");
-  command->callback([options, json, &action] {
-    if (options->tokenizer.empty() && options->train_vocabulary == 0) options->tokenizer = "bytes";
-    action = [options, json] { return run_data_prepare_command(*options, *json); };
-  });
-}
-
 void add_inspect(CLI::App& data, Action& action) {
   auto* command = data.add_subcommand("inspect", "Print what a token shard holds");
   auto prefix = std::make_shared<std::string>();
@@ -335,7 +289,7 @@ int run_command_line(int argc, const char* const* argv) {
   auto* data = app.add_subcommand("data", "Prepare and inspect token shards");
   data->require_subcommand(1);
   data->footer("Example:\n  hetmoe data prepare text/*.txt --out data/text");
-  add_prepare(*data, action);
+  add_prepare_command(*data, action);
   add_inspect(*data, action);
   add_checkpoint_command(app, action);
   add_export_command(app, action);

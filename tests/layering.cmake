@@ -24,7 +24,7 @@ set(open_headers core/model/hyper_config.h core/model/hyper_parameters.h core/mo
 set(open_headers_may_include core/base core/config)
 
 # Third-party owners: a pattern of the header's name, then the rooms (a top room stands for all in it).
-set(third_parties mpi cuda coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl prometheus httplib)
+set(third_parties mpi cuda coin yaml cli spdlog xxhash json sentencepiece torch google grpc protobuf openssl prometheus httplib zlib zstd)
 set(pattern_mpi "^mpi\\.h$")
 set(owners_mpi parallel/communicator)
 # kernel_language.h: one of two headers of this name, as the compiler is CUDA's or plays it (tests/emulation).
@@ -58,6 +58,10 @@ set(pattern_prometheus "^prometheus/")
 set(owners_prometheus runtime/exporter)
 set(pattern_httplib "^httplib\\.h$")
 set(owners_httplib runtime/exporter)
+set(pattern_zlib "^zlib\\.h$")
+set(owners_zlib core/data)
+set(pattern_zstd "^zstd\\.h$")
+set(owners_zstd core/data)
 set(pattern_google "^(gtest|gmock|benchmark)/")
 set(owners_google "")
 

@@ -58,6 +58,8 @@ expect(core/kernels/gpu/a.cu "#include <ATen/core/Tensor.h>" "what CUDA's compil
 expect(core/model/a.cpp "#include <cuda_runtime.h>" "core/model must not include <cuda_runtime.h>")
 expect(runtime/trainer/a.cpp "#include <nccl.h>" "runtime/trainer must not include <nccl.h>")
 expect(core/data/a.cpp "#include <yaml-cpp/yaml.h>" "core/data must not include <yaml-cpp/yaml.h>")
+expect(core/files/a.cpp "#include <zlib.h>" "core/files must not include <zlib.h>")
+expect(runtime/trainer/a.cpp "#include <zstd.h>" "runtime/trainer must not include <zstd.h>")
 expect(runtime/trainer/a.cpp "#include <CLI/CLI.hpp>" "runtime/trainer must not include <CLI/CLI.hpp>")
 expect(runtime/trainer/a.cpp "#include <grpcpp/grpcpp.h>" "runtime/trainer must not include <grpcpp/grpcpp.h>")
 expect(launcher/a.cpp "#include <google/protobuf/message.h>" "launcher must not include <google/protobuf/message.h>")

@@ -2,8 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <string_view>
+
+#include "core/data/byte_source.h"
+#include "core/data/line_reader.h"
+#include "core/data/record_reader.h"
 
 namespace hetmoe {
 
@@ -17,50 +21,33 @@ struct DocumentSeparator {
   static DocumentSeparator parse(const std::string& text);
 };
 
-struct Document {
-  std::string text;
-  std::int64_t begin_bytes = 0;  ///< where it stands in the file
-  bool continues = false;        ///< a further piece of the document before, which was too long
-};
-
-/// Reads one text file document by document, in memory bounded by the longest document allowed.
-/// Except for "file" the white space that ends a document is not part of it. Documents without text
-/// are passed over. Errors: StorageError naming the file.
-class DocumentReader {
+/// Parts a text into documents, in memory bounded by the longest document allowed; longer ones are
+/// cut, at a line end where there is one. Except for "file" the white space that ends a document is
+/// not part of it. Documents without text are passed over.
+class DocumentReader final : public RecordReader {
  public:
-  DocumentReader(const std::string& path, DocumentSeparator separator,
-                 std::int64_t max_document_bytes);
-  ~DocumentReader();
-  DocumentReader(const DocumentReader&) = delete;
-  DocumentReader& operator=(const DocumentReader&) = delete;
+  /// `begin`: what another reader of the same text, separator and limit gave as its position.
+  DocumentReader(std::unique_ptr<ByteSource> source, DocumentSeparator separator,
+                 std::int64_t max_document_bytes, const ReadPosition& begin = {});
 
-  /// False at the end of the file. Reuses the memory of `out`.
-  bool next(Document& out);
-
-  std::int64_t read_bytes() const { return read_bytes_; }
-  /// Separators met so far: 0 at the end means that the file is one document.
-  std::int64_t num_separators() const { return num_separators_; }
+  bool next(Record& out) override;
+  ReadPosition position() const override;
+  /// 0 at the end of a file means that it is one document.
+  std::int64_t num_separators() const override { return num_separators_; }
+  std::int64_t file_bytes() const override { return lines_.file_bytes(); }
 
  private:
-  bool read_line();
-  bool fill_block();
   bool separates() const;
   bool begins_document() const;
-  bool close(Document& out) const;
+  bool close(Record& out) const;
 
-  std::string path_;
   DocumentSeparator separator_;
   std::size_t max_document_bytes_;
-  int descriptor_ = -1;
-  std::string block_;
-  std::size_t block_position_ = 0;
-  std::string line_;  ///< with its line end; without one if cut or last
-  std::int64_t line_begin_bytes_ = 0;
-  bool line_is_whole_begin_ = true;  ///< false: the rest of a line that was cut
-  bool line_waits_ = false;          ///< read, but belongs to the next document
-  bool previous_line_blank_ = true;
-  bool cut_ = false;  ///< the document before was cut at the limit
-  std::int64_t read_bytes_ = 0;
+  LineReader lines_;
+  std::string line_;         ///< with its line end; without one if cut or last
+  bool line_waits_ = false;  ///< read, but belongs to the next document
+  bool previous_line_blank_;
+  bool cut_;  ///< the document before was cut at the limit
   std::int64_t num_separators_ = 0;
 };
 

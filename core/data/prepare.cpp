@@ -1,44 +1,53 @@
 #include "core/data/prepare.h"
 
-#include <array>
+#include <algorithm>
+#include <cmath>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <string_view>
+#include <span>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
-#include "core/base/random.h"
-#include "core/data/document_reader.h"
-#include "core/data/sentencepiece_tokenizer.h"
-#include "core/data/token_shard_writer.h"
-#include "core/data/tokenizer.h"
-#include "core/data/utf8.h"
+#include "core/data/corpus_inputs.h"
+#include "core/data/corpus_reader.h"
+#include "core/data/encode_workers.h"
+#include "core/data/mapped_file.h"
+#include "core/data/prepare_folder.h"
+#include "core/data/prepare_state.h"
+#include "core/data/prepared_tokenizer.h"
+#include "core/files/digest.h"
 
 namespace hetmoe {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
-constexpr std::array kOutputs = {"train.idx", "train.bin",  "train.json",     "valid.idx",
-                                 "valid.bin", "valid.json", "tokenizer.model"};
+constexpr int kMostWorkers = 1024;
+constexpr std::int64_t kBytesForAWorker = std::int64_t{1} << 20;
+
+using ProgressListener = std::function<void(const PrepareProgress&)>;
+
+void check_range(const char* what, double value, double low, double high, const char* range) {
+  if (value >= low && value <= high) return;  // not for NaN
+  std::string text = std::to_string(value);
+  if (value == std::floor(value)) text.resize(text.find('.'));
+  throw ConfigError(std::string(what) + " is " + text + ", must lie in " + range);
+}
 
 void check_options(const PrepareOptions& options) {
   if (options.inputs.empty()) throw ConfigError("no input file is given");
   if (options.out_directory.empty()) throw ConfigError("no output folder is given");
-  if (!(options.valid_fraction >= 0 && options.valid_fraction <= 0.5)) {
-    throw ConfigError("valid fraction is " + std::to_string(options.valid_fraction) +
-                      ", must lie in [0, 0.5]");
-  }
-  if (options.max_document_bytes < 4 || options.max_document_bytes > (std::int64_t{1} << 28)) {
-    throw ConfigError("longest document is " + std::to_string(options.max_document_bytes) +
-                      " bytes, must lie in [4, 268435456]");
-  }
-  if (options.train_vocabulary < 0 || options.train_vocabulary > 1'000'000) {
-    throw ConfigError("vocabulary to train is " + std::to_string(options.train_vocabulary) +
-                      ", must lie in [0, 1000000]");
-  }
+  check_range("valid fraction", options.valid_fraction, 0, 0.5, "[0, 0.5]");
+  check_range("longest document in bytes", static_cast<double>(options.max_document_bytes), 4,
+              1 << 28, "[4, 268435456]");
+  check_range("vocabulary to train", static_cast<double>(options.train_vocabulary), 0, 1'000'000,
+              "[0, 1000000]");
+  check_range("number of workers", options.workers, 0, kMostWorkers, "[0, 1024]");
+  check_range("bytes between safe points", static_cast<double>(options.save_every_bytes), 1, 0x1p62,
+              "[1, 2^62]");
   if ((options.train_vocabulary > 0) != options.tokenizer.empty()) {
     throw ConfigError(
         "give either a tokenizer (bytes, or the path of a SentencePiece model) or the size of a "
@@ -46,214 +55,228 @@ void check_options(const PrepareOptions& options) {
   }
 }
 
-std::int64_t total_bytes_of(const std::vector<std::string>& inputs) {
+std::int64_t total_bytes_of(const std::vector<InputFile>& inputs) {
   std::int64_t total_bytes = 0;
-  for (const std::string& input : inputs) {
-    std::error_code error;
-    if (fs::is_directory(input)) throw StorageError("'" + input + "' is a folder, expected a file");
-    total_bytes += static_cast<std::int64_t>(fs::file_size(input, error));
-    if (error) throw StorageError("cannot read '" + input + "': " + error.message());
-  }
+  for (const InputFile& input : inputs) total_bytes += input.size_bytes;
   return total_bytes;
 }
 
-/// A folder that goes away again, if it was made here and nothing has been put into it.
-class OutputFolder {
- public:
-  OutputFolder(const std::string& path, bool overwrite) : path_(path) {
-    for (const char* name : kOutputs) {
-      if (!overwrite && fs::exists(path_ / name)) {
-        throw ConfigError("'" + (path_ / name).string() + "' exists; --force replaces it");
-      }
-    }
-    std::error_code error;
-    made_ = fs::create_directories(path_, error);
-    if (error) throw StorageError("cannot make folder '" + path + "': " + error.message());
+std::string describe_inputs(const std::vector<InputFile>& inputs) {
+  Digest digest;
+  for (const InputFile& input : inputs) {
+    const std::string line = input.path + '\0' + std::to_string(input.size_bytes) + ' ' +
+                             std::to_string(input.modified_ns) + '\n';
+    digest.update(std::as_bytes(std::span(line)));
   }
-  ~OutputFolder() {
-    std::error_code ignored;  // not empty: somebody's files, or our result
-    if (made_) fs::remove(path_, ignored);
-  }
-  OutputFolder(const OutputFolder&) = delete;
-  OutputFolder& operator=(const OutputFolder&) = delete;
+  return std::to_string(inputs.size()) + " files of " + std::to_string(total_bytes_of(inputs)) +
+         " bytes (names, sizes and times of change: " + digest.text() + ")";
+}
 
-  std::string file(const char* name) const { return (path_ / name).string(); }
+std::string describe_tokenizer(const PrepareOptions& options) {
+  if (options.train_vocabulary > 0) return "trained";
+  if (!fs::is_regular_file(options.tokenizer)) return options.tokenizer;
+  return digest_of(MappedFile(options.tokenizer).bytes());
+}
 
- private:
-  fs::path path_;
-  bool made_ = false;
-};
+PrepareCommand command_of(const PrepareOptions& options, const std::vector<InputFile>& inputs) {
+  return {{"inputs", describe_inputs(inputs)},
+          {"tokenizer", describe_tokenizer(options)},
+          {"input format", options.input_format},
+          {"JSON field", options.json_field},
+          {"skip invalid", options.skip_invalid ? "yes" : "no"},
+          {"vocabulary to train", std::to_string(options.train_vocabulary)},
+          {"valid fraction", std::to_string(options.valid_fraction)},
+          {"document separator", options.document_separator},
+          {"longest document", std::to_string(options.max_document_bytes)},
+          {"seed", std::to_string(options.seed)}};
+}
 
-/// tokenizer.model of the output folder, under a name of its own until commit().
-class PreparedModel {
- public:
-  PreparedModel(const PrepareOptions& options, const OutputFolder& folder)
-      : final_(folder.file("tokenizer.model")), partial_(folder.file("tokenizer.partial.model")) {
-    if (options.train_vocabulary > 0) {
-      train(options, folder.file("tokenizer.partial"));
-      held_ = true;
-    } else if (options.tokenizer != "bytes") {
-      std::error_code error;
-      held_ =
-          fs::copy_file(options.tokenizer, partial_, fs::copy_options::overwrite_existing, error);
-      if (error) {
-        throw ConfigError("tokenizer is '" + options.tokenizer +
-                          "', must be 'bytes' or the path of a SentencePiece model (" +
-                          error.message() + ")");
-      }
-    }
-  }
-  ~PreparedModel() {
-    std::error_code ignored;
-    fs::remove(partial_, ignored);
-  }
-  PreparedModel(const PreparedModel&) = delete;
-  PreparedModel& operator=(const PreparedModel&) = delete;
+int num_workers_for(const PrepareOptions& options, std::int64_t total_bytes) {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const int wanted = options.workers > 0 ? options.workers : std::min(cores, kMostWorkers);
+  const std::int64_t useful = total_bytes / kBytesForAWorker + 1;
+  return static_cast<int>(std::min<std::int64_t>(wanted, useful));
+}
 
-  std::string tokenizer() const { return held_ ? partial_ : "bytes"; }
-  void commit() { held_ ? fs::rename(partial_, final_) : void(fs::remove(final_)); }
-
- private:
-  void train(const PrepareOptions& options, const std::string& prefix) const {
-    try {
-      train_sentencepiece({.inputs = options.inputs,
-                           .vocab_size = options.train_vocabulary,
-                           .out_prefix = prefix,
-                           .seed = options.seed},
-                          options.sentencepiece_executable);
-    } catch (...) {
-      std::error_code ignored;
-      fs::remove(partial_, ignored);
-      throw;
-    }
-  }
-
-  std::string final_;
-  std::string partial_;
-  bool held_ = false;
-};
-
-/// Documents on their way to one of two shards.
+/// One preparation in its folder, from where it stands to the end.
 class Preparation {
  public:
-  Preparation(const PrepareOptions& options, Tokenizer& tokenizer, const OutputFolder& folder,
-              std::int64_t total_bytes, const std::function<void(const PrepareProgress&)>& progress)
-      : options_(options),
-        tokenizer_(tokenizer),
-        progress_(progress),
-        reached_{.stage = "encoding", .total_bytes = total_bytes},
-        split_(options.seed, "held-out split"),
-        train_(folder.file("train"), tokenizer.vocab_size()) {
-    if (options.valid_fraction > 0) valid_.emplace(folder.file("valid"), tokenizer.vocab_size());
-  }
+  Preparation(const PrepareOptions& options, const ProgressListener& progress);
 
-  void add_file(const std::string& path, const DocumentSeparator& separator) {
-    DocumentReader reader(path, separator, options_.max_document_bytes);
-    Document document;
-    while (reader.next(document)) {
-      check_text(path, document);
-      if (!document.continues) ++num_documents_;
-      batch_bytes_ += document.text.size();
-      held_out_.push_back(is_held_out());
-      texts_.push_back(std::move(document.text));
-      if (batch_bytes_ >= kBatchBytes) encode_batch(reader.read_bytes());
-    }
-    encode_batch(reader.read_bytes());
-    finished_files_bytes_ += reader.read_bytes();
-    num_separators_ += reader.num_separators();
-  }
-
-  PrepareSummary finish(PreparedModel& model, const OutputFolder& folder);
+  PrepareSummary run();
 
  private:
-  bool is_held_out() const {
-    return split_.uniform(static_cast<std::uint64_t>(num_documents_ - 1), 0) <
-           options_.valid_fraction;
-  }
-
-  void check_text(const std::string& path, const Document& document) const {
-    if (tokenizer_.keeps_every_byte()) return;
-    const std::size_t bad = first_invalid_utf8(document.text);
-    if (bad == document.text.size()) return;
-    throw StorageError(path + ": at byte " +
-                       std::to_string(document.begin_bytes + static_cast<std::int64_t>(bad)) +
-                       ": not UTF-8, which this SentencePiece model needs");
-  }
-
-  void encode_batch(std::int64_t read_bytes);
-  void check_split() const;
-  ShardSidecar sidecar(const SplitSize& size) const;
+  void make_tokenizer_file();
+  void encode();
+  void write(const EncodeBatch& batch);
+  void save(PrepareState::Stage stage);
+  void check_split();
+  void report(const std::string& stage, std::int64_t read_bytes) const;
+  PrepareSummary summary() const;
 
   const PrepareOptions& options_;
-  Tokenizer& tokenizer_;
-  const std::function<void(const PrepareProgress&)>& progress_;
-  PrepareProgress reached_;
-  CounterRandom split_;
-  TokenShardWriter train_;
-  std::optional<TokenShardWriter> valid_;
-  PrepareSummary summary_;
-  std::vector<std::string> texts_;
-  std::vector<bool> held_out_;
-  std::vector<std::vector<std::int32_t>> tokens_;
-  std::size_t batch_bytes_ = 0;
-  std::int64_t num_documents_ = 0;
-  std::int64_t num_separators_ = 0;
-  std::int64_t finished_files_bytes_ = 0;
+  const ProgressListener& progress_;
+  CorpusOptions corpus_;
+  TokenizerOptions tokenizer_options_;
+  std::vector<InputFile> inputs_;
+  std::int64_t total_bytes_;
+  PrepareFolder folder_;
+  SplitOptions split_;
+  PrepareState state_;
+  bool resumed_ = false;
+  std::optional<SplitWriter> writer_;
+  std::int64_t unsaved_bytes_ = 0;
 };
 
-void Preparation::encode_batch(std::int64_t read_bytes) {
-  const std::vector<std::string_view> views(texts_.begin(), texts_.end());
-  if (!views.empty()) tokenizer_.encode(views, tokens_);
-  for (std::size_t i = 0; i < views.size(); ++i) {
-    tokens_[i].push_back(tokenizer_.end_of_document());
-    (held_out_[i] ? *valid_ : train_).append_document(tokens_[i]);
-    SplitSize& size = held_out_[i] ? summary_.valid : summary_.train;
-    size.raw_bytes += static_cast<std::int64_t>(texts_[i].size());
-    size.documents += 1;
-    size.tokens += static_cast<std::int64_t>(tokens_[i].size());
+Preparation::Preparation(const PrepareOptions& options, const ProgressListener& progress)
+    : options_(options),
+      progress_(progress),
+      corpus_{.separator = DocumentSeparator::parse(options.document_separator),
+              .json_field = options.json_field,
+              .max_document_bytes = options.max_document_bytes,
+              .skip_invalid = options.skip_invalid},
+      tokenizer_options_{.tokenizer = options.tokenizer,
+                         .train_vocabulary = options.train_vocabulary,
+                         .seed = options.seed,
+                         .sentencepiece_executable = options.sentencepiece_executable},
+      inputs_(list_inputs(options.inputs, {.format = options.input_format,
+                                           .json_field = options.json_field,
+                                           .skip_invalid = options.skip_invalid})),
+      total_bytes_(total_bytes_of(inputs_)),
+      folder_(options.out_directory),
+      split_{.train_prefix = folder_.file("train"),
+             .valid_prefix = folder_.file("valid"),
+             .valid_fraction = options.valid_fraction,
+             .seed = options.seed} {}
+
+PrepareSummary Preparation::run() {
+  const PrepareCommand command = command_of(options_, inputs_);
+  auto begun = folder_.begin(command, split_, options_.overwrite);
+  resumed_ = begun.has_value();
+  if (resumed_) {
+    state_ = std::move(*begun);
+  } else {
+    state_.stage = PrepareState::Stage::kTokenizer;
+    state_.command = command;
+    make_tokenizer_file();
   }
-  texts_.clear();
-  held_out_.clear();
-  batch_bytes_ = 0;
-  reached_.read_bytes = finished_files_bytes_ + read_bytes;
-  reached_.documents = summary_.train.documents + summary_.valid.documents;
-  reached_.tokens = summary_.train.tokens + summary_.valid.tokens;
-  if (progress_) progress_(reached_);
+  if (state_.stage != PrepareState::Stage::kSealed) encode();
+  folder_.commit(state_);
+  report("done", total_bytes_);
+  return summary();
 }
 
-void Preparation::check_split() const {
-  if (options_.document_separator != "file" && num_separators_ == 0) {
-    throw ConfigError("document separator '" + options_.document_separator +
-                      "' does not occur in the input; must be file, blank-line, unindented-line or "
-                      "a line that stands between documents");
+void Preparation::make_tokenizer_file() {
+  if (options_.train_vocabulary == 0) {
+    copy_tokenizer(tokenizer_options_, folder_);
+    return;
   }
-  const bool empty_valid = valid_ && summary_.valid.documents == 0;
-  if (summary_.train.documents > 0 && !empty_valid) return;
-  throw ConfigError("the split of " + std::to_string(num_documents_) + " documents leaves none " +
-                    (summary_.train.documents == 0 ? "to train on" : "held out") +
-                    "; needs more documents, another document separator, valid fraction or seed");
+  train_tokenizer(tokenizer_options_, inputs_, corpus_, folder_, [this](std::int64_t read_bytes) {
+    const bool is_whole = read_bytes == total_bytes_;
+    report(is_whole ? "training tokenizer" : "sampling text", is_whole ? 0 : read_bytes);
+  });
 }
 
-ShardSidecar Preparation::sidecar(const SplitSize& size) const {
-  return {.tokenizer_name = tokenizer_.name(),
-          .vocab_size = tokenizer_.vocab_size(),
-          .tokenizer_digest = tokenizer_.digest(),
-          .end_of_document = tokenizer_.end_of_document(),
-          .raw_bytes = size.raw_bytes};
-}
-
-PrepareSummary Preparation::finish(PreparedModel& model, const OutputFolder& folder) {
+void Preparation::encode() {
+  auto tokenizer = open_tokenizer(tokenizer_options_, folder_);
+  const ShardSidecar sidecar = {.tokenizer_name = tokenizer->name(),
+                                .vocab_size = tokenizer->vocab_size(),
+                                .tokenizer_digest = tokenizer->digest(),
+                                .end_of_document = tokenizer->end_of_document()};
+  split_.vocab_size = sidecar.vocab_size;
+  if (state_.stage == PrepareState::Stage::kEncoding) {
+    writer_.emplace(split_, state_.reached);
+  } else {
+    writer_.emplace(split_);
+    state_.vocab_size = sidecar.vocab_size;
+    state_.tokenizer_files = folder_.tokenizer_files();
+    state_.files_digest = folder_.tokenizer_digest(state_.tokenizer_files);
+    // What took long is kept from here on.
+    if (options_.train_vocabulary > 0) save(PrepareState::Stage::kTokenizer);
+  }
+  CorpusReader reader(inputs_, corpus_, state_.position);
+  report("encoding", reader.file_bytes());
+  EncodeWorkers workers(
+      num_workers_for(options_, total_bytes_), std::move(tokenizer),
+      [this] { return open_tokenizer(tokenizer_options_, folder_); },
+      [this](EncodeBatch& batch, Tokenizer& own) { encode_batch(inputs_, corpus_, own, batch); });
+  std::exception_ptr failure;
+  for (bool more = true; more || !workers.is_empty();) {
+    while (more && workers.has_room()) {
+      EncodeBatch batch;
+      try {
+        more = read_batch(reader, batch);
+        if (!batch.records.empty()) workers.submit(std::move(batch));
+      } catch (...) {
+        failure = std::current_exception();  // what stands before it comes first
+        more = false;
+      }
+    }
+    if (!workers.is_empty()) write(workers.take());
+  }
+  if (failure) std::rethrow_exception(failure);
+  state_.position = reader.position();
   check_split();
-  // Old indices go first: no shard of before may meet the tokenizer of now.
-  fs::remove(folder.file("train.idx"));
-  for (const char* name : {"valid.idx", "valid.bin", "valid.json"}) fs::remove(folder.file(name));
-  model.commit();
-  train_.finish(sidecar(summary_.train));
-  if (valid_) valid_->finish(sidecar(summary_.valid));
-  summary_.vocab_size = tokenizer_.vocab_size();
-  reached_.stage = "done";
-  if (progress_) progress_(reached_);
-  return summary_;
+  writer_->seal(sidecar);
+  writer_.reset();
+  save(PrepareState::Stage::kSealed);
+}
+
+void Preparation::write(const EncodeBatch& batch) {
+  for (const EncodedDocument& document : batch.documents) writer_->append(document);
+  state_.reached = writer_->reached();
+  state_.position = batch.end;
+  state_.skipped_lines += batch.skipped_lines;
+  unsaved_bytes_ += batch.record_bytes;
+  if (unsaved_bytes_ >= options_.save_every_bytes) {
+    writer_->save();
+    save(PrepareState::Stage::kEncoding);
+    unsaved_bytes_ = 0;
+  }
+  report("encoding", batch.file_bytes);
+}
+
+void Preparation::save(PrepareState::Stage stage) {
+  state_.stage = stage;
+  folder_.save(state_);
+}
+
+void Preparation::check_split() {
+  const bool has_text = std::any_of(inputs_.begin(), inputs_.end(), [](const InputFile& input) {
+    return input.format == InputFormat::kText;
+  });
+  std::string fault;
+  if (has_text && options_.document_separator != "file" && state_.position.separators == 0) {
+    fault = "document separator '" + options_.document_separator +
+            "' does not occur in the input; must be file, blank-line, unindented-line or a line "
+            "that stands between documents";
+  } else if (const bool none_to_train = state_.reached.train.documents == 0;
+             none_to_train ||
+             (options_.valid_fraction > 0 && state_.reached.valid.documents == 0)) {
+    fault = "the split of " + std::to_string(state_.reached.documents) + " documents leaves none " +
+            (none_to_train ? "to train on" : "held out") +
+            "; needs more documents, another document separator, valid fraction or seed";
+  }
+  if (fault.empty()) return;
+  folder_.discard();  // other options are needed, which could not go on from here
+  throw ConfigError(fault);
+}
+
+void Preparation::report(const std::string& stage, std::int64_t read_bytes) const {
+  if (!progress_) return;
+  progress_({.stage = stage,
+             .resumed = resumed_,
+             .read_bytes = read_bytes,
+             .total_bytes = total_bytes_,
+             .documents = state_.reached.train.documents + state_.reached.valid.documents,
+             .tokens = state_.reached.train.tokens + state_.reached.valid.tokens});
+}
+
+PrepareSummary Preparation::summary() const {
+  return {.train = state_.reached.train,
+          .valid = state_.reached.valid,
+          .vocab_size = state_.vocab_size,
+          .skipped_lines = state_.skipped_lines};
 }
 
 }  // namespace
@@ -261,17 +284,7 @@ PrepareSummary Preparation::finish(PreparedModel& model, const OutputFolder& fol
 PrepareSummary prepare(const PrepareOptions& options,
                        const std::function<void(const PrepareProgress&)>& progress) {
   check_options(options);
-  const DocumentSeparator separator = DocumentSeparator::parse(options.document_separator);
-  const std::int64_t total_bytes = total_bytes_of(options.inputs);
-  const OutputFolder folder(options.out_directory, options.overwrite);
-  if (progress && options.train_vocabulary > 0) {
-    progress({.stage = "training tokenizer", .total_bytes = total_bytes});
-  }
-  PreparedModel model(options, folder);
-  const auto tokenizer = make_tokenizer(model.tokenizer(), options.sentencepiece_executable);
-  Preparation preparation(options, *tokenizer, folder, total_bytes, progress);
-  for (const std::string& input : options.inputs) preparation.add_file(input, separator);
-  return preparation.finish(model, folder);
+  return Preparation(options, progress).run();
 }
 
 }  // namespace hetmoe

@@ -23,26 +23,48 @@ constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
 
 }  // namespace
 
-OutputFile::OutputFile(const std::string& path) : path_(path), partial_path_(path + ".partial") {
-  descriptor_ = ::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail(partial_path_, "write");
-  // A leftover of a killed process is taken over; the lock tells it from a live one.
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(descriptor_);
+OutputFile::OutputFile(const std::string& path)
+    : path_(path),
+      partial_path_(path + ".partial"),
+      descriptor_(::open(partial_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+  lock();
+  cut(0);
+}
+
+OutputFile::OutputFile(const std::string& path, std::int64_t kept_bytes)
+    : path_(path),
+      partial_path_(path + ".partial"),
+      descriptor_(::open(partial_path_.c_str(), O_RDWR | O_CLOEXEC)),
+      kept_(true) {
+  lock();
+  const off_t size = ::lseek(descriptor_.get(), 0, SEEK_END);
+  if (size < 0) fail(partial_path_, "read");
+  if (size < kept_bytes) {
+    throw StorageError("cannot go on with '" + partial_path_ + "': it holds " +
+                       std::to_string(size) + " bytes of " + std::to_string(kept_bytes));
+  }
+  cut(kept_bytes);
+}
+
+// A leftover of a killed process is taken over; the lock tells it from a live one.
+void OutputFile::lock() {
+  if (!descriptor_.is_open()) fail(partial_path_, "write");
+  if (::flock(descriptor_.get(), LOCK_EX | LOCK_NB) != 0) {
     throw StorageError("cannot write '" + partial_path_ + "': another process is writing it");
   }
-  if (::ftruncate(descriptor_, 0) != 0) {
-    const int failure = errno;
-    ::close(descriptor_);
-    fail(partial_path_, "write", failure);
+}
+
+void OutputFile::cut(std::int64_t bytes) {
+  if (::ftruncate(descriptor_.get(), bytes) != 0 ||
+      ::lseek(descriptor_.get(), bytes, SEEK_SET) < 0) {
+    fail(partial_path_, "write");
   }
+  written_bytes_ = bytes;
   buffer_.reserve(kBufferBytes);
 }
 
 OutputFile::~OutputFile() {
-  if (descriptor_ < 0) return;
-  ::unlink(partial_path_.c_str());
-  ::close(descriptor_);
+  if (descriptor_.is_open() && !kept_) ::unlink(partial_path_.c_str());
 }
 
 void OutputFile::write(std::span<const std::byte> bytes) {
@@ -54,7 +76,7 @@ void OutputFile::write(std::span<const std::byte> bytes) {
 void OutputFile::write(const std::string& text) { write(std::as_bytes(std::span(text))); }
 
 void OutputFile::flush() {
-  if (const int failure = write_fully(descriptor_, buffer_); failure != 0) {
+  if (const int failure = write_fully(descriptor_.get(), buffer_); failure != 0) {
     fail(partial_path_, "write", failure);
   }
   buffer_.clear();
@@ -62,21 +84,20 @@ void OutputFile::flush() {
 
 void OutputFile::sync() {
   flush();
-  if (::fsync(descriptor_) != 0) fail(partial_path_, "sync");
+  if (::fsync(descriptor_.get()) != 0) fail(partial_path_, "sync");
 }
 
 void OutputFile::commit() {
   sync();
   if (::rename(partial_path_.c_str(), path_.c_str()) != 0) fail(path_, "rename to");
-  ::close(descriptor_);
-  descriptor_ = -1;
+  descriptor_.close();
   const int failure = sync_folder_of(path_);
   if (failure != 0) fail(path_, "sync the folder of", failure);
 }
 
 void OutputFile::read_back(std::int64_t offset_bytes, std::span<std::byte> out) {
   flush();
-  const std::int64_t got = read_fully(descriptor_, offset_bytes, out);
+  const std::int64_t got = read_fully(descriptor_.get(), offset_bytes, out);
   if (got < 0) fail(partial_path_, "read");
   if (got < static_cast<std::int64_t>(out.size())) {
     throw StorageError("cannot read '" + partial_path_ + "': it became shorter");

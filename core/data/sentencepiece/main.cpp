@@ -1,5 +1,8 @@
 // The only program that links SentencePiece, which cannot share a process with Protobuf.
+#include <sys/prctl.h>
+
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
@@ -59,6 +62,8 @@ int main(int argc, char** argv) {
     }
     if (!words.empty() && words[0] == "train" &&
         parse_training({words.begin() + 1, words.end()}, training)) {
+      // Who is left alone must not write over what a later run of the same command trains.
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       hetmoe::train_model(training);
       return 0;
     }

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <array>
+#include <random>
+
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
 
@@ -9,26 +12,26 @@ namespace hetmoe {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::vector<Document> documents_of(const std::string& contents, const std::string& separator,
-                                   std::int64_t max_bytes = 1 << 20) {
+std::vector<Record> documents_of(const std::string& contents, const std::string& separator,
+                                 std::int64_t max_bytes = 1 << 20) {
   const TemporaryFolder folder;
-  DocumentReader reader(folder.write("text", contents), DocumentSeparator::parse(separator),
-                        max_bytes);
-  std::vector<Document> documents;
-  Document document;
+  DocumentReader reader(open_byte_source(folder.write("text", contents)),
+                        DocumentSeparator::parse(separator), max_bytes);
+  std::vector<Record> documents;
+  Record document;
   while (reader.next(document)) documents.push_back(document);
-  EXPECT_EQ(reader.read_bytes(), static_cast<std::int64_t>(contents.size()));
+  EXPECT_EQ(reader.position().bytes, static_cast<std::int64_t>(contents.size()));
+  EXPECT_EQ(reader.file_bytes(), static_cast<std::int64_t>(contents.size()));
   return documents;
 }
 
 std::vector<std::string> texts_of(const std::string& contents, const std::string& separator,
                                   std::int64_t max_bytes = 1 << 20) {
   std::vector<std::string> texts;
-  for (const Document& document : documents_of(contents, separator, max_bytes)) {
-    texts.push_back(document.text);
+  for (const Record& document : documents_of(contents, separator, max_bytes)) {
+    texts.push_back(document.bytes);
   }
   return texts;
 }
@@ -68,13 +71,13 @@ TEST(DocumentReader, CutsLongDocumentsIntoPiecesThatLoseNothing) {
   for (const std::int64_t limit : {4, 5, 7, 16, 31, 1000}) {
     std::string joined;
     bool first = true;
-    for (const Document& piece : documents_of(contents, "file", limit)) {
-      EXPECT_LE(static_cast<std::int64_t>(piece.text.size()), limit);
+    for (const Record& piece : documents_of(contents, "file", limit)) {
+      EXPECT_LE(static_cast<std::int64_t>(piece.bytes.size()), limit);
       EXPECT_EQ(piece.continues, !first);
       EXPECT_EQ(piece.begin_bytes, static_cast<std::int64_t>(joined.size()));
-      const bool whole_characters = (static_cast<unsigned char>(piece.text[0]) & 0xC0) != 0x80;
+      const bool whole_characters = (static_cast<unsigned char>(piece.bytes[0]) & 0xC0) != 0x80;
       EXPECT_TRUE(whole_characters);
-      joined += piece.text;
+      joined += piece.bytes;
       first = false;
     }
     EXPECT_EQ(joined, contents) << limit;
@@ -84,10 +87,10 @@ TEST(DocumentReader, CutsLongDocumentsIntoPiecesThatLoseNothing) {
 TEST(DocumentReader, NeverTakesTheRestOfACutLineForASeparator) {
   const auto documents = documents_of("aaaaa%%\n%%\nb\n", "%%", 5);
   ASSERT_EQ(documents.size(), 3U);
-  EXPECT_EQ(documents[0].text, "aaaaa");
-  EXPECT_EQ(documents[1].text, "%%");
+  EXPECT_EQ(documents[0].bytes, "aaaaa");
+  EXPECT_EQ(documents[1].bytes, "%%");
   EXPECT_TRUE(documents[1].continues);
-  EXPECT_EQ(documents[2].text, "b");
+  EXPECT_EQ(documents[2].bytes, "b");
   EXPECT_FALSE(documents[2].continues);
 }
 
@@ -101,10 +104,44 @@ TEST(DocumentReader, ReadsBeyondOneBlock) {
   }
 }
 
-TEST(DocumentReader, NamesWhatItCannotRead) {
-  EXPECT_THAT(
-      message_of<StorageError>([] { DocumentReader("no-such-file", DocumentSeparator{}, 100); }),
-      HasSubstr("cannot open 'no-such-file': No such file"));
+// Texts that make every flag of a position matter: long lines, blank ones, documents that are cut.
+TEST(DocumentReader, GoesOnFromAnyPositionAsIfItHadNeverStopped) {
+  std::mt19937 random(7);
+  const std::array<std::string, 9> parts = {
+      "a", "bc def", "\n", "\n", "\n\n", "  ", "%%\n", "\r\n", "\xE2\x82\xAC\xF0\x9F\x98\x80"};
+  const TemporaryFolder folder;
+  for (int round = 0; round < 60; ++round) {
+    std::string contents;
+    for (int i = 0; i < 120; ++i) contents += parts[random() % parts.size()];
+    const std::string path = folder.write("text", contents);
+    for (const char* separator : {"file", "blank-line", "unindented-line", "%%"}) {
+      const auto open_at = [&](const ReadPosition& begin) {
+        return DocumentReader(open_byte_source(path), DocumentSeparator::parse(separator), 9,
+                              begin);
+      };
+      DocumentReader whole = open_at({});
+      std::vector<Record> records;
+      std::vector<ReadPosition> positions = {whole.position()};
+      for (Record record; whole.next(record);) {
+        records.push_back(record);
+        positions.push_back(whole.position());
+      }
+      for (std::size_t i = 0; i < positions.size(); ++i) {
+        DocumentReader rest = open_at(positions[i]);
+        Record record;
+        for (std::size_t j = i; j < records.size(); ++j) {
+          ASSERT_TRUE(rest.next(record)) << separator << " from record " << i;
+          ASSERT_EQ(record.bytes, records[j].bytes) << separator << " from record " << i;
+          ASSERT_EQ(record.begin_bytes, records[j].begin_bytes);
+          ASSERT_EQ(record.continues, records[j].continues);
+        }
+        ASSERT_FALSE(rest.next(record));
+      }
+    }
+  }
+}
+
+TEST(DocumentReader, RefusesASeparatorWithoutText) {
   EXPECT_THROW(DocumentSeparator::parse(""), ConfigError);
 }
 

@@ -72,6 +72,39 @@ TEST(TokenShardWriter, LeavesNothingBehindWhenItIsNotFinished) {
   EXPECT_THAT(folder.names(), IsEmpty());
 }
 
+TEST(TokenShardWriter, GoesOnBehindWhatWasKept) {
+  const TemporaryFolder folder;
+  for (const std::int64_t vocab_size : {300, 70000}) {
+    const auto append = [](TokenShardWriter& writer, int begin, int end) {
+      for (int i = begin; i < end; ++i) {
+        writer.append_document(std::vector<std::int32_t>(static_cast<std::size_t>(i % 5), i % 300));
+      }
+    };
+    TokenShardWriter whole(folder / "whole", vocab_size);
+    append(whole, 0, 9000);
+    whole.finish(a_sidecar());
+    KeptShard kept;
+    {
+      TokenShardWriter first(folder / "out", vocab_size);
+      append(first, 0, 4321);
+      first.sync();
+      first.keep();
+      kept = {.documents = first.num_documents(), .tokens = first.num_tokens()};
+      append(first, 4321, 9000);  // what comes after the last sync does not count
+    }
+    EXPECT_TRUE(kept_shard_is_there(folder / "out", vocab_size, kept));
+    EXPECT_FALSE(kept_shard_is_there(folder / "out", vocab_size, {.documents = 1 << 20}));
+    TokenShardWriter second(folder / "out", vocab_size, kept);
+    append(second, 4321, 9000);
+    second.finish(a_sidecar());
+    for (const std::string suffix : {".bin", ".idx", ".json"}) {
+      EXPECT_EQ(contents_of(folder / ("out" + suffix)), contents_of(folder / ("whole" + suffix)));
+    }
+    EXPECT_THAT(folder.names(), UnorderedElementsAre("out.bin", "out.idx", "out.json", "whole.bin",
+                                                     "whole.idx", "whole.json"));
+  }
+}
+
 TEST(TokenShardWriter, RefusesASecondWriterAndAMissingFolder) {
   const TemporaryFolder folder;
   const TokenShardWriter writer(folder / "out", 257);

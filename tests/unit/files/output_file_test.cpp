@@ -60,6 +60,30 @@ TEST(OutputFile, WritesAndReadsBackMoreThanItsBuffer) {
   EXPECT_EQ(file.written_bytes(), static_cast<std::int64_t>(expected.size()));
 }
 
+TEST(OutputFile, GoesOnBehindWhatAnEarlierOneKept) {
+  const TemporaryFolder folder;
+  {
+    OutputFile file(folder / "a");
+    file.write("kept, dropped");
+    file.sync();
+    file.keep();
+    file.write("never reaches the file");
+  }
+  EXPECT_EQ(contents_of(folder / "a.partial"), "kept, dropped");
+  EXPECT_THAT(message_of<StorageError>([&] { OutputFile(folder / "a", 14); }),
+              HasSubstr("a.partial': it holds 13 bytes of 14"));
+  OutputFile file(folder / "a", 6);
+  EXPECT_EQ(file.written_bytes(), 6);
+  file.write("new");
+  std::array<std::byte, 9> back{};
+  file.read_back(0, back);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(back.data()), 9), "kept, new");
+  file.commit();
+  EXPECT_EQ(contents_of(folder / "a"), "kept, new");
+  EXPECT_THAT(message_of<StorageError>([&] { OutputFile(folder / "b", 0); }),
+              HasSubstr("b.partial': No such file"));
+}
+
 TEST(OutputFile, ReportsADiskThatTakesNoMore) {
   const TemporaryFolder folder;
   const auto message = message_of<StorageError>([&] {
