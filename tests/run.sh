@@ -6,7 +6,7 @@ readonly known_groups=(unit distributed integration faults slurm sanitizers fuzz
 # Rooms whose tests need no LibTorch; the first list runs under AddressSanitizer and UBSan, the second
 # under ThreadSanitizer.
 readonly address_targets=(unit_base unit_config unit_files unit_data unit_communicator unit_placement
-  unit_metrics unit_report unit_checkpoint unit_launcher unit_watchdog unit_coordinator unit_coordinator_wire unit_exporter)
+  unit_metrics unit_report unit_checkpoint unit_exchange unit_tasks unit_launcher unit_watchdog unit_coordinator unit_coordinator_wire unit_exporter)
 readonly thread_targets=(unit_communicator unit_metrics unit_watchdog unit_coordinator unit_exporter)
 
 usage() {
