@@ -84,7 +84,7 @@ void add_input_options(CLI::App& command, PrepareOptions& options) {
   command
       .add_option("--document-separator", options.document_separator,
                   "Of text: file (one document each; default), blank-line, unindented-line (as in "
-                  "dictionaries), or the text of a line between documents")
+                  "dictionaries), or the text of a line")
       ->type_name("KIND");
   command
       .add_option("--max-document-bytes", options.max_document_bytes,

@@ -10,7 +10,7 @@
 namespace hetmoe {
 namespace {
 
-constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
+constexpr std::size_t kBlockBytes = std::size_t{1} << 18;
 
 }  // namespace
 

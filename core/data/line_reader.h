@@ -9,7 +9,7 @@
 namespace hetmoe {
 
 /// Lines of a source, each with its line end. A line longer than the limit comes in pieces, cut
-/// between characters. Memory: one line and a block of 1 MiB. Errors: those of the source.
+/// between characters. Memory: one line and a block of 256 KiB. Errors: those of the source.
 class LineReader {
  public:
   /// Begins `begin_bytes` behind the source's first byte; `begins_line`: a line begins there.

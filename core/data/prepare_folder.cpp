@@ -39,6 +39,12 @@ constexpr std::array kLeftovers = {
     "train.json.partial",    "valid.bin.partial",      "valid.idx.partial", "valid.json.partial",
     "train.lengths.partial", "valid.lengths.partial"};
 
+/// What write_file_atomically left when it was killed. The folder is locked: nobody is writing one.
+bool is_torn_write(const std::string& name) {
+  return name.starts_with(".unfinished.json.part-") ||
+         name.starts_with(".tokenizer.training.txt.part-");
+}
+
 std::string partial_of(const std::string& name) {
   const bool is_of_shard = name.starts_with("train.") || name.starts_with("valid.");
   return is_of_shard ? name + ".partial" : std::string(kPartialTokenizer) + "/" + name;
@@ -178,8 +184,18 @@ void PrepareFolder::save(const PrepareState& state) {
 
 void PrepareFolder::discard() {
   remove(kState);  // first: what it tells of goes next
-  for (const char* name : kLeftovers) remove(name);
+  remove_leftovers();
   discards_ = true;
+}
+
+void PrepareFolder::remove_leftovers() const {
+  for (const char* name : kLeftovers) remove(name);
+  std::vector<std::string> torn;
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    if (is_torn_write(name)) torn.push_back(name);
+  }
+  for (const std::string& name : torn) remove(name);
 }
 
 void PrepareFolder::take_names(const std::vector<std::string>& names) const {
@@ -208,7 +224,7 @@ void PrepareFolder::commit(const PrepareState& state) {
   }
   take_names(names_of(state, false));
   take_names(all);
-  for (const char* name : kLeftovers) remove(name);
+  remove_leftovers();
   remove(kState);  // last: until here another process could do this again
 }
 

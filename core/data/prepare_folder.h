@@ -51,6 +51,7 @@ class PrepareFolder {
   std::string damage_of(const PrepareState& state, const SplitOptions& split) const;
   std::string standing_result() const;
   void remove(const std::string& name) const;
+  void remove_leftovers() const;
   void take_names(const std::vector<std::string>& names) const;
 
   std::filesystem::path path_;

@@ -28,7 +28,7 @@ using hetmoe::InputFile;
 using hetmoe::Piece;
 using hetmoe::Record;
 
-constexpr std::size_t kMostResumed = 20;
+constexpr std::size_t kMostResumed = 5;
 
 /// A file in memory: truncating one on a disk would take most of the time.
 class MemoryFile {

@@ -134,6 +134,7 @@ TEST_F(PrepareResume, EndsWhatWasInterruptedWhileFilesTookTheirNames) {
     for (std::size_t i = 0; i < named; ++i) {
       fs::rename(folder_ / ("out/" + order[i] + ".partial"), folder_ / ("out/" + order[i]));
     }
+    folder_.write("out/.unfinished.json.part-17", "half a st");  // of one killed while it saved
     const PrepareSummary summary = prepare(options_);
     EXPECT_EQ(summary.train.documents + summary.valid.documents, 60000);
     ASSERT_TRUE(files(folder_ / "out") == expected) << named << " had their names";
