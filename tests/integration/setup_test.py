@@ -13,7 +13,7 @@ USER = 54321
 # What a user would have put into a prefix; compiler, CMake and MPI are those in PATH.
 PREFIX_PACKAGES = """libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev libprotobuf-dev protobuf-compiler
     libgrpc++-dev libgrpc-dev protobuf-compiler-grpc libabsl-dev libc-ares-dev libre2-dev libssl-dev zlib1g-dev prometheus-cpp-dev
-    civetweb libcivetweb-dev libcpp-httplib-dev libbrotli-dev libcurl4-openssl-dev libxxhash-dev coinor-libcbc-dev coinor-libcgl-dev coinor-libclp-dev coinor-libosi-dev
+    civetweb libcivetweb-dev libcpp-httplib-dev libbrotli-dev libcurl4-openssl-dev libxxhash-dev libzstd-dev coinor-libcbc-dev coinor-libcgl-dev coinor-libclp-dev coinor-libosi-dev
     coinor-libcoinutils-dev libsentencepiece-dev libgtest-dev""".split()
 # One for each of MPI, YAML, Cbc, gRPC and SentencePiece.
 TARGETS = "parallel_communicator core_config parallel_placement coordinator_protocol hetmoe-sentencepiece".split()
@@ -73,7 +73,7 @@ class NoRoot(unittest.TestCase):
         done = self.setup(CMAKE_TOOLCHAIN_FILE=str(self.toolchain), PKG_CONFIG_LIBDIR=str(self.folder))
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
-        for name in "yaml-cpp nlohmann_json CLI11 spdlog Protobuf OpenSSL gRPC prometheus-cpp cpp-httplib libxxhash cbc sentencepiece".split():
+        for name in "yaml-cpp nlohmann_json CLI11 spdlog Protobuf OpenSSL gRPC prometheus-cpp cpp-httplib libxxhash libzstd cbc sentencepiece".split():
             self.assertRegex(done.stderr, rf"{name} \(Debian: ")
         self.assertIn("CMAKE_PREFIX_PATH", done.stderr)
 

@@ -63,8 +63,9 @@ double flops_of_tokens(const CalibrationPlan& plan) {
   const double tokens = static_cast<double>(plan.tokens), hidden = 1024, vocabulary = 32000;
   const double products = 2 * hidden * 4 * hidden;
   const double scores = 4 * static_cast<double>(plan.lengths.front()) / 2 * hidden;
-  // Alone, in three layers and beside them; the head forward, and forward and backward.
-  const double once = 3 * 5 * (products + scores) + 4 * 2 * hidden * vocabulary;
+  // Four layers alone, three in a decoder, one beside it; the head forward, and forward and
+  // backward.
+  const double once = 3 * 8 * (products + scores) + 4 * 2 * hidden * vocabulary;
   return 2 * kCalibrationRounds * tokens * once;
 }
 

@@ -119,13 +119,13 @@ TEST(Calibration, RatesAreTheCountedWorkOverTheClocksTime) {
   for (const double seconds : cluster.expert_products.forward_seconds) {
     EXPECT_NEAR(seconds, tick / 32, 1e-12);
   }
-  // D = 64: 48 tokens through 64 x 192 (query, key, value) and 64 x 64.
+  // D = 64: 48 tokens through 64 x 192 (query, key, value) and 64 x 64, four layers as one.
   EXPECT_NEAR(cluster.dense_products.forward_flops_per_second[1] * tick,
-              2.0 * 48 * (64 * 192 + 64 * 64), 1);
+              4 * 2.0 * 48 * (64 * 192 + 64 * 64), 1);
   EXPECT_NEAR(cluster.dense_products.backward_flops_per_second[1] * tick,
-              4.0 * 48 * (64 * 192 + 64 * 64), 1);
+              4 * 4.0 * 48 * (64 * 192 + 64 * 64), 1);
   // Length 7: six whole sequences in 48 tokens; half of two products of 7 x 32 per token.
-  EXPECT_NEAR(cluster.attention.forward_flops_per_second[0] * tick, 2.0 * 42 * 7 * 32, 1e-3);
+  EXPECT_NEAR(cluster.attention.forward_flops_per_second[0] * tick, 4 * 2.0 * 42 * 7 * 32, 1e-3);
   EXPECT_NEAR(cluster.output_head.forward_flops_per_second[0] * tick, 2.0 * 48 * 53 * 32, 1e-3);
   EXPECT_NEAR(cluster.optimizer_bytes_per_second * tick, 28 * 1000, 1e-3);
   EXPECT_NEAR(cluster.memory_bytes_per_second * tick, 2 << 16, 1e-3);
