@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes this machine able to build and run hetmoe: Debian packages, LibTorch in .deps/, build in build/.
+# Makes this machine able to build and run hetmoe: Debian packages, LibTorch and tokenizers in .deps/, build in build/.
 # Run it as often as you like: what is there is left alone.
 set -euo pipefail
 
@@ -12,6 +12,8 @@ readonly cuda_packages=("cuda-toolkit[cublas,cudart,cufft,cufile,cupti,curand,cu
   nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85)
 # Its headers alone: what it depends on is for Python.
 readonly cutlass_package=nvidia-cutlass==4.2.0.0
+# Hugging Face's tokenizers for hetmoe-huggingface-tokenizer; what it depends on is for downloads.
+readonly tokenizers_package=tokenizers==0.23.3
 debian_packages=(
   g++ cmake ninja-build ccache mold pkg-config python3 python3-venv
   libopenmpi-dev openmpi-bin libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev
@@ -34,16 +36,17 @@ readonly dependencies=${project}/.deps
 readonly environment=${dependencies}/python
 readonly stamp=${environment}/hetmoe-stamp
 readonly cuda_stamp=${environment}/hetmoe-cuda-stamp
+readonly tokenizers=${dependencies}/tokenizers
 readonly log=${dependencies}/setup.log
 readonly python=${HETMOE_PYTHON:-/usr/bin/python3}
 
 usage() {
   cat <<TEXT
 usage: deploy/setup.sh [--no-root] [--cuda] [--no-build] [--tests] [--target NAME]...
-  --no-root       install nothing but LibTorch in .deps: libraries come from CMAKE_PREFIX_PATH, MPI from PATH; what
-                  is missing is listed
+  --no-root       install nothing but LibTorch and tokenizers in .deps: libraries come from CMAKE_PREFIX_PATH, MPI from
+                  PATH; what is missing is listed
   --cuda          for GPUs: CUDA's compiler and libraries in .deps as well (3 GB); the driver is not installed
-  --no-build      packages and LibTorch only
+  --no-build      packages, LibTorch and tokenizers only
   --tests         also the programs that the tests run against: ${peer_packages[*]}
   --target NAME   build this target only (default: everything, tests included)
 environment:
@@ -219,6 +222,18 @@ install_torch() {
   printf '%s\n' "${torch_packages[*]}" >"${stamp}"
 }
 
+# One folder, which any Python from 3.10 on can read; the stamp is written last.
+install_tokenizers() {
+  if [[ -r ${tokenizers}/hetmoe-stamp && $(<"${tokenizers}/hetmoe-stamp") == "${tokenizers_package}" ]]; then
+    return
+  fi
+  rm -rf "${tokenizers}"
+  PIP_DISABLE_PIP_VERSION_CHECK=1 "${environment}/bin/python" -m pip install --quiet --no-cache-dir --no-deps \
+    --target "${tokenizers}" "${tokenizers_package}" >"${log}" 2>&1 ||
+    fail "pip could not install ${tokenizers_package}: $(reason) (log: ${log})"
+  printf '%s\n' "${tokenizers_package}" >"${tokenizers}/hetmoe-stamp"
+}
+
 cuda_is_whole() {
   [[ -r ${cuda_stamp} && $(<"${cuda_stamp}") == "${cuda_packages[*]} ${cutlass_package}" ]]
 }
@@ -316,6 +331,7 @@ else
   timed packages install_packages
 fi
 timed LibTorch install_torch
+timed tokenizers install_tokenizers
 if ((with_cuda)); then
   timed CUDA install_cuda
 fi

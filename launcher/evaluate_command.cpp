@@ -136,8 +136,9 @@ CLI::Option* add_task_options(CLI::App& command, TaskOptions& options) {
           ->allow_extra_args(false);
   command
       .add_option("--tokenizer", options.tokenizer,
-                  "bytes, or the path of a SentencePiece model (default: that of data.train)")
-      ->type_name("bytes|MODEL")
+                  "bytes, or the path of a SentencePiece model or tokenizer.json (default: that of "
+                  "data.train)")
+      ->type_name("bytes|PATH")
       ->needs(task);
   command
       .add_option("--max-length", options.max_length,

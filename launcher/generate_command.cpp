@@ -199,8 +199,9 @@ void add_generate_command(CLI::App& app, std::function<int()>& action) {
   add_sampling_options(*command, *options);
   command
       ->add_option("--tokenizer", options->tokenizer,
-                   "bytes, or the path of a SentencePiece model (default: that of data.train)")
-      ->type_name("bytes|MODEL");
+                   "bytes, or the path of a SentencePiece model or tokenizer.json (default: that "
+                   "of data.train)")
+      ->type_name("bytes|PATH");
   add_parallel_settings(*command, options->settings);
   auto* stream = command->add_flag("--stream", options->stream,
                                    "Print the text as it comes (default: on a terminal)");

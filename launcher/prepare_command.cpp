@@ -118,8 +118,14 @@ void add_prepare_command(CLI::App& data, std::function<int()>& action) {
       ->type_name("DIR");
   auto* tokenizer = command
                         ->add_option("--tokenizer", options->tokenizer,
-                                     "bytes, or the path of a SentencePiece model (default: bytes)")
-                        ->type_name("bytes|MODEL");
+                                     "bytes, or the path of a SentencePiece model, of a "
+                                     "tokenizer.json or of a folder with one (default: bytes)")
+                        ->type_name("bytes|PATH");
+  command
+      ->add_option("--end-of-document", options->end_of_document,
+                   "Token of a tokenizer.json that ends documents (default: the eos_token named "
+                   "beside it, <|endoftext|> or </s>)")
+      ->type_name("TOKEN");
   command
       ->add_option("--train-vocabulary", options->train_vocabulary,
                    "Train a SentencePiece model of this many tokens on the inputs first")

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <iomanip>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,9 +10,9 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/data/byte_tokenizer.h"
 #include "core/data/open_source.h"
-#include "core/data/sentencepiece_tokenizer.h"
+#include "core/data/tokenizer.h"
+#include "core/data/tokenizer_files.h"
 
 namespace hetmoe {
 namespace {
@@ -114,19 +113,13 @@ std::vector<std::int64_t> most_frequent(const std::vector<std::int64_t>& counts)
 
 std::unique_ptr<Tokenizer> find_tokenizer(const TokenSource& shard, const std::string& executable) {
   if (!shard.sidecar()) return nullptr;
-  std::unique_ptr<Tokenizer> tokenizer;
-  const auto model = std::filesystem::path(shard.name()).parent_path() / "tokenizer.model";
   try {
-    if (shard.sidecar()->tokenizer_name == "bytes") {
-      tokenizer = std::make_unique<ByteTokenizer>();
-    } else if (std::filesystem::exists(model)) {
-      tokenizer = std::make_unique<SentencePieceTokenizer>(model.string(), executable);
-    }
-  } catch (const StorageError&) {
-    return nullptr;  // text is a courtesy; the numbers stand without it
+    auto tokenizer =
+        make_tokenizer(tokenizer_beside(shard.name(), shard.sidecar()->tokenizer_name), executable);
+    if (tokenizer->digest() == shard.sidecar()->tokenizer_digest) return tokenizer;
+  } catch (const Error&) {  // text is a courtesy; the numbers stand without it
   }
-  if (tokenizer && tokenizer->digest() != shard.sidecar()->tokenizer_digest) return nullptr;
-  return tokenizer;
+  return nullptr;
 }
 
 nlohmann::ordered_json document_lengths(const DocumentLengths& lengths, std::int64_t documents,

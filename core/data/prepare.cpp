@@ -50,8 +50,12 @@ void check_options(const PrepareOptions& options) {
               "[1, 2^62]");
   if ((options.train_vocabulary > 0) != options.tokenizer.empty()) {
     throw ConfigError(
-        "give either a tokenizer (bytes, or the path of a SentencePiece model) or the size of a "
-        "vocabulary to train");
+        "give either a tokenizer (bytes, or the path of a SentencePiece model or tokenizer.json) "
+        "or the size of a vocabulary to train");
+  }
+  if (options.train_vocabulary > 0 && !options.end_of_document.empty()) {
+    throw ConfigError("end of document is '" + options.end_of_document +
+                      "', allowed with a tokenizer.json only: a vocabulary to train has its own");
   }
 }
 
@@ -74,13 +78,14 @@ std::string describe_inputs(const std::vector<InputFile>& inputs) {
 
 std::string describe_tokenizer(const PrepareOptions& options) {
   if (options.train_vocabulary > 0) return "trained";
-  if (!fs::is_regular_file(options.tokenizer)) return options.tokenizer;
-  return digest_of(MappedFile(options.tokenizer).bytes());
+  if (options.tokenizer == "bytes") return options.tokenizer;
+  return digest_of(MappedFile(tokenizer_file(options.tokenizer)).bytes());
 }
 
 PrepareCommand command_of(const PrepareOptions& options, const std::vector<InputFile>& inputs) {
   return {{"inputs", describe_inputs(inputs)},
           {"tokenizer", describe_tokenizer(options)},
+          {"end of document", options.end_of_document},
           {"input format", options.input_format},
           {"JSON field", options.json_field},
           {"skip invalid", options.skip_invalid ? "yes" : "no"},
@@ -136,6 +141,7 @@ Preparation::Preparation(const PrepareOptions& options, const ProgressListener& 
               .max_document_bytes = options.max_document_bytes,
               .skip_invalid = options.skip_invalid},
       tokenizer_options_{.tokenizer = options.tokenizer,
+                         .end_of_document = options.end_of_document,
                          .train_vocabulary = options.train_vocabulary,
                          .seed = options.seed,
                          .sentencepiece_executable = options.sentencepiece_executable},

@@ -11,12 +11,13 @@ namespace hetmoe {
 
 struct PrepareOptions {
   std::vector<std::string> inputs;  ///< files, and folders of files
-  std::string out_directory;        ///< gets {train,valid}.{bin,idx,json} and tokenizer.model
+  std::string out_directory;        ///< gets {train,valid}.{bin,idx,json} and the tokenizer's files
   /// What the files are, compressed or not: "text", "json-lines" (a document is a line), or "auto".
   std::string input_format = "auto";
   std::string json_field = "text";  ///< of JSON lines: what holds the document
   bool skip_invalid = false;        ///< count and pass over lines of JSON that are not valid
-  std::string tokenizer;            ///< "bytes" or the path of a SentencePiece model
+  std::string tokenizer;            ///< as make_tokenizer takes it
+  std::string end_of_document;      ///< token that ends a tokenizer.json's texts; empty: its own
   /// > 0: first train a SentencePiece model of this size on the inputs; `tokenizer` stays empty.
   std::int64_t train_vocabulary = 0;
   double valid_fraction = 0.05;  ///< of the documents, in [0, 0.5]; 0: no held-out shard

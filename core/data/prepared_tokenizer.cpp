@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/data/line_sample.h"
 #include "core/data/sentencepiece_tokenizer.h"
+#include "core/data/tokenizer_files.h"
 #include "core/files/atomic_file.h"
 #include "core/files/file_descriptor.h"
 
@@ -29,15 +30,13 @@ void sync_file(const fs::path& path) {
   }
 }
 
-/// The path of a tokenizer's file that is to be written.
-fs::path place_in(const PrepareFolder& folder, const char* name) {
+void make_folder_of_tokenizer(const PrepareFolder& folder) {
   std::error_code error;
   fs::create_directory(folder.partial_tokenizer(), error);
   if (error) {
     throw StorageError("cannot make folder '" + folder.partial_tokenizer() +
                        "': " + error.message());
   }
-  return fs::path(folder.partial_tokenizer()) / name;
 }
 
 std::string sample_of(const TokenizerOptions& options, const std::vector<InputFile>& inputs,
@@ -66,7 +65,8 @@ void train_tokenizer(const TokenizerOptions& options, const std::vector<InputFil
                      const ReadListener& read) {
   const std::string sample = folder.file("tokenizer.training.txt");
   write_file_atomically(sample, sample_of(options, inputs, corpus, read));
-  const fs::path model = place_in(folder, "tokenizer.model");
+  make_folder_of_tokenizer(folder);
+  const fs::path model = fs::path(folder.partial_tokenizer()) / "tokenizer.model";
   train_sentencepiece({.inputs = {sample},
                        .vocab_size = options.train_vocabulary,
                        .out_prefix = fs::path(model).replace_extension("").string(),
@@ -77,22 +77,14 @@ void train_tokenizer(const TokenizerOptions& options, const std::vector<InputFil
 }
 
 void copy_tokenizer(const TokenizerOptions& options, const PrepareFolder& folder) {
-  if (options.tokenizer == "bytes") return;
-  const fs::path model = place_in(folder, "tokenizer.model");
-  std::error_code error;
-  fs::copy_file(options.tokenizer, model, fs::copy_options::overwrite_existing, error);
-  if (error) {
-    throw ConfigError("tokenizer is '" + options.tokenizer +
-                      "', must be 'bytes' or the path of a SentencePiece model (" +
-                      error.message() + ")");
-  }
-  sync_file(model);
+  make_folder_of_tokenizer(folder);
+  put_tokenizer_files(options.tokenizer, options.end_of_document, folder.partial_tokenizer());
+  for (const auto& file : fs::directory_iterator(folder.partial_tokenizer())) sync_file(file);
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const TokenizerOptions& options,
                                           const PrepareFolder& folder) {
-  const fs::path model = fs::path(folder.partial_tokenizer()) / "tokenizer.model";
-  return make_tokenizer(options.tokenizer == "bytes" ? "bytes" : model.string(),
+  return make_tokenizer(options.tokenizer == "bytes" ? "bytes" : folder.partial_tokenizer(),
                         options.sentencepiece_executable);
 }
 

@@ -14,7 +14,8 @@
 namespace hetmoe {
 
 struct TokenizerOptions {
-  std::string tokenizer;  ///< "bytes" or a path; empty: one is trained
+  std::string tokenizer;        ///< "bytes" or a path; empty: one is trained
+  std::string end_of_document;  ///< of a tokenizer.json, in place of its own
   std::int64_t train_vocabulary = 0;
   std::uint64_t seed = 1;  ///< of the sample that it is trained on
   std::string sentencepiece_executable;
@@ -31,7 +32,7 @@ void train_tokenizer(const TokenizerOptions& options, const std::vector<InputFil
                      const ReadListener& read);
 
 /// Puts a copy of the given tokenizer's files into the folder, synced; nothing for "bytes".
-/// Errors: ConfigError for what is neither.
+/// Errors: those of put_tokenizer_files.
 void copy_tokenizer(const TokenizerOptions& options, const PrepareFolder& folder);
 
 /// Another process or object for each worker: what the folder holds, or bytes.

@@ -8,7 +8,7 @@ namespace hetmoe {
 
 /// What PREFIX.json tells about the shard PREFIX.bin + PREFIX.idx beside it.
 struct ShardSidecar {
-  std::string tokenizer_name;         ///< "bytes" or "sentencepiece"
+  std::string tokenizer_name;         ///< "bytes", "sentencepiece" or "huggingface"
   std::int64_t vocab_size = 0;        ///< every token id is below it
   std::string tokenizer_digest;       ///< "xxh3-128:<32 hex digits>"
   std::int32_t end_of_document = -1;  ///< id that ends every document; -1: none

@@ -6,11 +6,12 @@
 #include "core/base/error.h"
 #include "core/data/open_source.h"
 #include "core/data/shard_sidecar.h"
+#include "core/data/tokenizer_files.h"
 
 namespace hetmoe {
 namespace {
 
-constexpr const char* kHint = " (or name one: --tokenizer bytes|MODEL)";
+constexpr const char* kHint = " (or name one: --tokenizer bytes|PATH)";
 
 ShardSidecar sidecar_of_run(const std::string& train) {
   if (train == "random") {
@@ -26,17 +27,19 @@ ShardSidecar sidecar_of_run(const std::string& train) {
 
 std::unique_ptr<Tokenizer> tokenizer_of_shard(const std::string& train) {
   const ShardSidecar sidecar = sidecar_of_run(train);
-  std::string source = "bytes";
-  if (sidecar.tokenizer_name != "bytes") {
-    source = (std::filesystem::path(train).parent_path() / "tokenizer.model").string();
-    if (!std::filesystem::is_regular_file(source)) {
-      throw StorageError(source + ": not found, it holds the tokenizer of " + train + kHint);
-    }
+  const std::string source = tokenizer_beside(train, sidecar.tokenizer_name);
+  if (source != "bytes" && !std::filesystem::is_regular_file(source)) {
+    throw StorageError(source + ": not found, it holds the tokenizer of " + train + kHint);
   }
   auto tokenizer = make_tokenizer(source);
   if (tokenizer->digest() != sidecar.tokenizer_digest) {
     throw StorageError(source + ": the tokenizer has digest " + tokenizer->digest() + ", " + train +
                        " was made with " + sidecar.tokenizer_digest + kHint);
+  }
+  if (sidecar.end_of_document >= 0 && tokenizer->end_of_document() != sidecar.end_of_document) {
+    throw StorageError(source + ": documents end with token " +
+                       std::to_string(tokenizer->end_of_document()) + ", those of " + train +
+                       " with " + std::to_string(sidecar.end_of_document) + kHint);
   }
   return tokenizer;
 }

@@ -41,7 +41,8 @@ class NoRoot(unittest.TestCase):
             (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(PROJECT / name, self.tree / name)
         (self.tree / ".deps").mkdir()
-        (self.tree / ".deps/python").symlink_to(PROJECT / ".deps/python")
+        for name in ("python", "tokenizers"):
+            (self.tree / ".deps" / name).symlink_to(PROJECT / ".deps" / name)
         self.toolchain = self.folder / "prefix.cmake"
         self.toolchain.write_text(ONLY_THE_PREFIX)
 

@@ -7,6 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 environment=$(cd "$here/../.." && pwd)/.deps/peers
 requirements=$here/requirements.txt
+vocabularies=$here/vocabularies.txt  # packages for the files that they ship: put aside, nothing imports them
 complete=$environment/installed-requirements.txt  # written last: what has no such file is not there
 log=$environment/pip.log
 needed_gibibytes=8
@@ -30,10 +31,13 @@ install() {
   echo "tests/peers/setup.sh: installing $(paste -sd' ' "$requirements")" >&2
   "$environment/bin/pip" install --disable-pip-version-check --requirement "$requirements" \
     >>"$log" 2>&1 || fail "pip failed: $(grep -m1 '^ERROR' "$log" || tail -1 "$log") (see $log)"
-  cp "$requirements" "$complete"
+  rm -rf "$environment/vocabularies"
+  "$environment/bin/pip" install --disable-pip-version-check --no-deps --target "$environment/vocabularies" \
+    --requirement "$vocabularies" >>"$log" 2>&1 || fail "pip failed: $(grep -m1 '^ERROR' "$log" || tail -1 "$log") (see $log)"
+  cat "$requirements" "$vocabularies" >"$complete"
 }
 
-cmp --silent "$requirements" "$complete" || install
+cat "$requirements" "$vocabularies" | cmp --silent - "$complete" || install
 if [[ ${1:-} == --python ]]; then
   echo "$environment/bin/python"
 fi

@@ -193,7 +193,16 @@ TEST(ChildProcess, RefusesAFrameOfAbsurdLength) {
 TEST(MakeTokenizer, RefusesAnUnknownWord) {
   EXPECT_THAT(
       message_of<ConfigError>([] { make_tokenizer("byte"); }),
-      HasSubstr("tokenizer is 'byte', must be 'bytes' or the path of a SentencePiece model"));
+      HasSubstr("tokenizer is 'byte', must be 'bytes' or the path of a SentencePiece model, of a"));
+}
+
+TEST_F(SentencePieces, AreKnownByTheirContentAndInAFolder) {
+  EXPECT_EQ(make_tokenizer(model(), HETMOE_SENTENCEPIECE)->name(), "sentencepiece");
+  const TemporaryFolder alone;
+  alone.write("tokenizer.model", contents_of(model()));
+  const auto tokenizer = make_tokenizer(alone.path().string(), HETMOE_SENTENCEPIECE);
+  EXPECT_EQ(tokenizer->name(), "sentencepiece");
+  EXPECT_EQ(tokenizer->vocab_size(), 400);
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ TEST_F(RunTokenizer, IsNamedWhereItIsMissing) {
   EXPECT_THAT(refusal<ConfigError>(), HasSubstr("train.json: not found"));
   write_sidecar("sentencepiece", "xxh3-128:00000000000000000000000000000000");
   EXPECT_THAT(refusal<StorageError>(), HasSubstr(folder_ / "tokenizer.model" + ": not found"));
+  write_sidecar("huggingface", "xxh3-128:00000000000000000000000000000000");
+  EXPECT_THAT(refusal<StorageError>(), HasSubstr(folder_ / "tokenizer.json" + ": not found"));
   config_.data.train = "random";
   EXPECT_THAT(refusal<ConfigError>(), HasSubstr("random"));
 }
@@ -64,6 +66,15 @@ TEST_F(RunTokenizer, OfAMixtureOrAPatternIsThatOfItsFirstShard) {
     config_.data.train = folder_ / name;
     EXPECT_THAT(refusal<StorageError>(), HasSubstr("no error")) << name;
   }
+}
+
+TEST_F(RunTokenizer, MustEndDocumentsAsTheTextDoes) {
+  folder_.write("train.json", to_json({.tokenizer_name = "bytes",
+                                       .vocab_size = 257,
+                                       .tokenizer_digest = ByteTokenizer().digest(),
+                                       .end_of_document = 10}));
+  EXPECT_THAT(refusal<StorageError>(), HasSubstr("documents end with token 256, those of " +
+                                                 (folder_ / "train") + " with 10"));
 }
 
 TEST_F(RunTokenizer, CanBeGivenInstead) {
