@@ -21,7 +21,7 @@ CLI::Option* add_settings(CLI::App& command, std::vector<std::string>& settings)
 
 CLI::Option* add_parallel_settings(CLI::App& command, std::vector<std::string>& settings) {
   return add(
-      command, settings, "a.b=c",
+      command, settings, "parallel.b=c|train.precision=c",
       "Set a key of parallel, such as parallel.threads, or train.precision; may be repeated");
 }
 

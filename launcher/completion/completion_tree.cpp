@@ -47,16 +47,25 @@ std::vector<std::string> allowed_words(const std::string& type) {
 
 bool is_set(const CLI::Option& option) { return option.check_lname("set"); }
 
+/// Whether an option of type "a.b=c", or of some keys as "parallel.b=c|train.precision=c", takes a
+/// key.
+bool takes_key(const std::string& type, const std::string& key) {
+  for (const std::string& alternative : split(type, '|')) {
+    const std::string name = alternative.substr(0, alternative.find('='));
+    if (name == "a.b" || name == key) return true;
+    if (name.ends_with(".b") && key.starts_with(name.substr(0, name.size() - 1))) return true;
+  }
+  return false;
+}
+
 CompletedValue value_of(const CLI::Option& option, const std::vector<std::string>& keys) {
   CompletedValue value;
   if (option.get_items_expected_max() == 0) return value;  // a flag
   const std::string type = option.get_type_name();
   if (is_set(option)) {
-    // "parallel.b=c": keys of one section only.
-    const std::string section = type.starts_with("parallel.") ? "parallel." : "";
     value.kind = CompletedValue::Kind::kKeys;
     for (const std::string& key : keys) {
-      if (key.starts_with(section)) value.words.push_back(key + "=");
+      if (takes_key(type, key)) value.words.push_back(key + "=");
     }
     return value;
   }

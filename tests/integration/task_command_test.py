@@ -153,7 +153,7 @@ class Scored(TaskCase):
     def test_pieces_of_the_runs_own_tokenizer(self):
         self.write("text.txt", "\n\n".join(task_items.lines([item]) for item in task_items.hellaswag(300)))
         self.assertEqual(self.run_command(HETMOE, "data", "prepare", "text.txt", "--out", "pieces", "--train-vocabulary",
-                                          "340", "--document-separator", "blank-line")[0], 0)
+                                          "340", "--input-format", "text", "--document-separator", "blank-line")[0], 0)
         text = MODEL.replace("{train: random}", "{train: pieces/train}").replace("size: 257", "size: 350")
         self.write("pieces.yaml", text)
         self.assertEqual(self.run_command(SAVE, "pieces.yaml", "run", 9, 1)[0], 0)
