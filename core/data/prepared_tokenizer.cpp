@@ -77,8 +77,10 @@ void train_tokenizer(const TokenizerOptions& options, const std::vector<InputFil
 }
 
 void copy_tokenizer(const TokenizerOptions& options, const PrepareFolder& folder) {
-  make_folder_of_tokenizer(folder);
+  const bool has_files = options.tokenizer != "bytes";
+  if (has_files) make_folder_of_tokenizer(folder);
   put_tokenizer_files(options.tokenizer, options.end_of_document, folder.partial_tokenizer());
+  if (!has_files) return;
   for (const auto& file : fs::directory_iterator(folder.partial_tokenizer())) sync_file(file);
 }
 

@@ -1,5 +1,6 @@
 """What is installed runs by itself: from a prefix, and from a Debian package, with nothing of the tree that built it."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -8,6 +9,7 @@ import tempfile
 import unittest
 
 from command_line import HETMOE, PROJECT, CommandLineCase, mpirun
+from tokenizer_command_test import tokenizer_json
 
 BUILD = HETMOE.resolve().parent
 SYSTEM = ("/lib/", "/lib64/", "/usr/lib/")
@@ -41,6 +43,10 @@ class Installed(CommandLineCase):
         code, _, err = self.run_command(program, "data", "prepare", "my.txt", "--out", "data", "--train-vocabulary", "300",
                                         "--document-separator", "blank-line", "--valid-fraction", "0.3")
         self.assertEqual(code, 0, err)
+        self.write("tokenizer.json", json.dumps(tokenizer_json()))
+        code, _, err = self.run_command(program, "data", "prepare", "my.txt", "--out", "other", "--tokenizer",
+                                        "tokenizer.json", "--valid-fraction", "0")
+        self.assertEqual((code, self.read_json("other/train.json")["tokenizer"]), (0, "huggingface"), err)
         code, _, err = self.run_command(*mpirun(2, program, "train", "small.yaml", "--run-dir", "run", "--set", "train.steps=2",
                                                 "--set", "data.train=data/train", "--set", "model.vocab_size=300"))
         self.assertEqual(code, 0, err)
@@ -75,7 +81,8 @@ class Installed(CommandLineCase):
             self.assertRegex(package.name, r"^hetmoe_\d+\.\d+\.\d+_amd64\.deb$")
             fields = dict(re.findall(r"(?m)^ ([A-Z][\w-]*): (.*)$", call("dpkg-deb", "--info", package)))
             depends = {word.split()[0] for word in fields["Depends"].split(",")}
-            for needed in ("openmpi-bin", "libopenmpi3", "libgrpc++1.51", "libyaml-cpp0.7", "libsentencepiece0", "libc6"):
+            for needed in ("openmpi-bin", "python3", "libopenmpi3", "libgrpc++1.51", "libyaml-cpp0.7", "libsentencepiece0",
+                           "libc6"):
                 self.assertIn(needed, depends)
             self.assertEqual({name for name in depends if "torch" in name or "cuda" in name}, set())
             contents = call("dpkg-deb", "--contents", package)
