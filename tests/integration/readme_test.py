@@ -133,14 +133,20 @@ class GoingOn:
         self.process = clone.start(f"exec build/hetmoe launch configs/tiny.yaml --ranks 2 --run-dir {run} "
                                    f"--set train.steps={1000000 * SHORTER}")
         self.metrics = clone.folder / run / "metrics.jsonl"
+        self.folder = clone.folder / run
 
     def __enter__(self):
         before, end = self.lines(), time.monotonic() + 60
-        while self.lines() < before + 20 and self.process.poll() is None and time.monotonic() < end:
+        # Ranks say how they are once in a while: all of them have done so before a block asks.
+        while (self.lines() < before + 20 or self.ranks_told() < 2) and self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
         if self.process.poll() is not None:
             raise AssertionError(f"the run that a block is to ask ended by itself: {self.process.communicate()[0]}")
         return self
+
+    def ranks_told(self):
+        told = subprocess.run([HETMOE, "status", self.folder], capture_output=True, text=True, timeout=60, check=False).stdout
+        return len(re.findall(r"^ +\d+ .* training ", told, re.MULTILINE))
 
     def lines(self):
         return self.metrics.read_bytes().count(b"\n") if self.metrics.exists() else 0
