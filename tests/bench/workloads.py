@@ -1,16 +1,16 @@
 """What balancing keeps and what the simulator foretells, measured with real runs on this machine.
 
-  workloads.py kept [ROUNDS] [RATIO]   throughput under W1..W7 on two ranks over that under even routing with
-                                       the same sources: slices after a rebalance, beside contiguous experts;
-                                       in tokens/s, and in FLOP/s because a hot wide expert is more work;
-                                       RATIO: widest over narrowest expert (2.56)
-  workloads.py simulated [ROUNDS]      median step seconds of real runs beside `hetmoe simulate` with a
-                                       cluster file calibrated in the same minutes
+  workloads.py kept        throughput under W1..W7 on two ranks over that under even routing with the same
+                           sources: slices after a rebalance, beside contiguous experts; in tokens/s, and in
+                           FLOP/s because a hot wide expert is more work
+  workloads.py simulated   median step seconds of real runs beside `hetmoe simulate` with a cluster file
+                           calibrated in the same minutes
 
 One JSON line per case, then one with the summary. Runs alternate; medians. Needs a release build and an
 otherwise idle machine of two cores.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -25,7 +25,7 @@ ENVIRONMENT = dict(os.environ, OMP_NUM_THREADS="1", OMPI_ALLOW_RUN_AS_ROOT="1", 
 
 CONFIGURATION = """\
 model: {{vocab_size: 2048, hidden_size: {hidden}, num_layers: 4, num_heads: 8, num_kv_heads: 8,
-        experts: {{count: 8, mean_width: {width}}}}}
+        hyper: {{enabled: {hyper}}}, experts: {{count: 8, mean_width: {width}}}}}
 data: {{train: random}}
 train: {{steps: {steps}, global_batch: 8, sequence_length: 256, precision: bf16}}
 evaluate: {{every_steps: 0}}
@@ -51,9 +51,9 @@ def settings(values):
     return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
-def write_configuration(folder, size):
+def write_configuration(folder, size, hyper):
     path = folder / f"{size}.yaml"
-    path.write_text(CONFIGURATION.format(**SIZES[size]))
+    path.write_text(CONFIGURATION.format(**SIZES[size], hyper=str(hyper).lower()))
     return path
 
 
@@ -69,11 +69,11 @@ def median_of(lines, key):
     return statistics.median(line[key] for line in lines)
 
 
-def kept(folder, rounds, ratio=2.56):
-    config = write_configuration(folder, "M")
+def kept(folder, options):
+    config = write_configuration(folder, "M", options.hyper)
     sources = {"W4": "[1, 3]", "W5": "[1, 0]"}  # those that the workloads imply
     for workload in [f"W{number}" for number in range(1, 8)]:
-        shared = {"model.experts.ratio": ratio, "train.steps": 40,
+        shared = {"model.experts.ratio": options.ratio, "train.steps": 40,
                   "train.source_weights": sources.get(workload, "[]")}
         cases = {
             "even": {"model.router.forced": "W0", "placement.every": EVERY},
@@ -81,7 +81,7 @@ def kept(folder, rounds, ratio=2.56):
             "contiguous": {"model.router.forced": workload, "placement.strategy": "contiguous"},
         }
         runs = {name: [] for name in cases}
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for name, values in cases.items():
                 runs[name].append(step_lines(folder, config, 2, shared | values, 2 * EVERY + 1))
 
@@ -89,7 +89,7 @@ def kept(folder, rounds, ratio=2.56):
             return round(statistics.median(median_of(lines, key) / median_of(even, key)
                                            for lines, even in zip(runs[name], runs["even"])), 3)
 
-        result = {"case": "kept", "workload": workload, "width_ratio": ratio}
+        result = {"case": "kept", "workload": workload, "width_ratio": options.ratio, "hyper": options.hyper}
         for name in ("slices", "contiguous"):
             result[name] = {
                 "tokens_kept": part_of_even(name, "tokens_per_second"),
@@ -100,13 +100,13 @@ def kept(folder, rounds, ratio=2.56):
         print(json.dumps(result), flush=True)
 
 
-def simulated(folder, rounds):
+def simulated(folder, options):
     errors = []
     for size in SIZES:
-        config = write_configuration(folder, size)
+        config = write_configuration(folder, size, options.hyper)
         for ranks in (1, 2):
             found = {workload: {"measured": [], "predicted": []} for workload in ("W0", "W1", "W3")}
-            for _ in range(rounds):
+            for _ in range(options.rounds):
                 cluster = folder / "cluster.yaml"
                 launched(ranks, "calibrate", config, "--out", cluster, "--seconds", "20")
                 for workload, seconds in found.items():
@@ -126,6 +126,7 @@ def simulated(folder, rounds):
                     one / other - 1 for one, other in zip(seconds["predicted"], seconds["measured"]))
                 errors.append(abs(error))
                 print(json.dumps({"case": "simulated", "size": size, "ranks": ranks, "workload": workload,
+                                  "hyper": options.hyper,
                                   "measured_seconds": statistics.median(seconds["measured"]),
                                   "predicted_seconds": statistics.median(seconds["predicted"]),
                                   "error": error}), flush=True)
@@ -134,11 +135,14 @@ def simulated(folder, rounds):
 
 def main():
     modes = {"kept": kept, "simulated": simulated}
-    if len(sys.argv) not in (2, 3, 4) or sys.argv[1] not in modes:
-        sys.exit(__doc__)
-    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=modes)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ratio", type=float, default=2.56, help="widest over narrowest expert, for `kept` (2.56)")
+    parser.add_argument("--hyper", action="store_true", help="with HyperMoE's small expert in every layer")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hetmoe-") as folder:
-        modes[sys.argv[1]](pathlib.Path(folder), rounds, *map(float, sys.argv[3:]))
+        modes[options.mode](pathlib.Path(folder), options)
 
 
 if __name__ == "__main__":
