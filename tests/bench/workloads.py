@@ -6,7 +6,7 @@
   workloads.py simulated   median step seconds of real runs beside `hetmoe simulate` with a cluster file
                            calibrated in the same minutes
 
-One JSON line per case, then one with the summary. Runs alternate; medians. Needs a release build and an
+One JSON line per case; of `simulated` also one with the median error. Runs alternate; medians. Needs a release build and an
 otherwise idle machine of two cores.
 """
 
